@@ -1,0 +1,106 @@
+/**
+ * What a target connector implements. A generation is one physical build of an index; readers use the index's own name.
+ *
+ * Contract: an operation wins only over a lower version of the same id, deletes included and remembered; applying any batch again
+ * changes nothing; results stand at the place of their operation.
+ */
+import type { ColumnKind } from '../change/schema.ts';
+import type { Seq } from '../change/seq.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { Finding } from './finding.ts';
+
+export interface FieldPlan {
+  readonly name: string;
+  readonly kind: ColumnKind;
+}
+
+/** What a generation is bound to. A target refuses (TGT_IDENTITY) to open one for other values. */
+export interface GenerationBinding {
+  readonly logId: string;
+  readonly epoch: number;
+  /** Hash of everything in the config that decides what documents look like. */
+  readonly fingerprint: string;
+}
+
+export interface GenerationPlan {
+  readonly index: string;
+  readonly generation: number;
+  readonly binding: GenerationBinding;
+  /** Fields that are known beforehand; documents may have others when `open`. */
+  readonly fields: readonly FieldPlan[];
+}
+
+export type Operation =
+  | { readonly kind: 'put'; readonly id: string; readonly version: bigint; /** JSON text of the whole document. */ readonly document: string }
+  | { readonly kind: 'delete'; readonly id: string; readonly version: bigint };
+
+export interface Batch {
+  /** At most one operation per id. */
+  readonly operations: readonly Operation[];
+  /** Before the operations: every document with a version below this is removed (a table was truncated). */
+  readonly clearBelow?: bigint | undefined;
+  /** No replay can reach below this version any more: remembered deletes below it may be forgotten. */
+  readonly forgetBelow?: bigint | undefined;
+  /** Targets with `atomicCursor` store it in the same transaction. */
+  readonly cursor: Seq;
+}
+
+export type ItemResult =
+  | { readonly outcome: 'applied' }
+  /** The target already has this version or a newer one: success. */
+  | { readonly outcome: 'stale' }
+  | { readonly outcome: 'retry'; readonly afterMs?: number }
+  /** Refused for good. */
+  | { readonly outcome: 'poison'; readonly code: ErrorCode; readonly reason: string };
+
+export interface TargetGeneration extends AsyncDisposable {
+  /** The seq up to which everything was applied, or null when the target does not keep it (see `atomicCursor`) or is new. */
+  cursor(): Promise<Seq | null>;
+  /** One result per operation, in order. Rejects with TGT_CONN, TGT_BLOCKED, ... when the batch as a whole could not be applied. */
+  apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]>;
+  /** Removes every document with a version below `version`; resolves to how many documents went. */
+  sweep(version: bigint, signal: AbortSignal): Promise<number>;
+  /** Readers see this generation from now on. Done again it changes nothing. */
+  promote(signal: AbortSignal): Promise<void>;
+  stats(): Promise<TargetStats>;
+}
+
+export interface TargetStats {
+  readonly documents: number;
+  readonly bytes: number | null;
+}
+
+export interface SearchRequest {
+  readonly index: string;
+  readonly text: string;
+  readonly limit: number;
+}
+
+export interface SearchHit {
+  readonly id: string;
+  readonly score: number;
+  /** JSON text. */
+  readonly document: string;
+}
+
+export interface Target extends AsyncDisposable {
+  readonly name: string;
+  readonly capabilities: {
+    /** The cursor is stored in the same transaction as the documents; batches are then applied one after the other. */
+    readonly atomicCursor: boolean;
+  };
+  check(signal: AbortSignal): Promise<Finding[]>;
+  /** Opens a generation, making it if it is not there. */
+  open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration>;
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
+  /** Documents by id, in the order asked for; null for one that is not there. */
+  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ readonly document: string; readonly version: bigint } | null)[]>;
+}
+
+export interface TargetContext {
+  readonly name: string;
+  readonly runtime: Runtime;
+  /** The pipeline's data directory, for targets that keep files beside it. */
+  readonly dataDirectory: string;
+}

@@ -1,0 +1,61 @@
+/**
+ * The one policy: what anything thrown leads to. Pure, total, and narrow on purpose: what is not known stops.
+ */
+import { catalogue, type Disposition, type ErrorCode } from './catalogue.ts';
+import { codeOf, isAbort } from './tailrace-error.ts';
+
+export function dispositionOf(error: unknown): Disposition {
+  return catalogue[codeOf(error) ?? 'UNKNOWN'].disposition;
+}
+
+/** Exit statuses, documented in docs/cli.md. Service managers should restart on 1, 74 and 75 only. */
+export const ExitCode = {
+  ok: 0,
+  /** The answer of the verb is "no": behind, unequal, not healthy. */
+  no: 1,
+  usage: 64,
+  /** A source or index stopped and waits for a person. */
+  stopped: 65,
+  invariant: 70,
+  io: 74,
+  locked: 75,
+  needsRebuild: 76,
+  config: 78,
+} as const;
+
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
+  CFG_INVALID: ExitCode.config,
+  CFG_UNREADABLE: ExitCode.config,
+  CFG_SECRET_MISSING: ExitCode.config,
+  CFG_TRANSFORM: ExitCode.config,
+  STATE_IDENTITY: ExitCode.config,
+  STATE_TOO_NEW: ExitCode.config,
+  USAGE: ExitCode.usage,
+  NOT_RUNNING: ExitCode.no,
+  TIMED_OUT: ExitCode.no,
+  BEHIND: ExitCode.no,
+  LOCK_HELD: ExitCode.locked,
+  STATE_CORRUPT: ExitCode.io,
+  LOG_CORRUPT: ExitCode.io,
+  DISK_FAILED: ExitCode.io,
+  DISK_FULL: ExitCode.io,
+  SRC_CONN: ExitCode.locked,
+  TGT_CONN: ExitCode.locked,
+  SRC_HISTORY_LOST: ExitCode.needsRebuild,
+  SRC_SLOT_AHEAD: ExitCode.needsRebuild,
+  SRC_DIVERGED: ExitCode.needsRebuild,
+  SRC_IDENTITY_CHANGED: ExitCode.needsRebuild,
+  LOG_GAP: ExitCode.needsRebuild,
+  LOG_EVICTED: ExitCode.needsRebuild,
+  INVARIANT: ExitCode.invariant,
+};
+
+/** The process's exit status when this error ends it. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (isAbort(error)) return ExitCode.ok;
+  const code = codeOf(error);
+  if (code === undefined) return ExitCode.invariant;
+  return exitCodes[code] ?? ExitCode.stopped;
+}
