@@ -1,0 +1,105 @@
+/**
+ * What changes while a chunk of a snapshot is read. A window opens before the read and closes when the stream has passed everything the
+ * read could show; a row whose key was noted in between is left out of the chunk, because the stream has it newer.
+ */
+
+/** Most keys one window notes. A chunk whose window overflows is read again, when the stream has come closer to the source's head. */
+export const WINDOW_KEYS_MAX = 200_000;
+
+export class ChunkWindow {
+  readonly table: string;
+  #noted: Set<string> | null = new Set();
+  #high: Uint8Array | null = null;
+  #onReached: (() => void) | null = null;
+
+  constructor(table: string) {
+    this.table = table;
+  }
+
+  /** Position that the stream must reach before the chunk counts; null while the chunk is being read. */
+  get high(): Uint8Array | null {
+    return this.#high;
+  }
+
+  /** True when so much changed that the chunk cannot be used. */
+  get overflowed(): boolean {
+    return this.#noted === null;
+  }
+
+  note(key: string): void {
+    if (this.#noted === null) return;
+    this.#noted.add(key);
+    if (this.#noted.size > WINDOW_KEYS_MAX) this.#noted = null;
+  }
+
+  /** The whole table was emptied: nothing that the chunk shows may be used. */
+  spoil(): void {
+    this.#noted = null;
+  }
+
+  changed(key: string): boolean {
+    return this.#noted === null || this.#noted.has(key);
+  }
+
+  /** The chunk is read; `onReached` is called, synchronously from within the stream, when the stream has reached `high`. */
+  awaitHigh(high: Uint8Array, onReached: () => void): void {
+    this.#high = high;
+    this.#onReached = onReached;
+  }
+
+  reached(): void {
+    this.#onReached?.();
+  }
+}
+
+/** The windows that are open on one source's stream. */
+export class ChunkWindows {
+  readonly #compare: (a: Uint8Array, b: Uint8Array) => number;
+  readonly #windows = new Set<ChunkWindow>();
+
+  constructor(compare: (a: Uint8Array, b: Uint8Array) => number) {
+    this.#compare = compare;
+  }
+
+  get none(): boolean {
+    return this.#windows.size === 0;
+  }
+
+  open(table: string): ChunkWindow {
+    const window = new ChunkWindow(table);
+    this.#windows.add(window);
+    return window;
+  }
+
+  close(window: ChunkWindow): void {
+    this.#windows.delete(window);
+  }
+
+  note(table: string, key: Uint8Array, keyLength: number): void {
+    let text: string | null = null;
+    for (const window of this.#windows) {
+      if (window.table !== table) continue;
+      text ??= windowKey(key.subarray(0, keyLength));
+      window.note(text);
+    }
+  }
+
+  spoil(table: string): void {
+    for (const window of this.#windows) if (window.table === table) window.spoil();
+  }
+
+  /** The stream has pushed everything that was committed before `position`. */
+  streamPassed(position: Uint8Array): void {
+    for (const window of this.#windows) {
+      if (window.high === null || this.#compare(window.high, position) > 0) continue;
+      this.#windows.delete(window);
+      window.reached();
+    }
+  }
+}
+
+/** A key as the windows note it. */
+export function windowKey(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+}
+

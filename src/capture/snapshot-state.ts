@@ -1,0 +1,102 @@
+/**
+ * What is known of a source's snapshots, folded from the log's registers: a register for each snapshot and one for each range that is not
+ * read to its end. Progress is durable in the same frame as the rows it is about.
+ */
+import type { Seq } from '../change/seq.ts';
+import type { RegisterUpdate } from '../connector/log-store.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
+
+/** Every generation of every index that has the table. */
+export const EVERYONE = '*';
+
+export interface Snapshot {
+  readonly source: string;
+  /** Unique within the log. */
+  readonly number: number;
+  readonly table: string;
+  /** Names of the generations that take its rows, or `[EVERYONE]`. */
+  readonly for: readonly string[];
+  readonly reason: string;
+  /** Whether documents that are older than the snapshot and that it did not see are removed at its end. */
+  readonly sweep: boolean;
+  /** Everything up to here was in the log when the snapshot was asked for. */
+  readonly startSeq: Seq;
+  readonly phase: 'planned' | 'reading' | 'done';
+  /** Rows of ranges that are read to their end. */
+  readonly rows: number;
+  readonly estimatedRows: number | null;
+  /** All of its rows have seqs up to this; null until it is done. */
+  readonly doneSeq: Seq | null;
+}
+
+export interface Range {
+  readonly number: number;
+  /** Where the next chunk begins. */
+  readonly next: Uint8Array;
+  readonly rows: number;
+}
+
+function snapshotRegister(source: string, number: number): string {
+  return `snapshot:${source}:${number}`;
+}
+
+function rangeRegister(source: string, snapshot: number, range: number): string {
+  return `range:${source}:${snapshot}:${range}`;
+}
+
+export function setSnapshot(snapshot: Snapshot): RegisterUpdate {
+  return [snapshotRegister(snapshot.source, snapshot.number), Buffer.from(JSON.stringify(snapshot))];
+}
+
+export function removeSnapshot(snapshot: Snapshot): RegisterUpdate {
+  return [snapshotRegister(snapshot.source, snapshot.number), null];
+}
+
+export function setRange(snapshot: Snapshot, range: Range): RegisterUpdate {
+  const value = { next: Buffer.from(range.next).toString('hex'), rows: range.rows };
+  return [rangeRegister(snapshot.source, snapshot.number, range.number), Buffer.from(JSON.stringify(value))];
+}
+
+export function removeRange(snapshot: Snapshot, range: number): RegisterUpdate {
+  return [rangeRegister(snapshot.source, snapshot.number, range), null];
+}
+
+/** The snapshot that a register update sets; undefined for other registers and for removals. */
+export function snapshotOfRegister([name, value]: RegisterUpdate): Snapshot | undefined {
+  if (!name.startsWith('snapshot:') || value === null) return undefined;
+  return parse<Snapshot>(value);
+}
+
+export function snapshotsIn(registers: ReadonlyMap<string, Uint8Array>): Snapshot[] {
+  const snapshots: Snapshot[] = [];
+  for (const register of registers) {
+    const snapshot = snapshotOfRegister(register);
+    if (snapshot !== undefined) snapshots.push(snapshot);
+  }
+  return snapshots.toSorted((a, b) => a.number - b.number);
+}
+
+/** The ranges of a snapshot that are not read to their end. */
+export function rangesIn(registers: ReadonlyMap<string, Uint8Array>, snapshot: Snapshot): Range[] {
+  const prefix = `range:${snapshot.source}:${snapshot.number}:`;
+  const ranges: Range[] = [];
+  for (const [name, value] of registers) {
+    if (!name.startsWith(prefix)) continue;
+    const { next, rows } = parse<{ next: string; rows: number }>(value);
+    ranges.push({ number: Number(name.slice(prefix.length)), next: Buffer.from(next, 'hex'), rows });
+  }
+  return ranges.toSorted((a, b) => a.number - b.number);
+}
+
+/** True when the generation of this name takes the snapshot's rows. */
+export function isFor(snapshot: Snapshot, generation: string): boolean {
+  return snapshot.for.includes(EVERYONE) || snapshot.for.includes(generation);
+}
+
+function parse<T>(value: Uint8Array): T {
+  try {
+    return JSON.parse(Buffer.from(value).toString()) as T;
+  } catch (cause) {
+    throw new TailraceError('LOG_CORRUPT', { message: 'The progress of a snapshot in the change log cannot be read.', cause });
+  }
+}

@@ -1,0 +1,186 @@
+/** The state store on node:sqlite: one file, one synchronous transaction per change, durable when the call returns. */
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { Seq } from '../change/seq.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
+import type { DeadLetter, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
+
+/** Raised whenever the tables below change; a file with a higher number is left untouched. */
+const FORMAT_VERSION = 1;
+
+/** How long a statement waits for another connection to the file (a CLI verb that reads it). */
+const BUSY_TIMEOUT_MS = 10_000;
+
+const tables = `
+  CREATE TABLE IF NOT EXISTS binding (only INTEGER PRIMARY KEY CHECK (only = 1), log_id TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS generation (
+    name TEXT NOT NULL, number INTEGER NOT NULL, phase TEXT NOT NULL, start_seq INTEGER NOT NULL, fingerprint TEXT NOT NULL,
+    PRIMARY KEY (name, number)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS cursor (name TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS dead_letter (
+    name TEXT NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL, parked_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (name, number, id)) WITHOUT ROWID;
+`;
+
+type Row = Record<string, unknown>;
+
+export interface SqliteStateOptions {
+  readonly path: string;
+  /** For verbs that look while a daemon may run: the file must be there, nothing is written. */
+  readonly readOnly?: boolean;
+}
+
+/** Errors: STATE_TOO_NEW, STATE_CORRUPT. */
+export function openSqliteState(options: SqliteStateOptions): StateStore {
+  try {
+    return new SqliteState(options);
+  } catch (error) {
+    if (error instanceof TailraceError) throw error;
+    throw new TailraceError('STATE_CORRUPT', { message: `The state file ${options.path} cannot be read: ${(error as Error).message}.`, cause: error });
+  }
+}
+
+class SqliteState implements StateStore {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor({ path, readOnly = false }: SqliteStateOptions) {
+    this.#database = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS });
+    try {
+      this.#prepareFile(path, readOnly);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  #prepareFile(path: string, readOnly: boolean): void {
+    const version = Number((this.#database.prepare('PRAGMA user_version').get() as Row)['user_version']);
+    if (version > FORMAT_VERSION) {
+      throw new TailraceError('STATE_TOO_NEW', { message: `The state file ${path} has format ${version}; this version of tailrace knows ${FORMAT_VERSION}.` });
+    }
+    if (readOnly) return;
+    this.#database.exec('PRAGMA journal_mode = WAL');
+    this.#database.exec('PRAGMA synchronous = FULL');
+    if (version < FORMAT_VERSION) this.#database.exec(`BEGIN; ${tables} PRAGMA user_version = ${FORMAT_VERSION}; COMMIT`);
+  }
+
+  get logId(): string | null {
+    const row = this.#get('SELECT log_id FROM binding');
+    return row === undefined ? null : String(row['log_id']);
+  }
+
+  bindLog(logId: string): void {
+    this.#run('INSERT INTO binding (only, log_id) VALUES (1, ?)', logId);
+  }
+
+  generations(): GenerationRecord[] {
+    return this.#all('SELECT name, number, phase, start_seq, fingerprint FROM generation ORDER BY name, number').map((row) => ({
+      index: String(row['name']),
+      generation: Number(row['number']),
+      phase: String(row['phase']) as GenerationPhase,
+      startSeq: Number(row['start_seq']),
+      fingerprint: String(row['fingerprint']),
+    }));
+  }
+
+  putGeneration(record: GenerationRecord): void {
+    this.#run(
+      'INSERT INTO generation (name, number, phase, start_seq, fingerprint) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET phase = excluded.phase, start_seq = excluded.start_seq, fingerprint = excluded.fingerprint',
+      record.index,
+      record.generation,
+      record.phase,
+      record.startSeq,
+      record.fingerprint,
+    );
+  }
+
+  cursor(index: string, generation: number): Seq | null {
+    const row = this.#get('SELECT seq FROM cursor WHERE name = ? AND number = ?', index, generation);
+    return row === undefined ? null : Number(row['seq']);
+  }
+
+  putCursor(index: string, generation: number, seq: Seq): void {
+    this.#run('INSERT INTO cursor (name, number, seq) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq', index, generation, seq);
+  }
+
+  park(letters: readonly DeadLetter[]): void {
+    this.#transaction(() => {
+      for (const letter of letters) {
+        this.#run(
+          'INSERT INTO dead_letter (name, number, id, seq, code, reason, parked_at_ms) VALUES (?, ?, ?, ?, ?, ?, ?) ' +
+            'ON CONFLICT DO UPDATE SET seq = excluded.seq, code = excluded.code, reason = excluded.reason, parked_at_ms = excluded.parked_at_ms WHERE excluded.seq >= dead_letter.seq',
+          letter.index,
+          letter.generation,
+          letter.id,
+          letter.seq,
+          letter.code,
+          letter.reason,
+          letter.parkedAtMs,
+        );
+      }
+    });
+  }
+
+  unpark(index: string, generation: number, ids: readonly string[], seq: Seq): void {
+    this.#transaction(() => {
+      for (const id of ids) this.#run('DELETE FROM dead_letter WHERE name = ? AND number = ? AND id = ? AND seq <= ?', index, generation, id, seq);
+    });
+  }
+
+  deadLetters(index?: string): DeadLetter[] {
+    const rows =
+      index === undefined
+        ? this.#all('SELECT * FROM dead_letter ORDER BY name, number, seq')
+        : this.#all('SELECT * FROM dead_letter WHERE name = ? ORDER BY number, seq', index);
+    return rows.map((row) => ({
+      index: String(row['name']),
+      generation: Number(row['number']),
+      id: String(row['id']),
+      seq: Number(row['seq']),
+      code: String(row['code']) as ErrorCode,
+      reason: String(row['reason']),
+      parkedAtMs: Number(row['parked_at_ms']),
+    }));
+  }
+
+  deadLetterCount(index: string, generation: number): number {
+    return Number(this.#get('SELECT count(*) AS n FROM dead_letter WHERE name = ? AND number = ?', index, generation)?.['n']);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+
+  #transaction(work: () => void): void {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      work();
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #get(sql: string, ...values: (string | number)[]): Row | undefined {
+    return this.#statement(sql).get(...values);
+  }
+
+  #all(sql: string, ...values: (string | number)[]): Row[] {
+    return this.#statement(sql).all(...values);
+  }
+
+  #run(sql: string, ...values: (string | number)[]): void {
+    this.#statement(sql).run(...values);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Small durable state: which generations there are, how far each has applied, which documents are parked.
+ *
+ * All of it may be *behind* the change log and the targets, never ahead: a cursor is stored after its effects, a generation's readiness
+ * after its documents. Positions, schemas and snapshot progress are not here but in the log's registers, durable with their changes.
+ */
+import type { Seq } from '../change/seq.ts';
+import type { ErrorCode } from '../errors/catalogue.ts';
+
+/** `building`: its snapshot is not applied yet; `serving`: readers see it. */
+export type GenerationPhase = 'building' | 'serving';
+
+export interface GenerationRecord {
+  readonly index: string;
+  readonly generation: number;
+  readonly phase: GenerationPhase;
+  /** Seq behind which this generation reads the log. */
+  readonly startSeq: Seq;
+  /** Hash of the part of the config that its documents are made by. */
+  readonly fingerprint: string;
+}
+
+export interface DeadLetter {
+  readonly index: string;
+  readonly generation: number;
+  /** Document id. */
+  readonly id: string;
+  readonly seq: Seq;
+  readonly code: ErrorCode;
+  /** Why, in one sentence, without row values. */
+  readonly reason: string;
+  readonly parkedAtMs: number;
+}
+
+export interface StateStore extends Disposable {
+  /** The log that this state belongs to, or null in a fresh store. */
+  readonly logId: string | null;
+  bindLog(logId: string): void;
+
+  generations(): GenerationRecord[];
+  /** Adds a generation or replaces the record of the same index and number. */
+  putGeneration(record: GenerationRecord): void;
+
+  cursor(index: string, generation: number): Seq | null;
+  putCursor(index: string, generation: number, seq: Seq): void;
+
+  /** Parks documents; a later letter for the same document replaces the earlier one. */
+  park(letters: readonly DeadLetter[]): void;
+  /** Forgets parked documents of these ids up to `seq`: a newer version is in the index. */
+  unpark(index: string, generation: number, ids: readonly string[], seq: Seq): void;
+  deadLetters(index?: string): DeadLetter[];
+  deadLetterCount(index: string, generation: number): number;
+}
+
+/** Name of a generation in registers, holds and log lines: `products-g0001`. */
+export function generationName(index: string, generation: number): string {
+  return `${index}-g${String(generation).padStart(4, '0')}`;
+}
