@@ -29,17 +29,33 @@ export interface PostgresServer extends AsyncDisposable {
 
 const connectDeadlineMs = 5_000;
 
+/** Where a server with the account `postgres` listens on loopback. */
+export function loopbackUrl(port: number): URL {
+  return new URL(`postgres://postgres@127.0.0.1:${port}/postgres`);
+}
+
 export class PostgresClientSide {
   readonly major: PostgresMajor;
-  readonly port: number;
+  /** The superuser's URL, password included. */
+  readonly #superuser: URL;
 
-  constructor(major: PostgresMajor, port: number) {
+  constructor(major: PostgresMajor, superuser: URL) {
     this.major = major;
-    this.port = port;
+    this.#superuser = superuser;
   }
 
-  url(database = 'postgres', user = 'postgres'): string {
-    return `postgres://${encodeURIComponent(user)}@127.0.0.1:${this.port}/${encodeURIComponent(database)}`;
+  get port(): number {
+    return Number(this.#superuser.port === '' ? 5432 : this.#superuser.port);
+  }
+
+  url(database?: string, user?: string): string {
+    const url = new URL(this.#superuser);
+    if (database !== undefined) url.pathname = `/${encodeURIComponent(database)}`;
+    if (user !== undefined && user !== decodeURIComponent(url.username)) {
+      url.username = encodeURIComponent(user);
+      url.password = '';
+    }
+    return url.href;
   }
 
   async query(sql: string, database?: string): Promise<Record<string, unknown>[]> {

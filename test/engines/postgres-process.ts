@@ -2,14 +2,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { appendFileSync, closeSync, existsSync, openSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { PostgresClientSide, type PostgresMajor, type PostgresServer, type StopMode } from './postgres-client.ts';
+import { loopbackUrl, PostgresClientSide, type PostgresMajor, type PostgresServer, type StopMode } from './postgres-client.ts';
+import { programEnvironment } from './packages.ts';
 import { createDataDirectory } from './postgres-template.ts';
 import { guardFolder, guardProcess, releaseFolder } from './servers-guard.ts';
 import { eventually, freePort, privateFolder, serverAccount, type Account } from './servers.ts';
 
 /** Small and cheap, but as durable as the default: tests kill this server and expect what it confirmed to be there. */
-const testSettings = {
-  listen_addresses: '127.0.0.1',
+export const testSettings: Readonly<Record<string, string>> = {
   wal_level: 'logical',
   max_wal_senders: '20',
   max_replication_slots: '20',
@@ -33,7 +33,7 @@ class PostgresProcess extends PostgresClientSide implements PostgresServer {
   #child: ChildProcess | undefined;
 
   constructor(major: PostgresMajor, port: number, where: { binFolder: string; folder: string; account: Account | undefined }) {
-    super(major, port);
+    super(major, loopbackUrl(port));
     this.#binFolder = where.binFolder;
     this.#folder = where.folder;
     this.#account = where.account;
@@ -71,7 +71,7 @@ class PostgresProcess extends PostgresClientSide implements PostgresServer {
       ...this.#account,
       cwd: this.#folder,
       stdio: ['ignore', log, log],
-      env: { PATH: process.env['PATH'], TZ: 'UTC', LC_ALL: 'C' },
+      env: programEnvironment(this.#binFolder),
     });
     closeSync(log);
     guardProcess(child);
@@ -117,7 +117,7 @@ class PostgresProcess extends PostgresClientSide implements PostgresServer {
 }
 
 /** Starts a server from the binaries in `binFolder`; `settings` go into its `postgresql.conf`, so that ALTER SYSTEM still overrides them. */
-export async function startPostgresProcess(major: PostgresMajor, binFolder: string, settings: Record<string, string>): Promise<PostgresServer> {
+export async function startPostgresProcess(major: PostgresMajor, binFolder: string, settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
   const account = serverAccount();
   const folder = privateFolder(`pg${major}`, account);
   guardFolder(folder);
@@ -125,7 +125,7 @@ export async function startPostgresProcess(major: PostgresMajor, binFolder: stri
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
     const server = new PostgresProcess(major, port, { binFolder, folder, account });
-    writeSettings(server.dataDirectory, { ...testSettings, ...settings, port: String(port), unix_socket_directories: folder });
+    writeSettings(server.dataDirectory, { ...testSettings, ...settings, listen_addresses: '127.0.0.1', port: String(port), unix_socket_directories: folder });
     try {
       await server.start();
       return server;
@@ -138,7 +138,7 @@ export async function startPostgresProcess(major: PostgresMajor, binFolder: stri
   }
 }
 
-function writeSettings(dataDirectory: string, settings: Record<string, string>): void {
+function writeSettings(dataDirectory: string, settings: Readonly<Record<string, string>>): void {
   const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);
   appendFileSync(join(dataDirectory, 'postgresql.conf'), lines.join(''));
 }

@@ -1,8 +1,14 @@
 /** The harness itself: what the other suites assume of their server. */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { describePostgres, startPostgres } from './postgres.ts';
 import { eventually } from './servers.ts';
+import { spawnScript } from './tailrace.ts';
+
+const harness = dirname(fileURLToPath(import.meta.url));
 
 async function identityOf(server: { query(sql: string): Promise<Record<string, unknown>[]> }): Promise<unknown> {
   const [row] = await server.query('SELECT system_identifier::text AS id FROM pg_control_system()');
@@ -56,4 +62,28 @@ describePostgres([15, 18], (postgres) => {
     expect(existsSync(dataDirectory)).toBe(false);
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
   });
+
+  test('a server does not outlive a test process that was killed', async () => {
+    const { pid, dataDirectory } = await serverOfKilledProcess(postgres.major);
+    await eventually('the server is gone', 10_000, () => !existsSync(`/proc/${pid}`) && !existsSync(dataDirectory));
+  });
 });
+
+/** Starts a server in another process, then ends that process with SIGKILL. */
+async function serverOfKilledProcess(major: number): Promise<{ pid: number; dataDirectory: string }> {
+  const folder = mkdtempSync(join(tmpdir(), 'tailrace-guard-'));
+  const script = join(folder, 'start.ts');
+  writeFileSync(script, `import { startPostgresProcess } from '${join(harness, 'postgres-process.ts')}';
+import { findPostgres } from '${join(harness, 'postgres-find.ts')}';
+const place = await findPostgres(${major});
+const server = await startPostgresProcess(${major}, place.kind === 'binaries' ? place.binFolder : '', {});
+console.log(JSON.stringify({ msg: 'started', pid: server.pid, dataDirectory: server.dataDirectory }));
+setInterval(() => {}, 1000);`);
+  try {
+    await using starter = await spawnScript(script, []);
+    const line = await starter.event('started');
+    return { pid: Number(line['pid']), dataDirectory: String(line['dataDirectory']) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -7,6 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { programEnvironment } from './packages.ts';
 import { cacheFolder, type Account } from './servers.ts';
 
 const run = promisify(execFile);
@@ -24,13 +25,14 @@ export async function createDataDirectory(binFolder: string, dataDirectory: stri
 }
 
 async function templateFor(binFolder: string, account: Account | undefined): Promise<string> {
-  const { stdout: version } = await run(join(binFolder, 'postgres'), ['--version']);
+  const env = programEnvironment(binFolder);
+  const { stdout: version } = await run(join(binFolder, 'postgres'), ['--version'], { env });
   const name = createHash('sha256').update([version, templateFormat, ...initdbOptions].join('\n')).digest('hex').slice(0, 16);
   const folder = cacheFolder('postgres', account);
   const template = join(folder, name);
   if (existsSync(template)) return template;
   const draft = join(folder, `${name}.${randomBytes(6).toString('hex')}`);
-  await run(join(binFolder, 'initdb'), [...initdbOptions, '-D', draft], { ...account, cwd: folder });
+  await run(join(binFolder, 'initdb'), [...initdbOptions, '-D', draft], { ...account, cwd: folder, env });
   try {
     renameSync(draft, template);
   } catch (error) {
