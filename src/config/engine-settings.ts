@@ -1,0 +1,45 @@
+/** Settings of the engine itself: its log, snapshots, admin surface and log lines. All have defaults. */
+import { z } from 'zod';
+import { secretSetting } from '../connector/setting.ts';
+
+const MiB = 1024 * 1024;
+const GiB = 1024 * MiB;
+
+export const logSettings = z.strictObject({
+  max_bytes: z.int().min(64 * MiB).default(64 * GiB).describe('Largest size of the change log on disk. What every index has applied is removed long before.'),
+  min_age_hours: z.number().min(0).max(24 * 366).default(0).describe('How long changes are kept although every index has applied them, to build an index again without a new snapshot.'),
+  segment_bytes: z.int().min(1 * MiB).max(4 * GiB).default(128 * MiB).describe('Size of one file of the change log. Whole files are removed.'),
+  on_full: z.enum(['block', 'evict']).default('block').describe('At `max_bytes`: `block` stops reading the sources until the slowest index has caught up; `evict` gives up the slowest index, which then needs a rebuild.'),
+});
+export type LogSettings = z.output<typeof logSettings>;
+
+export const snapshotSettings = z.strictObject({
+  parallel: z.int().min(1).max(32).default(2).describe('How many parts of a table are read at once.'),
+  chunk_bytes: z.int().min(64 * 1024).max(64 * MiB).default(4 * MiB).describe('About how many bytes of rows one read brings.'),
+  max_bytes_per_second: z.int().min(64 * 1024).optional().describe('Limit for reading snapshots, for each source. By default there is none.'),
+});
+export type SnapshotSettings = z.output<typeof snapshotSettings>;
+
+const httpSettings = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on. Any but a loopback address needs a `token`.'),
+  port: z.int().min(0).max(65_535).default(7373).describe('Port to listen on; 0 takes any that is free.'),
+  token: secretSetting('Token that requests must carry as `Authorization: Bearer`. `/healthz` and `/readyz` need none.').optional(),
+});
+export type HttpSettings = z.output<typeof httpSettings>;
+
+export const adminSettings = z.strictObject({
+  socket: z.string().min(1).optional().describe('Path of the socket that the command line talks to. By default `admin.sock` in the data directory.'),
+  http: httpSettings.optional().describe('Serves `/metrics`, `/healthz`, `/readyz` and the console. By default off; `http: {}` turns it on.'),
+});
+export type AdminSettings = z.output<typeof adminSettings>;
+
+export const loggingSettings = z.strictObject({
+  level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least severe lines that are written.'),
+  format: z.enum(['auto', 'json', 'pretty']).default('auto').describe('`auto` is `pretty` on a terminal and `json` elsewhere.'),
+});
+export type LoggingSettings = z.output<typeof loggingSettings>;
+
+export const memorySettings = z.strictObject({
+  max_buffered_bytes: z.int().min(8 * MiB).max(64 * GiB).default(64 * MiB).describe('Most bytes of changes held in memory for each source. When they are used up, the source is not read.'),
+});
+export type MemorySettings = z.output<typeof memorySettings>;
