@@ -129,10 +129,10 @@ export class Intake implements ChangeSink {
     this.#deps.queue.push({ kind: FrameKind.snapshot, snapshot, built, onDurable });
   }
 
-  /** Puts registers into the log, behind everything that was pushed so far. */
+  /** Puts registers into the log, in one frame with what was pushed just before: a schema and the snapshot that it calls for, say. */
   insertRegisters(registers: readonly RegisterUpdate[], onDurable?: () => void): void {
-    this.#seal();
-    this.#deps.queue.push({ kind: FrameKind.control, snapshot: 0, built: { entries: Buffer.alloc(0), count: 0, transactions: [], registers, incomplete: [] }, onDurable });
+    for (const register of registers) this.#builder.register(register);
+    this.#seal(onDurable);
   }
 
   /** Counts the change; true when the log has it already. */
@@ -157,7 +157,7 @@ export class Intake implements ChangeSink {
     });
   }
 
-  #seal(): void {
+  #seal(onDurable?: () => void): void {
     const position = this.#position;
     if (this.#builder.isEmpty && Buffer.compare(position, this.#confirmed) === 0) return;
     this.#confirmed = position;
@@ -166,6 +166,10 @@ export class Intake implements ChangeSink {
     const partial = transaction === null || logged === 0 ? null : { position: transaction.start.position, changes: logged };
     const resume = encodeResumePoint({ position, partial });
     const built = this.#builder.take([[positionRegister(this.#deps.source), resume]]);
-    this.#deps.queue.push({ kind: FrameKind.stream, snapshot: 0, built, onDurable: () => this.#deps.confirm(position) });
+    const durable = (): void => {
+      this.#deps.confirm(position);
+      onDurable?.();
+    };
+    this.#deps.queue.push({ kind: FrameKind.stream, snapshot: 0, built, onDurable: durable });
   }
 }

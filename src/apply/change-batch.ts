@@ -1,0 +1,89 @@
+/**
+ * Collects frames into a batch with the last change per key. What a later change of the same key, or a truncate, makes pointless is counted
+ * as superseded and never built.
+ */
+import { EntryCursor } from '../change/entry.ts';
+import { Op } from '../change/operation.ts';
+import type { Seq } from '../change/seq.ts';
+import { FrameKind, type Frame } from '../connector/log-store.ts';
+
+/** The last change of one key. The views hold the frame's bytes. */
+export interface PendingChange {
+  readonly seq: Seq;
+  readonly op: Op;
+  readonly schemaId: number;
+  readonly key: Buffer;
+  readonly row: Buffer;
+}
+
+/** Tells the batch which entries are this index's. */
+export interface Interest {
+  /** True for schemas of the index's own table. */
+  hasSchema(schemaId: number): boolean;
+  /** True for snapshots whose rows the generation takes. */
+  takesSnapshot(source: string, snapshot: number): boolean;
+}
+
+export class ChangeBatch {
+  readonly changes = new Map<string, PendingChange>();
+  /** Seq of the last truncate in the batch; every change in `changes` is behind it. */
+  clearedAt: Seq | null = null;
+  /** Everything up to here has been looked at. */
+  through: Seq;
+  /** Entries of this index that were read. */
+  read = 0;
+  superseded = 0;
+  bytes = 0;
+  /** Source's wall clock at the newest commit in the batch. */
+  commitTimeMs: number | null = null;
+
+  constructor(through: Seq) {
+    this.through = through;
+  }
+
+  /** True when nothing has to be done to the target. */
+  get isEmpty(): boolean {
+    return this.changes.size === 0 && this.clearedAt === null;
+  }
+
+  /** Takes the entries of a frame that are behind `through`. */
+  add(frame: Frame, interest: Interest): void {
+    const isTaken = frame.kind !== FrameKind.snapshot || interest.takesSnapshot(frame.source, frame.snapshot);
+    if (isTaken && frame.count > 0) this.#addEntries(frame, interest);
+    this.through = Math.max(this.through, frame.lastSeq);
+    const newest = frame.transactions.at(-1)?.commitTimeMs;
+    if (newest !== undefined) this.commitTimeMs = newest;
+  }
+
+  #addEntries(frame: Frame, interest: Interest): void {
+    const entries = new EntryCursor(frame.entries, frame.firstSeq);
+    let lastSchemaId = -1;
+    let isOurs = false;
+    while (entries.next()) {
+      const { seq, op, schemaId } = entries;
+      if (seq <= this.through) continue;
+      if (schemaId !== lastSchemaId) {
+        lastSchemaId = schemaId;
+        isOurs = interest.hasSchema(schemaId);
+      }
+      if (!isOurs) continue;
+      this.read += 1;
+      if (op === Op.truncate) {
+        this.superseded += this.changes.size + (this.clearedAt === null ? 0 : 1);
+        this.changes.clear();
+        this.clearedAt = seq;
+        continue;
+      }
+      const key = entries.key();
+      const row = entries.row();
+      const text = key.toString('latin1');
+      const before = this.changes.get(text);
+      if (before !== undefined) {
+        this.superseded += 1;
+        this.bytes -= before.row.length;
+      }
+      this.changes.set(text, { seq, op, schemaId, key, row });
+      this.bytes += row.length;
+    }
+  }
+}

@@ -1,0 +1,26 @@
+/** What a connector's folder exports, and the set of them that a pipeline is built with. The one real set is `connectors/index.ts`. */
+import type { ZodType } from 'zod';
+import type { RowFormat } from './row-format.ts';
+import type { Source, SourceContext } from './source.ts';
+import type { Target, TargetContext } from './target.ts';
+
+export interface SourceConnector<Config = unknown> {
+  /** The `type` in the config: `postgres`. */
+  readonly type: string;
+  /** Settings of its own, `type` included; a strict object. */
+  readonly configSchema: ZodType<Config>;
+  /** Reads what its sources wrote to the log, without any connection. */
+  readonly format: RowFormat;
+  create(config: Config, context: SourceContext): Source;
+}
+
+export interface TargetConnector<Config = unknown> {
+  readonly type: string;
+  readonly configSchema: ZodType<Config>;
+  create(config: Config, context: TargetContext): Target;
+}
+
+export interface Connectors {
+  readonly sources: Readonly<Record<string, SourceConnector<never>>>;
+  readonly targets: Readonly<Record<string, TargetConnector<never>>>;
+}

@@ -1,0 +1,81 @@
+/**
+ * How a pipeline stands: the one shape behind `status --json`, `lag --json`, `/metrics`, `/readyz` and the screens made of them.
+ * Plain JSON: no bigint, no Date; units at the end of the names; null where something is not known.
+ */
+import type { ApplyCounters } from '../apply/counters.ts';
+import type { LogStats } from '../connector/log-store.ts';
+
+export interface StatusError {
+  readonly code: string;
+  readonly message: string;
+  readonly did: string;
+  readonly hint: string;
+}
+
+export interface SnapshotStatus {
+  readonly number: number;
+  readonly table: string;
+  readonly reason: string;
+  readonly phase: 'planned' | 'reading' | 'done';
+  readonly rows: number;
+  readonly estimated_rows: number | null;
+  readonly ranges_left: number;
+}
+
+export interface SourceStatus {
+  readonly name: string;
+  readonly type: string;
+  /** `connecting`, `streaming`, `waiting` (for the next attempt), `stopped` (for a person). */
+  readonly phase: 'connecting' | 'streaming' | 'waiting' | 'stopped';
+  readonly error: StatusError | null;
+  readonly retry_in_ms: number | null;
+  /** Newest position of the source's history, as its own tools write it. */
+  readonly head: string | null;
+  /** Position up to which everything is in the log. */
+  readonly logged: string | null;
+  /** Bytes of source history between the two. */
+  readonly lag_bytes: number | null;
+  readonly lag_seconds: number | null;
+  /** Bytes of history the source keeps because of tailrace, and how many more until it drops what is needed. */
+  readonly retained_bytes: number | null;
+  readonly bytes_until_loss: number | null;
+  /** Estimated seconds until then at the present rate. */
+  readonly seconds_until_loss: number | null;
+  readonly notes: readonly string[];
+  readonly transactions: number;
+  readonly changes: number;
+  readonly bytes: number;
+  readonly changes_per_second: number;
+  readonly in_flight_bytes: number;
+  readonly snapshots: readonly SnapshotStatus[];
+}
+
+export interface IndexStatus {
+  readonly name: string;
+  readonly target: string;
+  readonly generation: number;
+  /** `opening`, `building` (its snapshot is not applied yet), `serving`, `waiting` (for its target), `stopped` (for a person). */
+  readonly phase: 'opening' | 'building' | 'serving' | 'waiting' | 'stopped';
+  readonly error: StatusError | null;
+  readonly cursor: number;
+  /** Changes in the log that it has not applied, and the seconds it is behind the source's head. */
+  readonly lag_changes: number;
+  readonly lag_seconds: number | null;
+  readonly changes_per_second: number;
+  readonly dead_letters: number;
+  readonly counters: Readonly<ApplyCounters>;
+}
+
+export interface PipelineStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly started_ms: number;
+  readonly now_ms: number;
+  /** Every source streams, every index serves, and none is behind by more than `ready_within_ms`. */
+  readonly ready: boolean;
+  /** What is in the way of that, one sentence each, the most urgent first. */
+  readonly problems: readonly string[];
+  readonly log: Omit<LogStats, 'holds'>;
+  readonly sources: readonly SourceStatus[];
+  readonly indices: readonly IndexStatus[];
+}
