@@ -95,6 +95,16 @@ export class Capture {
     };
   }
 
+  /** True while everything that was pushed is durable. */
+  get isIdle(): boolean {
+    return this.#intake?.isIdle ?? true;
+  }
+
+  /** Asks the stream to say soon where it is. */
+  nudge(): void {
+    this.#session?.nudge();
+  }
+
   /** How the source stands now, or null while it is not connected. */
   async head(signal: AbortSignal): Promise<SourceHead | null> {
     return (await this.#session?.head(signal)) ?? null;

@@ -63,6 +63,11 @@ export class Intake implements ChangeSink {
     return this.#position;
   }
 
+  /** True while everything that was pushed is durable. */
+  get isIdle(): boolean {
+    return this.#deps.queue.pending === 0 && !this.#sealScheduled && this.#builder.isEmpty;
+  }
+
   get congested(): boolean {
     return this.#deps.budget.exhausted;
   }

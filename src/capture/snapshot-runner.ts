@@ -26,6 +26,8 @@ export interface SnapshotSettings {
   readonly parallel: number;
   /** Aimed size of a chunk's rows. */
   readonly chunkBytes: number;
+  /** Limit of reading, over all ranges together; null for none. */
+  readonly bytesPerSecondMax: number | null;
 }
 
 export interface SnapshotRunnerDeps {
@@ -66,6 +68,8 @@ export class SnapshotRunner {
   readonly #deps: SnapshotRunnerDeps;
   readonly #running = new Map<number, Running>();
   readonly #planning = new Set<Running>();
+  /** Monotonic time before which no chunk is read, because of `bytesPerSecondMax`. */
+  #readAgainMs = 0;
   #number: number;
   readonly #changed = new Notifier();
 
@@ -167,7 +171,7 @@ export class SnapshotRunner {
     running.claimed.set(range.number, range);
     for (;;) {
       signal.throwIfAborted();
-      await this.#deps.budget.available();
+      await this.#mayRead(signal);
       const merged = await this.#mergeChunk(running, range, attempt, signal);
       if (running.attempt !== attempt) return;
       if (merged === 'replan') return this.#replan(running);
@@ -181,6 +185,19 @@ export class SnapshotRunner {
     }
     running.claimed.delete(range.number);
     if (running.claimed.size === 0 && running.unclaimed.length === 0) await this.#finish(running, signal);
+  }
+
+  async #mayRead(signal: AbortSignal): Promise<void> {
+    const { budget, clock } = this.#deps;
+    await untilAborted(budget.available(), signal);
+    const waitMs = this.#readAgainMs - clock.monotonicMs();
+    if (waitMs > 0) await clock.sleep(waitMs, signal);
+  }
+
+  #noteRead(bytes: number): void {
+    const { clock, settings } = this.#deps;
+    if (settings.bytesPerSecondMax === null) return;
+    this.#readAgainMs = Math.max(this.#readAgainMs, clock.monotonicMs()) + (bytes / settings.bytesPerSecondMax) * 1000;
   }
 
   #replan(running: Running): void {
@@ -199,6 +216,7 @@ export class SnapshotRunner {
     try {
       const chunk = await session.snapshots.readChunk({ table: running.snapshot.table, range: range.next, rowBytesMax: settings.chunkBytes }, signal);
       if (chunk === 'replan') return 'replan';
+      this.#noteRead(chunk.bytes.length);
       const passed = Promise.withResolvers<{ next: Uint8Array | null; rows: number } | 'again'>();
       window.awaitHigh(chunk.high, () => {
         if (window.overflowed || running.attempt !== attempt) passed.resolve('again');

@@ -1,0 +1,172 @@
+/**
+ * One index of a pipeline: opens its generation on the target as soon as its table's shape is known, keeps it in step, and comes back after
+ * every failure that a pause may mend.
+ */
+import { Applier, type ApplyStatus } from '../apply/applier.ts';
+import { newCounters } from '../apply/counters.ts';
+import type { Snapshot } from '../capture/snapshot-state.ts';
+import type { RowSchema } from '../change/schema.ts';
+import { versionOf } from '../change/seq.ts';
+import type { IndexDefinition } from '../config/index-settings.ts';
+import type { LogStore } from '../connector/log-store.ts';
+import type { RowFormat } from '../connector/row-format.ts';
+import type { Target, TargetGeneration } from '../connector/target.ts';
+import { createDocumentBuilder } from '../document/builder.ts';
+import type { DocumentTransform } from '../document/transform.ts';
+import { dispositionOf } from '../errors/policy.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
+import { Notifier } from '../runtime/abort.ts';
+import { Backoff } from '../runtime/backoff.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { generationName, type GenerationRecord, type StateStore } from '../state/state-store.ts';
+import type { GenerationChoice } from './generations.ts';
+import { Rate } from './rate.ts';
+
+const REOPEN = { firstMs: 200, maxMs: 30_000 };
+
+export type IndexPhase = 'opening' | 'building' | 'serving' | 'waiting' | 'stopped';
+
+export interface IndexRunnerDeps {
+  readonly definition: IndexDefinition;
+  readonly choice: GenerationChoice;
+  readonly format: RowFormat;
+  readonly transform: DocumentTransform | undefined;
+  readonly target: Target;
+  readonly log: LogStore;
+  readonly state: StateStore;
+  readonly runtime: Runtime;
+}
+
+type TableShape = Pick<RowSchema, 'table' | 'columns'>;
+
+export class IndexRunner {
+  readonly definition: IndexDefinition;
+  readonly #deps: IndexRunnerDeps;
+  readonly #backoff: Backoff;
+  readonly #read: Rate;
+  readonly #shapeKnown = new Notifier();
+  #record: GenerationRecord;
+  #shape: TableShape | null = null;
+  #applier: Applier | null = null;
+  #last: ApplyStatus | null = null;
+  #phase: IndexPhase = 'opening';
+  #error: unknown = null;
+
+  constructor(deps: IndexRunnerDeps) {
+    this.#deps = deps;
+    this.definition = deps.definition;
+    this.#record = deps.choice.record;
+    this.#backoff = new Backoff(REOPEN, deps.runtime.random);
+    this.#read = new Rate(deps.runtime.clock);
+  }
+
+  /** Name of the generation that is fed: `products-g0001`. */
+  get name(): string {
+    return generationName(this.#record.index, this.#record.generation);
+  }
+
+  get record(): GenerationRecord {
+    return this.#record;
+  }
+
+  get phase(): IndexPhase {
+    if (this.#phase === 'serving' && this.#applier?.status().trouble != null) return 'waiting';
+    return this.#phase;
+  }
+
+  get error(): unknown {
+    return this.#error ?? this.#applier?.status().trouble ?? null;
+  }
+
+  get applied(): ApplyStatus {
+    return this.#applier?.status() ?? this.#last ?? { cursor: this.#record.startSeq, counters: newCounters(), appliedCommitMs: null, trouble: null };
+  }
+
+  get changesPerSecond(): number {
+    return this.#read.perSecond(this.applied.counters.read);
+  }
+
+  /** The source has said what the table looks like now. */
+  learnShape(shape: TableShape): void {
+    this.#shape ??= shape;
+    this.#shapeKnown.notify();
+  }
+
+  /** Resolves when the signal is aborted or the index stopped for a person; rejects with errors that end the process. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#deps.runtime;
+    while (!signal.aborted) {
+      try {
+        await this.#open(signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        const disposition = dispositionOf(error);
+        this.#error = error;
+        if (disposition === 'exit') throw error;
+        if (disposition !== 'backoff' && disposition !== 'pause') {
+          this.#phase = 'stopped';
+          logger.error('index_stopped', { index: this.definition.name, error });
+          return;
+        }
+        this.#phase = 'waiting';
+        const retryInMs = this.#backoff.nextMs();
+        logger.warn('index_waiting', { index: this.definition.name, error, retry_in_ms: retryInMs });
+        await clock.sleep(retryInMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const { definition, format, transform, target, log, state, runtime } = this.#deps;
+    this.#phase = 'opening';
+    while (this.#shape === null) await this.#shapeKnown.wait(signal);
+    const documents = createDocumentBuilder(definition, { format, table: this.#shape, transform });
+    const { index, generation, startSeq, fingerprint } = this.#record;
+    const binding = { logId: log.logId, epoch: log.epoch, fingerprint };
+    await using opened = await target.open({ index, generation, binding, fields: documents.fields }, signal);
+    this.#error = null;
+    this.#phase = this.#record.phase;
+    const { batch, on_error, max_dead_letters } = definition;
+    this.#applier = new Applier({
+      index,
+      generation,
+      source: definition.from.source,
+      table: definition.from.table,
+      startSeq,
+      atomicCursor: target.capabilities.atomicCursor,
+      log,
+      target: opened,
+      documents,
+      state,
+      runtime,
+      settings: { batchOperations: batch.max_operations, batchBytes: batch.max_bytes, concurrency: batch.max_in_flight, onError: on_error, deadLettersMax: max_dead_letters },
+      onSnapshotApplied: async (snapshot, s) => this.#snapshotApplied(opened, snapshot, s),
+    });
+    try {
+      this.#backoff.reset();
+      await this.#applier.run(signal);
+    } finally {
+      this.#last = this.#applier.status();
+      this.#applier = null;
+    }
+  }
+
+  async #snapshotApplied(opened: TargetGeneration, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
+    const { log, state, runtime } = this.#deps;
+    if (snapshot.sweep) {
+      const swept = await opened.sweep(versionOf(log.epoch, snapshot.startSeq + 1), signal);
+      runtime.logger.info('index_swept', { index: this.definition.name, snapshot: snapshot.number, documents: swept });
+    }
+    if (this.#record.phase === 'serving' || !snapshot.for.includes(this.name)) return;
+    await opened.promote(signal);
+    this.#record = { ...this.#record, phase: 'serving' };
+    state.putGeneration(this.#record);
+    this.#phase = 'serving';
+    runtime.logger.info('index_serving', { index: this.definition.name, generation: this.#record.generation });
+  }
+}
+
+/** Thrown by whoever waits for an index that has stopped. */
+export function stoppedError(runner: IndexRunner): unknown {
+  return runner.error ?? new TailraceError('UNKNOWN', { message: `Index ${runner.definition.name} has stopped.`, entity: runner.definition.name });
+}

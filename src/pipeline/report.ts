@@ -1,0 +1,123 @@
+/** Makes the status from what the runners know. */
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
+import type { LogStore } from '../connector/log-store.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { StateStore } from '../state/state-store.ts';
+import type { IndexRunner } from './index-runner.ts';
+import type { SourceRunner } from './source-runner.ts';
+import type { IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
+
+export interface ReportDeps {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedMs: number;
+  readonly readyWithinMs: number;
+  readonly runtime: Runtime;
+  readonly log: LogStore;
+  readonly state: StateStore;
+  readonly sources: readonly SourceRunner[];
+  readonly indices: readonly IndexRunner[];
+}
+
+export function report(deps: ReportDeps): PipelineStatus {
+  const sources = deps.sources.map((runner) => sourceStatus(runner));
+  const indices = deps.indices.map((runner) => indexStatus(runner, deps));
+  const { holds: _, ...log } = deps.log.stats();
+  const problems = problemsOf(log.condition, sources, indices, deps.readyWithinMs);
+  return {
+    version: deps.version,
+    pid: deps.pid,
+    started_ms: deps.startedMs,
+    now_ms: deps.runtime.clock.nowMs(),
+    ready: problems.length === 0,
+    problems,
+    log,
+    sources,
+    indices,
+  };
+}
+
+export function statusError(error: unknown): StatusError | null {
+  if (error === null || error === undefined) return null;
+  if (codeOf(error) !== undefined && error instanceof Error && 'did' in error && 'hint' in error) {
+    return { code: codeOf(error) as string, message: error.message, did: String(error.did), hint: String(error.hint) };
+  }
+  const unknown = new TailraceError('UNKNOWN', { message: error instanceof Error ? error.message : String(error) });
+  return { code: unknown.code, message: unknown.message, did: unknown.did, hint: unknown.hint };
+}
+
+function sourceStatus(runner: SourceRunner): SourceStatus {
+  const { source, head } = runner;
+  const status = runner.capture;
+  const { counters, position } = status;
+  const lagBytes = runner.lagBytes;
+  return {
+    name: source.name,
+    type: runner.type,
+    phase: status.phase,
+    error: statusError(status.error),
+    retry_in_ms: status.retryInMs,
+    head: head === null ? null : source.formatPosition(head.position),
+    logged: position === null ? null : source.formatPosition(position),
+    lag_bytes: lagBytes,
+    lag_seconds: lagBytes === 0 ? 0 : secondsSince(runner.inStepMs, status.lastCommitMs, runner.nowMs),
+    retained_bytes: head?.retainedBytes ?? null,
+    bytes_until_loss: head?.bytesUntilLoss ?? null,
+    seconds_until_loss: runner.secondsUntilLoss,
+    notes: head?.notes ?? [],
+    transactions: counters.transactions,
+    changes: counters.changes,
+    bytes: counters.bytes,
+    changes_per_second: runner.changesPerSecond,
+    in_flight_bytes: status.inFlightBytes,
+    snapshots: status.snapshots.map(({ snapshot, rows, rangesLeft }) => ({
+      number: snapshot.number,
+      table: snapshot.table,
+      reason: snapshot.reason,
+      phase: snapshot.phase,
+      rows,
+      estimated_rows: snapshot.estimatedRows,
+      ranges_left: rangesLeft,
+    })),
+  };
+}
+
+function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
+  const { applied, record } = runner;
+  const source = deps.sources.find(({ source: { name } }) => name === runner.definition.from.source);
+  const lagChanges = Math.max(0, deps.log.durableSeq - applied.cursor);
+  const inStep = lagChanges === 0 && source?.lagBytes === 0;
+  return {
+    name: runner.definition.name,
+    target: runner.definition.to,
+    generation: record.generation,
+    phase: runner.phase,
+    error: statusError(runner.error),
+    cursor: applied.cursor,
+    lag_changes: lagChanges,
+    lag_seconds: inStep ? 0 : secondsSince(lagChanges === 0 ? (source?.inStepMs ?? null) : null, applied.appliedCommitMs, source?.nowMs ?? null),
+    changes_per_second: runner.changesPerSecond,
+    dead_letters: deps.state.deadLetterCount(record.index, record.generation),
+    counters: applied.counters,
+  };
+}
+
+/** Seconds from the later of two moments of the source's clock until now; null while neither is known. */
+function secondsSince(a: number | null, b: number | null, nowMs: number | null): number | null {
+  if (nowMs === null || (a === null && b === null)) return null;
+  return Math.max(0, nowMs - Math.max(a ?? 0, b ?? 0)) / 1000;
+}
+
+function problemsOf(condition: string, sources: readonly SourceStatus[], indices: readonly IndexStatus[], readyWithinMs: number): string[] {
+  const problems: string[] = [];
+  for (const { name, phase, error } of sources) {
+    if (phase !== 'streaming') problems.push(`Source ${name} is ${phase}${error === null ? '' : `: ${error.message}`}`);
+  }
+  if (condition !== 'ok') problems.push(condition === 'full' ? 'The change log has reached its size limit and waits for the slowest index.' : 'The disk of the change log is full.');
+  for (const { name, phase, error, lag_seconds } of indices) {
+    if (phase !== 'serving') problems.push(`Index ${name} is ${phase}${error === null ? '' : `: ${error.message}`}`);
+    else if (lag_seconds === null || lag_seconds * 1000 > readyWithinMs) problems.push(`Index ${name} is ${lag_seconds === null ? 'an unknown time' : `${lag_seconds.toFixed(1)} s`} behind its source.`);
+  }
+  return problems;
+}
+

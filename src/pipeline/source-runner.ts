@@ -1,0 +1,127 @@
+/** One source of a pipeline: its capture, and how far its log is behind the source's head. */
+import { Capture, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
+import type { Source, SourceHead } from '../connector/source.ts';
+import { together } from '../runtime/abort.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import { Rate } from './rate.ts';
+
+/** How often the source is asked where its head is. */
+const HEAD_EVERY_MS = 2_000;
+
+/** While somebody waits for the log to reach the head, the stream is asked for its place this often. */
+const CATCH_UP_POLL_MS = 10;
+
+export class SourceRunner {
+  readonly source: Source;
+  readonly type: string;
+  readonly #capture: Capture;
+  readonly #runtime: Runtime;
+  readonly #changes: Rate;
+  #head: SourceHead | null = null;
+  /** Wall clock of the source when the log was last known to hold everything, and of this machine then. */
+  #inStep: { readonly sourceMs: number; readonly localMs: number } | null = null;
+  #retention: { readonly atMs: number; readonly bytesUntilLoss: number } | null = null;
+  #secondsUntilLoss: number | null = null;
+
+  constructor(type: string, deps: CaptureDeps) {
+    this.type = type;
+    this.source = deps.source;
+    this.#runtime = deps.runtime;
+    this.#capture = new Capture(deps);
+    this.#changes = new Rate(deps.runtime.clock);
+  }
+
+  get capture(): CaptureStatus {
+    return this.#capture.status();
+  }
+
+  get head(): SourceHead | null {
+    return this.#head;
+  }
+
+  get changesPerSecond(): number {
+    return this.#changes.perSecond(this.#capture.status().counters.changes);
+  }
+
+  get secondsUntilLoss(): number | null {
+    return this.#secondsUntilLoss;
+  }
+
+  /** The source's wall clock now, as far as it is known. */
+  get nowMs(): number | null {
+    return this.#inStep === null ? (this.#head?.nowMs ?? null) : this.#inStep.sourceMs + this.#runtime.clock.monotonicMs() - this.#inStep.localMs;
+  }
+
+  /** Wall clock of the source when the log was last known to hold everything. */
+  get inStepMs(): number | null {
+    return this.#inStep?.sourceMs ?? null;
+  }
+
+  /** Bytes of source history that are not in the log; null while the head is not known. */
+  get lagBytes(): number | null {
+    const { position } = this.#capture.status();
+    if (position === null || this.#head === null) return null;
+    return this.source.comparePositions(position, this.#head.position) >= 0 ? 0 : this.source.bytesBetween(position, this.#head.position);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const capturing = new AbortController();
+    await together(signal, [
+      async (s) => {
+        try {
+          await this.#capture.run(s);
+        } finally {
+          capturing.abort();
+        }
+      },
+      async (s) => this.#watchHead(AbortSignal.any([s, capturing.signal])),
+    ]);
+  }
+
+  /** Resolves when everything that is committed now is in the log and durable; rejects when the source has stopped. */
+  async caughtUp(signal: AbortSignal): Promise<void> {
+    let goal: Uint8Array | null = null;
+    for (;;) {
+      signal.throwIfAborted();
+      const { phase, error, position, snapshots, inFlightBytes } = this.#capture.status();
+      if (phase === 'stopped') throw error;
+      if (phase === 'streaming') goal ??= (await this.#askHead(signal))?.position ?? null;
+      const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
+      if (isAt && snapshots.length === 0 && inFlightBytes === 0 && this.#capture.isIdle) return;
+      this.#capture.nudge();
+      await this.#runtime.clock.sleep(CATCH_UP_POLL_MS, signal);
+    }
+  }
+
+  async #watchHead(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#askHead(signal);
+      } catch (error) {
+        if (!signal.aborted) this.#runtime.logger.debug('head_unknown', { source: this.source.name, error });
+        this.#head = null;
+      }
+      await this.#runtime.clock.sleep(HEAD_EVERY_MS, signal).catch(() => {});
+    }
+  }
+
+  async #askHead(signal: AbortSignal): Promise<SourceHead | null> {
+    const head = await this.#capture.head(signal);
+    if (head === null) return null;
+    this.#head = head;
+    const localMs = this.#runtime.clock.monotonicMs();
+    if (this.lagBytes === 0) this.#inStep = { sourceMs: head.nowMs, localMs };
+    this.#noteRetention(head, localMs);
+    return head;
+  }
+
+  #noteRetention(head: SourceHead, atMs: number): void {
+    const before = this.#retention;
+    this.#retention = head.bytesUntilLoss === null ? null : { atMs, bytesUntilLoss: head.bytesUntilLoss };
+    if (before === null || this.#retention === null) this.#secondsUntilLoss = null;
+    else {
+      const perMs = (before.bytesUntilLoss - this.#retention.bytesUntilLoss) / Math.max(1, atMs - before.atMs);
+      this.#secondsUntilLoss = perMs <= 0 ? null : Math.round(this.#retention.bytesUntilLoss / perMs / 1000);
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import { Notifier, together, untilAborted } from '../../src/runtime/abort.ts';
+
+const never = new AbortController().signal;
+
+describe('untilAborted', () => {
+  test('gives the promise\'s outcome', async () => {
+    await expect(untilAborted(Promise.resolve(7), never)).resolves.toBe(7);
+    await expect(untilAborted(Promise.reject(new Error('x')), never)).rejects.toThrow('x');
+  });
+
+  test('rejects with the signal\'s reason as soon as that is aborted', async () => {
+    const controller = new AbortController();
+    const waiting = untilAborted(new Promise(() => {}), controller.signal);
+    controller.abort(new Error('told to stop'));
+    await expect(waiting).rejects.toThrow('told to stop');
+    await expect(untilAborted(Promise.resolve(1), controller.signal)).rejects.toThrow('told to stop');
+  });
+});
+
+describe('a notifier', () => {
+  test('wakes those who wait and keeps nothing for those who come later', async () => {
+    const notifier = new Notifier();
+    const first = notifier.wait(never);
+    notifier.notify();
+    await first;
+    const controller = new AbortController();
+    const second = notifier.wait(controller.signal);
+    controller.abort(new Error('nothing came'));
+    await expect(second).rejects.toThrow('nothing came');
+  });
+});
+
+describe('tasks together', () => {
+  test('end with the first error, after all others have been told and have ended', async () => {
+    const ended: string[] = [];
+    const slow = async (signal: AbortSignal): Promise<void> => {
+      await untilAborted(new Promise(() => {}), signal).catch(() => ended.push('slow'));
+    };
+    const failing = async (): Promise<void> => {
+      await Promise.resolve();
+      throw new Error('first');
+    };
+    await expect(together(never, [slow, failing])).rejects.toThrow('first');
+    expect(ended).toEqual(['slow']);
+  });
+
+  test('resolve when all have ended', async () => {
+    await expect(together(never, [async () => {}, async () => {}])).resolves.toBeUndefined();
+  });
+});

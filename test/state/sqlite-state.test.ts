@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import type { DeadLetter, GenerationRecord } from '../../src/state/state-store.ts';
+
+let folder = '';
+let path = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tailrace-state-'));
+  path = join(folder, 'state.db');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const generation: GenerationRecord = { index: 'products', generation: 1, phase: 'building', startSeq: 17, fingerprint: 'f' };
+const letter: DeadLetter = { index: 'products', generation: 1, id: '42', seq: 9, code: 'DOC_FAILED', reason: 'no', parkedAtMs: 5 };
+
+describe('the state store', () => {
+  test('keeps what was put into it across a reopening', () => {
+    {
+      using state = openSqliteState({ path });
+      state.bindLog('log-1');
+      state.putGeneration(generation);
+      state.putGeneration({ ...generation, phase: 'serving' });
+      state.putCursor('products', 1, 100);
+      state.putCursor('products', 1, 120);
+      state.park([letter]);
+    }
+    using state = openSqliteState({ path });
+    expect(state.logId).toBe('log-1');
+    expect(state.generations()).toEqual([{ ...generation, phase: 'serving' }]);
+    expect([state.cursor('products', 1), state.cursor('products', 2)]).toEqual([120, null]);
+    expect(state.deadLetters()).toEqual([letter]);
+  });
+
+  test('keeps the newest letter of a document, and forgets it when a newer version is in the index', () => {
+    using state = openSqliteState({ path });
+    state.park([letter, { ...letter, seq: 12, reason: 'later' }, { ...letter, seq: 3, reason: 'replayed' }]);
+    expect(state.deadLetters('products').map(({ seq, reason }) => [seq, reason])).toEqual([[12, 'later']]);
+    state.unpark('products', 1, ['42'], 11);
+    expect(state.deadLetterCount('products', 1)).toBe(1);
+    state.unpark('products', 1, ['42'], 12);
+    expect(state.deadLetterCount('products', 1)).toBe(0);
+  });
+
+  test('can be read while another process writes, and is not written by a reader', () => {
+    using writer = openSqliteState({ path });
+    writer.putGeneration(generation);
+    using reader = openSqliteState({ path, readOnly: true });
+    expect(reader.generations()).toHaveLength(1);
+    expect(() => reader.putCursor('products', 1, 1)).toThrow(/readonly/);
+  });
+
+  test('leaves a file of a newer version untouched', () => {
+    const database = new DatabaseSync(path);
+    database.exec('PRAGMA user_version = 99');
+    database.close();
+    expect(() => openSqliteState({ path })).toThrow(expect.objectContaining({ code: 'STATE_TOO_NEW' }));
+  });
+
+  test('names a file that is no state', () => {
+    writeFileSync(path, 'x'.repeat(8192));
+    expect(() => openSqliteState({ path })).toThrow(expect.objectContaining({ code: 'STATE_CORRUPT' }));
+  });
+});
