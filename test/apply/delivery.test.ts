@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest';
+import { deliver } from '../../src/apply/delivery.ts';
+import { versionOf } from '../../src/change/seq.ts';
+import type { Batch, ItemResult, Operation, TargetGeneration } from '../../src/connector/target.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeDisk } from '../../src/runtime/node/disk.ts';
+import type { Runtime } from '../../src/runtime/runtime.ts';
+
+const never = new AbortController().signal;
+const put = (id: string, seq: number): Operation => ({ kind: 'put', id, version: versionOf(1, seq), document: '{}' });
+
+/** A target that answers by script, and a clock that only notes how long it was asked to sleep. */
+function scripted(answers: readonly (ItemResult[] | Error)[]): { target: TargetGeneration; batches: Batch[]; sleeps: number[]; runtime: Runtime } {
+  const batches: Batch[] = [];
+  const sleeps: number[] = [];
+  const target = {
+    apply: async (batch: Batch) => {
+      batches.push(batch);
+      const answer = answers[batches.length - 1];
+      if (answer === undefined) throw new TailraceError('INVARIANT', { message: 'asked too often' });
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+  } as unknown as TargetGeneration;
+  const clock = { nowMs: () => 0, monotonicMs: () => 0, schedule: () => () => {}, sleep: async (ms: number) => void sleeps.push(ms) };
+  return { target, batches, sleeps, runtime: { clock, random: { fraction: () => 0, hex: () => '' }, disk: nodeDisk, logger: silentLogger } };
+}
+
+const request = (operations: readonly Operation[], clearBelow?: bigint): Parameters<typeof deliver>[0] => ({ operations, clearBelow, forgetBelow: 0n, cursor: 9 });
+
+describe('a delivery', () => {
+  test('files each operation under the outcome at its place', async () => {
+    const { target, runtime } = scripted([[{ outcome: 'applied' }, { outcome: 'stale' }, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' }]]);
+    const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, onTrouble: () => {} }, never);
+    expect(delivered.applied.map(({ id }) => id)).toEqual(['a']);
+    expect(delivered.stale.map(({ id }) => id)).toEqual(['b']);
+    expect(delivered.refused).toEqual([{ id: 'c', seq: 3, code: 'TGT_REJECTED', reason: 'too odd' }]);
+  });
+
+  test('sends again only what the target wants again, not before the pause it asks for', async () => {
+    const { target, runtime, batches, sleeps } = scripted([[{ outcome: 'retry', afterMs: 700 }, { outcome: 'applied' }], [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
+    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, onTrouble: () => {} }, never);
+    expect(batches.map(({ operations }) => operations.map(({ id }) => id))).toEqual([['a', 'b'], ['a'], ['a']]);
+    expect(sleeps[0]).toBe(700);
+  });
+
+  test('sends a batch that failed as a whole again as a whole, its clearing too', async () => {
+    const lost = new TailraceError('TGT_CONN', { message: 'the answer was lost' });
+    const { target, runtime, batches } = scripted([lost, [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
+    const trouble: unknown[] = [];
+    await deliver(request([put('a', 5)], 7n), { target, runtime, onTrouble: (error) => trouble.push(error) }, never);
+    expect(batches.map(({ clearBelow }) => clearBelow)).toEqual([7n, 7n, undefined]);
+    expect(trouble).toEqual([lost, null]);
+  });
+
+  test('gives up at once on what a pause does not mend', async () => {
+    const { target, runtime, batches } = scripted([new TailraceError('TGT_IDENTITY', { message: 'not ours' })]);
+    await expect(deliver(request([put('a', 1)]), { target, runtime, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    expect(batches).toHaveLength(1);
+  });
+
+  test('takes a target that answers fewer operations than it got for a defect', async () => {
+    const { target, runtime } = scripted([[{ outcome: 'applied' }]]);
+    await expect(deliver(request([put('a', 1), put('b', 2)]), { target, runtime, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'INVARIANT' });
+  });
+
+  test('ends when it is told to stop', async () => {
+    const controller = new AbortController();
+    const { target, runtime } = scripted([new TailraceError('TGT_CONN', { message: 'down' })]);
+    await expect(deliver(request([put('a', 1)]), { target, runtime, onTrouble: () => controller.abort() }, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
+  });
+});
