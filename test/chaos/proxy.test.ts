@@ -211,6 +211,7 @@ test('an upstream that is not there resets the client', async () => {
   await using proxy = await startProxy(port);
   using client = new TestClient(proxy.port);
   await client.ends('ECONNRESET');
+  expect(client.received.length).toBe(0);
 });
 
 describePostgres([15], (postgres) => {

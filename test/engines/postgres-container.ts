@@ -56,11 +56,16 @@ class PostgresContainer extends PostgresClientSide implements PostgresServer {
 
   kill(signal: NodeJS.Signals): void {
     // Nobody waits for the engine's answer, as nobody waits for a signal; `stop` and `start` see whether it worked.
-    this.#handle().then(async (handle) => await handle.kill({ signal }), reportKill).catch(reportKill);
+    this.#signal(signal).catch((error: unknown) => console.error('the container could not be sent a signal:', error));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#container.stop({ remove: true, removeVolumes: true });
+  }
+
+  async #signal(signal: NodeJS.Signals): Promise<void> {
+    const handle = await this.#handle();
+    await handle.kill({ signal });
   }
 
   async #handle() {
@@ -71,10 +76,6 @@ class PostgresContainer extends PostgresClientSide implements PostgresServer {
   #noProcess(what: string): Error {
     return new Error(`this test needs ${what}, and this PostgreSQL ${this.major} runs in a container: install PostgreSQL or set TAILRACE_TEST_POSTGRES_${this.major}_BIN`);
   }
-}
-
-function reportKill(error: unknown): void {
-  console.error('the container could not be sent a signal:', error);
 }
 
 /** Starts a container with a fixed port on loopback, so that a restart keeps the port. */

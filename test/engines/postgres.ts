@@ -35,7 +35,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
 export interface PostgresSuite {
   readonly major: PostgresMajor;
   /** The suite's one server: started at the first call, removed after the last test. */
-  server(): Promise<PostgresServer>;
+  readonly server: () => Promise<PostgresServer>;
 }
 
 /** Runs `suite` once for each version, each in a `describe` of its own; a version that is not there is skipped with its reason. */
