@@ -1,0 +1,209 @@
+/**
+ * The one place where the log grows. Appends queue in the order of the calls; whenever no write is in flight, all that is queued (up to a limit) goes
+ * to disk as one group: one write, one datasync. Only then does anybody see it.
+ *
+ * No room (ENOSPC, or the log's own size limit): the queue waits in order and nothing is lost. Any other failure of the disk: nothing is known of what
+ * was written, so the log takes nothing more; a datasync that failed is never tried again, because the system may report success for pages it dropped.
+ */
+import type { FrameDraft } from '../connector/log-store.ts';
+import { AppendQueue, type Appended, type PendingAppend } from './append-queue.ts';
+import { encodeDraft, type EncodedGroup } from './group.ts';
+import type { LogCore } from './log-core.ts';
+import { closedError, isNoSpace } from './log-error.ts';
+import type { Retention } from './retention.ts';
+import { SegmentWriter } from './segment-writer.ts';
+
+/** What goes to disk in one write at most, unless a single frame is larger. */
+export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
+export const GROUP_FRAMES_MAX = 4096;
+
+/** Between two looks at a disk that was full. */
+export const DISK_FULL_PAUSE_MS = 1000;
+
+export interface WriterLimits {
+  readonly segmentBytes: number;
+  readonly segmentMaxAgeMs: number;
+  readonly compress: boolean;
+}
+
+export class LogWriter {
+  readonly #core: LogCore;
+  readonly #limits: WriterLimits;
+  readonly #retention: Retention;
+  readonly #queue = new AppendQueue();
+  readonly #listeners = new Set<() => void>();
+  readonly #stop = new AbortController();
+  /** Undefined when the last segment is sealed and the next is not there yet. */
+  #active: SegmentWriter | undefined;
+  #running: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(core: LogCore, limits: WriterLimits, retention: Retention, active: SegmentWriter | undefined) {
+    this.#core = core;
+    this.#limits = limits;
+    this.#retention = retention;
+    this.#active = active;
+  }
+
+  async append(draft: FrameDraft, signal: AbortSignal): Promise<Appended> {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#stop.signal.aborted) throw closedError();
+    const encoded = encodeDraft(draft, this.#limits.compress);
+    const appended = this.#queue.push(encoded, signal, () => this.#retention.changes.happened());
+    this.#running ??= this.#run();
+    return await appended;
+  }
+
+  onDurable(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Ends the log for writing: all that is queued and all that comes is rejected. */
+  fail(error: unknown): void {
+    if (this.#failure === undefined) {
+      this.#failure = { error };
+      this.#core.logger.error('log_failed', { error });
+    }
+    this.#queue.rejectAll(this.#failure.error);
+    this.#retention.changes.happened();
+  }
+
+  /** Waits for the write that is in flight; what is still queued is rejected. */
+  async close(): Promise<void> {
+    this.#stop.abort(closedError());
+    this.#retention.changes.happened();
+    await this.#running;
+    this.#queue.rejectAll(closedError());
+    const active = this.#active;
+    this.#active = undefined;
+    await active?.close();
+  }
+
+  get #isStopped(): boolean {
+    return this.#failure !== undefined || this.#stop.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    // What is appended in the same turn goes into the same group.
+    await Promise.resolve();
+    try {
+      while (this.#queue.length > 0 && !this.#isStopped) await this.#step();
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  async #step(): Promise<void> {
+    try {
+      const active = await this.#roomFor(this.#queue.nextBytes);
+      if (active === undefined || this.#queue.length === 0 || this.#isStopped) return;
+      await this.#writeGroup(active);
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+      await this.#waitForDisk();
+    }
+  }
+
+  async #writeGroup(active: SegmentWriter): Promise<void> {
+    const bytesMax = Math.min(GROUP_BYTES_MAX, this.#limits.segmentBytes - active.segment.bytes);
+    const group = this.#queue.take(bytesMax, GROUP_FRAMES_MAX);
+    const nowMs = this.#core.clock.nowMs();
+    let written: EncodedGroup;
+    try {
+      written = await active.append(
+        group.map(({ encoded }) => encoded),
+        nowMs,
+      );
+    } catch (error) {
+      this.#queue.putBack(group);
+      throw error;
+    }
+    this.#publish(active, group, written, nowMs);
+  }
+
+  #publish(active: SegmentWriter, group: readonly PendingAppend[], written: EncodedGroup, nowMs: number): void {
+    active.published(written, nowMs);
+    this.#core.publish(
+      group.map(({ encoded }) => encoded.draft),
+      written,
+      nowMs,
+    );
+    this.#core.setCondition('ok');
+    for (const [i, pending] of group.entries()) {
+      const place = written.places[i];
+      if (place !== undefined) pending.resolve({ firstSeq: place.firstSeq, lastSeq: place.lastSeq });
+    }
+    this.#core.announce();
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** The segment to write to, once a frame of this size fits; undefined when it is worth asking again. */
+  async #roomFor(frameBytes: number): Promise<SegmentWriter | undefined> {
+    let active = this.#active ?? (await this.#begin());
+    if (this.#isOver(active, frameBytes)) active = await this.#roll(active);
+    const { segments } = this.#core;
+    const { maxBytes, onFull } = this.#retention.limits;
+    const fits = (): boolean => segments.bytes + frameBytes <= maxBytes;
+    const seen = this.#retention.changes.count;
+    if (fits() || (await this.#retention.makeRoom(fits, onFull === 'evict'))) return active;
+    // The segment that is being written may be all that is in the way; sealed, it can go.
+    if (active.segment.frames > 0 && this.#retention.couldRelease(active.segment)) {
+      await this.#roll(active);
+      return undefined;
+    }
+    // A frame larger than the limit would wait for ever: it is let in when the log holds nothing else.
+    if (segments.length === 1 && active.segment.frames === 0) return active;
+    this.#core.setCondition('full');
+    await this.#retention.changes.since(seen, this.#stop.signal).catch(ignoreStop);
+    return undefined;
+  }
+
+  #isOver({ segment }: SegmentWriter, frameBytes: number): boolean {
+    if (segment.frames === 0) return false;
+    return segment.bytes + frameBytes > this.#limits.segmentBytes || this.#core.clock.nowMs() - segment.firstAppendMs >= this.#limits.segmentMaxAgeMs;
+  }
+
+  async #roll(active: SegmentWriter): Promise<SegmentWriter> {
+    const footer = await active.seal(this.#core.registers, this.#core.clock.nowMs());
+    this.#core.segments.seal(footer.bytes, footer.crc);
+    this.#active = undefined;
+    await active.close();
+    const next = await this.#begin();
+    this.#retention.sweep();
+    return next;
+  }
+
+  async #begin(): Promise<SegmentWriter> {
+    const { disk, directory, identity, segments, registers, clock } = this.#core;
+    const { ordinal, nextSeq, endCrc } = segments.last;
+    const next = await SegmentWriter.create(disk, directory, identity, { ordinal: ordinal + 1, seq: nextSeq, prevCrc: endCrc, registers, nowMs: clock.nowMs() });
+    segments.add(next.segment);
+    this.#core.tailIndex = next.index;
+    this.#active = next;
+    return next;
+  }
+
+  /** Resolves when the disk seems to have room again. What no hold needs makes room at once, whatever its age. */
+  async #waitForDisk(): Promise<void> {
+    const { segments, disk, directory, clock } = this.#core;
+    this.#core.setCondition('disk_full');
+    const { bytes } = segments;
+    await this.#retention.makeRoom(() => false, false);
+    if (segments.bytes < bytes) return;
+    for (;;) {
+      await clock.sleep(DISK_FULL_PAUSE_MS, this.#stop.signal).catch(ignoreStop);
+      if (this.#isStopped) return;
+      // When the system cannot tell, the next write will.
+      const freeBytes = await disk.freeBytes(directory).catch(() => Number.POSITIVE_INFINITY);
+      if (freeBytes < this.#queue.nextBytes) continue;
+      if (this.#queue.length === 0) this.#core.setCondition('ok');
+      return;
+    }
+  }
+}
+
+/** The signal only ends the waiting; whoever waited looks at it next. */
+function ignoreStop(): void {}

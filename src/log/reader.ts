@@ -1,0 +1,170 @@
+/**
+ * Reads durable frames in order, across segments, while the writer goes on in front and retention follows behind. Everything that comes from the
+ * disk is checked on the way; what is damaged is an error, never data and never the end of the log.
+ */
+import { join } from 'node:path';
+import type { Seq } from '../change/seq.ts';
+import type { Frame, LogReader } from '../connector/log-store.ts';
+import { invariant } from '../errors/invariant.ts';
+import type { DiskFile } from '../runtime/disk.ts';
+import { FrameRole } from './format.ts';
+import { FrameScanner, type FrameFound, type ScanStart } from './frame-scanner.ts';
+import { closedError, corrupt, diskFailed, gap, systemCodeOf } from './log-error.ts';
+import { durableSeqOf, marksOf, type LogView } from './log-view.ts';
+import { indexEntryBefore, readFooter } from './sealed-segment.ts';
+import type { Segment } from './segment.ts';
+import { StoredFrame } from './stored-frame.ts';
+
+interface Place {
+  readonly segment: Segment;
+  readonly file: DiskFile;
+  readonly scanner: FrameScanner;
+}
+
+export class SegmentReader implements LogReader {
+  readonly #view: LogView;
+  readonly #after: Seq;
+  #place: Place | undefined;
+  #busy = false;
+  #closed = false;
+
+  constructor(view: LogView, after: Seq) {
+    this.#view = view;
+    this.#after = after;
+  }
+
+  async next(signal: AbortSignal): Promise<Frame> {
+    for (;;) {
+      signal.throwIfAborted();
+      const seen = this.#view.appends;
+      const frame = await this.poll();
+      if (frame !== undefined) return frame;
+      await this.#view.moreThan(seen, signal);
+    }
+  }
+
+  async poll(): Promise<Frame | undefined> {
+    invariant(!this.#busy, 'a reader is asked for one frame at a time');
+    if (this.#closed || this.#view.closed) throw closedError();
+    this.#busy = true;
+    try {
+      return await this.#poll();
+    } finally {
+      this.#busy = false;
+      if (this.#closed) await this.#leave();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    if (!this.#busy) await this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    const place = this.#place;
+    this.#place = undefined;
+    await place?.file.close();
+  }
+
+  async #poll(): Promise<Frame | undefined> {
+    this.#place ??= await this.#start();
+    for (;;) {
+      const frame = this.#fromMemory(this.#place) ?? (await this.#fromDisk(this.#place));
+      if (frame === 'end of segment') {
+        const next = await this.#nextPlace(this.#place);
+        if (next === undefined) return undefined;
+        this.#place = next;
+      } else if (frame === undefined || isBehind(frame, this.#after)) return frame;
+    }
+  }
+
+  #fromMemory({ segment, scanner }: Place): Frame | undefined {
+    const recent = this.#view.recent?.at(segment.ordinal, scanner.offset);
+    if (recent === undefined || recent.place.prevCrc !== (scanner.prevCrc ?? recent.place.prevCrc)) return undefined;
+    scanner.skipTo(recent.place.end, recent.place.crc, recent.place.lastSeq + 1);
+    return recent.frame;
+  }
+
+  /** Undefined at the head of the log. */
+  async #fromDisk({ segment, scanner }: Place): Promise<Frame | 'end of segment' | undefined> {
+    for (;;) {
+      const scan = await this.#read(segment, scanner);
+      if (scan === undefined) return segment.sealed ? 'end of segment' : undefined;
+      if (scan.head.role === FrameRole.footer) return 'end of segment';
+      if (scan.head.role === FrameRole.header) continue;
+      try {
+        return new StoredFrame(scan.head, scan.meta, scan.body);
+      } catch (error) {
+        throw corrupt(placeOf(segment, scan.head.offset, scan.head.firstSeq), 'the frame cannot be decoded', error);
+      }
+    }
+  }
+
+  async #read(segment: Segment, scanner: FrameScanner): Promise<FrameFound | undefined> {
+    let scan;
+    try {
+      scan = await scanner.next(segment.bytes);
+    } catch (error) {
+      throw diskFailed(`Reading ${segment.name}`, error);
+    }
+    if (scan.kind === 'frame') return scan;
+    if (scan.kind === 'end') return undefined;
+    throw corrupt(placeOf(segment, scan.offset, scanner.seq ?? segment.firstSeq), scan.reason);
+  }
+
+  async #start(): Promise<Place> {
+    const { segments } = this.#view;
+    const durableSeq = durableSeqOf(this.#view);
+    if (this.#after < segments.first.firstSeq - 1 || this.#after > durableSeq) throw gap(this.#after, segments.first.firstSeq, durableSeq);
+    const segment = segments.holding(this.#after);
+    const file = await this.#open(segment);
+    try {
+      const index = segment.sealed ? (await readFooter(file, segment.name, marksOf(this.#view.identity, segment.ordinal), segment.bytes)).footer.index : this.#view.tailIndex;
+      const entry = indexEntryBefore(index, this.#after);
+      const start = entry === undefined ? startOf(segment) : { offset: entry.offset, prevCrc: entry.prevCrc, seq: entry.seq };
+      return this.#placeAt(segment, file, start);
+    } catch (error) {
+      await file.close();
+      throw diskFailed(`Reading ${segment.name}`, error);
+    }
+  }
+
+  /** Undefined when the segment is the last one. */
+  async #nextPlace({ segment, file }: Place): Promise<Place | undefined> {
+    const { segments } = this.#view;
+    if (segment.ordinal === segments.last.ordinal) return undefined;
+    const next = segments.byOrdinal(segment.ordinal + 1);
+    if (next === undefined) throw gap(segment.nextSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
+    const nextFile = await this.#open(next);
+    await file.close();
+    return this.#placeAt(next, nextFile, { offset: 0, prevCrc: segment.endCrc, seq: segment.nextSeq });
+  }
+
+  #placeAt(segment: Segment, file: DiskFile, start: ScanStart): Place {
+    return { segment, file, scanner: new FrameScanner(file, marksOf(this.#view.identity, segment.ordinal), start) };
+  }
+
+  async #open(segment: Segment): Promise<DiskFile> {
+    try {
+      return await this.#view.disk.open(join(this.#view.directory, segment.name), 'read');
+    } catch (error) {
+      const { segments } = this.#view;
+      if (systemCodeOf(error) !== 'ENOENT') throw diskFailed(`Opening ${segment.name}`, error);
+      if (segments.byOrdinal(segment.ordinal) === undefined) throw gap(segment.firstSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
+      throw corrupt(placeOf(segment, 0, segment.firstSeq), 'the file is missing', error);
+    }
+  }
+}
+
+/** A frame is wanted when it has changes behind `after`, or when it has none and the changes behind `after` come later. */
+function isBehind(frame: Frame, after: Seq): boolean {
+  return Math.max(frame.lastSeq, frame.firstSeq) > after;
+}
+
+function startOf(segment: Segment): ScanStart {
+  return { offset: 0, prevCrc: segment.prevCrc, seq: segment.firstSeq };
+}
+
+function placeOf(segment: Segment, offset: number, firstSeq: Seq): { segment: string; offset: number; firstSeq: Seq; lastSeq: Seq } {
+  return { segment: segment.name, offset, firstSeq, lastSeq: segment.nextSeq - 1 };
+}
