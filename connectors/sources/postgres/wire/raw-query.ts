@@ -20,7 +20,7 @@ export interface RawConnection extends AsyncDisposable {
    * One query at a time.
    */
   query(sql: string, onRow: RowListener | null, signal: AbortSignal): Promise<void>;
-  /** Runs a query string and collects its rows, all statements' together, as text. For few and small ones. */
+  /** Runs a query string and collects its rows, all statements' together, as text. For few and small ones: a value above the limits is null. */
   values(sql: string, signal: AbortSignal): Promise<(string | null)[][]>;
 }
 
