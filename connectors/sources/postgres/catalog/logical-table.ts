@@ -2,6 +2,7 @@
  * A table as the engine sees it, made of the relations that hold its rows: one for an ordinary table, the leaves for a partitioned one,
  * published inheritance children besides.
  */
+import { invariant } from '../../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { TableRequest } from '../../../../src/connector/source.ts';
 import { quoteIdentifier, quoteQualified } from '../connection/identifier.ts';
@@ -78,7 +79,9 @@ export function examine(document: CatalogDocument, request: TableRequest, reques
 /** The same, throwing what stands first in the way. */
 export function logicalTable(document: CatalogDocument, request: TableRequest, requests: readonly TableRequest[]): LogicalTable {
   const { table, problems } = examine(document, request, requests);
-  if (table === null) throw problems[0];
+  const [first] = problems;
+  if (first !== undefined) throw first;
+  invariant(table !== null, `the examination of ${request.table} ends with a table or a problem`);
   return table;
 }
 
