@@ -1,0 +1,127 @@
+/** The embedded target: documents, full-text index, remembered deletes and cursor in one SQLite file, written in one transaction per batch. */
+import type { Seq } from '../../../src/change/seq.ts';
+import type { Finding } from '../../../src/connector/finding.ts';
+import type { Batch, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import { Outcome, type BatchResult, type Exchanges, type PackedBatch, type ThreadStart } from './messages.ts';
+import type { TextOptions } from './text.ts';
+import { DatabaseThread } from './thread.ts';
+import { walLimits } from './wal.ts';
+
+/** After this long a lock of another program is reported (TGT_BLOCKED) instead of waited for. */
+const LOCK_WAIT_MS = 10_000;
+
+export interface SqliteTargetOptions {
+  readonly name: string;
+  readonly path: string;
+  readonly text: TextOptions;
+  /** Limits other than the ones that the target comes with. */
+  readonly limits?: Partial<Pick<ThreadStart, 'walLimits' | 'lockWaitMs'>>;
+  /** Another file to run as the database threads. */
+  readonly threadFile?: URL;
+}
+
+export class SqliteTarget implements Target {
+  readonly name: string;
+  readonly capabilities = { atomicCursor: true } as const;
+  readonly #text: TextOptions;
+  readonly #writer: DatabaseThread;
+  readonly #reader: DatabaseThread;
+
+  constructor({ name, path, text, limits, threadFile }: SqliteTargetOptions) {
+    this.name = name;
+    this.#text = text;
+    const start = { path, walLimits, lockWaitMs: LOCK_WAIT_MS, ...limits };
+    this.#writer = new DatabaseThread({ role: 'writer', ...start }, threadFile);
+    this.#reader = new DatabaseThread({ role: 'reader', ...start }, threadFile);
+  }
+
+  check(signal: AbortSignal): Promise<Finding[]> {
+    return this.#reader.request('check', null, signal);
+  }
+
+  async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
+    const { uid } = await this.#writer.request('open', { plan, text: this.#text }, signal);
+    return new SqliteGeneration(uid, this.#writer);
+  }
+
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
+    return this.#reader.request('search', request, signal);
+  }
+
+  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<Exchanges['fetch']['reply']> {
+    return this.#reader.request('fetch', { index, ids }, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The reader first: the last connection to close is the one that empties the write-ahead log.
+    await this.#reader.close();
+    await this.#writer.close();
+  }
+}
+
+class SqliteGeneration implements TargetGeneration {
+  readonly #uid: string;
+  readonly #writer: DatabaseThread;
+
+  constructor(uid: string, writer: DatabaseThread) {
+    this.#uid = uid;
+    this.#writer = writer;
+  }
+
+  async cursor(): Promise<Seq | null> {
+    const { cursor } = await this.#writer.request('state', { uid: this.#uid });
+    return cursor;
+  }
+
+  async apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]> {
+    const packed = pack(batch);
+    const result = await this.#writer.request('apply', { uid: this.#uid, batch: packed }, signal, [packed.versions.buffer]);
+    return resultsOf(result);
+  }
+
+  async sweep(version: bigint, signal: AbortSignal): Promise<number> {
+    let swept = 0;
+    let after: number | null = 0;
+    while (after !== null) {
+      const { removed, next }: Exchanges['sweep']['reply'] = await this.#writer.request('sweep', { uid: this.#uid, version, after }, signal);
+      swept += removed;
+      after = next;
+    }
+    return swept;
+  }
+
+  async promote(signal: AbortSignal): Promise<void> {
+    await this.#writer.request('promote', { uid: this.#uid }, signal);
+  }
+
+  async stats(): Promise<TargetStats> {
+    const { documents, bytes } = await this.#writer.request('state', { uid: this.#uid });
+    return { documents, bytes };
+  }
+
+  /** Nothing to let go: the file belongs to the target. */
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function pack({ operations, clearBelow, forgetBelow, cursor }: Batch): PackedBatch {
+  const count = operations.length;
+  const ids: string[] = [];
+  const documents: (string | null)[] = [];
+  const versions = new BigInt64Array(count);
+  for (let i = 0; i < count; i += 1) {
+    const operation = operations[i] as Batch['operations'][number];
+    ids.push(operation.id);
+    versions[i] = operation.version;
+    documents.push(operation.kind === 'put' ? operation.document : null);
+  }
+  return { ids, versions, documents, clearBelow, forgetBelow, cursor };
+}
+
+const applied: ItemResult = { outcome: 'applied' };
+const stale: ItemResult = { outcome: 'stale' };
+
+function resultsOf({ outcomes, poison }: BatchResult): ItemResult[] {
+  const results = Array.from(outcomes, (outcome) => (outcome === Outcome.stale ? stale : applied));
+  for (const { at, code, reason } of poison) results[at] = { outcome: 'poison', code, reason };
+  return results;
+}

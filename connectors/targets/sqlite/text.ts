@@ -1,0 +1,126 @@
+/**
+ * Which words of a document are searched, and under which column of the full-text index.
+ *
+ * A field that is known beforehand and holds text has a column of its own, nested text included, so that `name:word` finds in it alone.
+ * Text of all other fields, those of open documents too, goes into one last column. Numbers, times, uuids, bytes and vectors are no text.
+ *
+ * The words are taken from the stored JSON by SQL expressions. The same expressions make the view that the full-text index reads a
+ * document's old words from when it forgets them, so they are kept with the generation and never change for it.
+ */
+import type { ColumnKind } from '../../../src/change/schema.ts';
+import type { FieldPlan } from '../../../src/connector/target.ts';
+import { textLiteral, untakenName } from './quote.ts';
+
+/** How words are told apart; see https://sqlite.org/fts5.html#tokenizers. */
+export interface TextOptions {
+  readonly tokenizer: 'unicode61' | 'porter' | 'trigram';
+  readonly removeDiacritics: boolean;
+}
+
+export interface TextColumn {
+  readonly column: string;
+  readonly field: string;
+  /** The field holds arrays or objects: all text inside is taken. */
+  readonly nested: boolean;
+}
+
+/** Kept as JSON with the generation. */
+export interface TextPlan {
+  /** FTS5's `tokenize` option. */
+  readonly tokenize: string;
+  readonly columns: readonly TextColumn[];
+  /** The column for text of every field that is not in `apart`. */
+  readonly rest: string;
+  /** Fields whose text is in a column of its own, or that hold none. */
+  readonly apart: readonly string[];
+}
+
+/** Fields beyond this many have no column of their own: each costs every document a few bytes and every write a little time. */
+export const TEXT_COLUMNS_MAX = 64;
+
+const textKinds: Readonly<Record<ColumnKind, 'flat' | 'nested' | 'none'>> = {
+  text: 'flat',
+  enum: 'flat',
+  other: 'flat',
+  json: 'nested',
+  array: 'nested',
+  object: 'nested',
+  boolean: 'none',
+  int: 'none',
+  bigint: 'none',
+  decimal: 'none',
+  float: 'none',
+  uuid: 'none',
+  date: 'none',
+  time: 'none',
+  timestamp: 'none',
+  timestamptz: 'none',
+  interval: 'none',
+  bytes: 'none',
+  ip: 'none',
+  geometry: 'none',
+  vector: 'none',
+};
+
+export function planText(fields: readonly FieldPlan[], options: TextOptions): TextPlan {
+  const taken = new Set(['rank', 'rowid', 'rid']);
+  const columns: TextColumn[] = [];
+  const apart: string[] = [];
+  for (const { name, kind } of fields) {
+    const text = textKinds[kind];
+    if (text === 'none') {
+      apart.push(name);
+      continue;
+    }
+    if (columns.length === TEXT_COLUMNS_MAX || !isPlainName(name)) continue;
+    apart.push(name);
+    columns.push({ column: untakenName(name, taken), field: name, nested: text === 'nested' });
+  }
+  return { tokenize: tokenizeOption(options), columns, rest: untakenName('_text', taken), apart };
+}
+
+export function tokenizeOption({ tokenizer, removeDiacritics }: TextOptions): string {
+  if (tokenizer === 'trigram') return `trigram remove_diacritics ${removeDiacritics ? 1 : 0}`;
+  const unicode = `unicode61 remove_diacritics ${removeDiacritics ? 2 : 0}`;
+  return tokenizer === 'porter' ? `porter ${unicode}` : unicode;
+}
+
+/** Names of the full-text index's columns, in order. */
+export function textColumnNames(plan: TextPlan): string[] {
+  return [...plan.columns.map(({ column }) => column), plan.rest];
+}
+
+/** An SQL expression for each of `textColumnNames`, over the document that the SQL expression `document` stands for. */
+export function textExpressions(plan: TextPlan, document: string): string[] {
+  const own = plan.columns.map(({ field, nested }) =>
+    nested ? wordsInside(`${document}, ${textLiteral(pathOf(field))}`) : `json_extract(${document}, ${textLiteral(pathOf(field))})`,
+  );
+  return [...own, restExpression(plan, document)];
+}
+
+function restExpression(plan: TextPlan, document: string): string {
+  if (plan.apart.length === 0) return wordsInside(document);
+  // A merge patch of nulls removes fields, whatever their names; most documents have nothing left then.
+  const removal = `{${plan.apart.map((name) => `${JSON.stringify(name)}:null`).join(',')}}`;
+  const rest = `json_patch(${document}, ${textLiteral(removal)})`;
+  return `CASE ${rest} WHEN '{}' THEN NULL ELSE ${wordsInside(rest)} END`;
+}
+
+function wordsInside(jsonArguments: string): string {
+  return `(SELECT group_concat(atom, ' ') FROM json_tree(${jsonArguments}) WHERE type = 'text')`;
+}
+
+/** An SQL expression for a top-level field: its SQL value for a scalar, JSON text for an array or object, NULL when it is not there. */
+export function fieldExpression(name: string, document: string): string {
+  if (isPlainName(name)) return `json_extract(${document}, ${textLiteral(pathOf(name))})`;
+  return `(SELECT value FROM json_each(${document}) WHERE key = ${textLiteral(name)} LIMIT 1)`;
+}
+
+/** True for a name that JSON text and an SQLite JSON path both write as it stands; versions of SQLite differ in how they read the others. */
+function isPlainName(name: string): boolean {
+  return name.length > 0 && JSON.stringify(name) === `"${name}"`;
+}
+
+function pathOf(plainName: string): string {
+  return `$."${plainName}"`;
+}

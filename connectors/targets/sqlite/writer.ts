@@ -1,0 +1,195 @@
+/** The one connection that writes: opens generations and binds them, applies, sweeps, promotes. */
+import { randomUUID } from 'node:crypto';
+import type { DatabaseSync } from 'node:sqlite';
+import type { FieldPlan, GenerationPlan } from '../../../src/connector/target.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { inodeOf, openForWriting } from './file.ts';
+import { Generation } from './generation.ts';
+import { createViewsSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
+import type { Exchanges, GenerationState, Handlers, ThreadStart } from './messages.ts';
+import { planText, tokenizeOption, type TextOptions, type TextPlan } from './text.ts';
+import { WalBound } from './wal.ts';
+
+interface GenerationRow {
+  readonly number: number;
+  readonly uid: string;
+  readonly index_name: string;
+  readonly generation: number;
+  readonly log_id: string;
+  readonly epoch: number;
+  readonly fingerprint: string;
+  readonly fields: string;
+  readonly text_plan: string;
+  readonly promoted: number;
+  readonly cursor: number | null;
+  readonly documents: number;
+}
+
+/** An open file. */
+interface Open {
+  readonly db: DatabaseSync;
+  readonly inode: number | undefined;
+  readonly wal: WalBound;
+  readonly generations: Map<string, Generation>;
+}
+
+export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' | 'state' | 'close'> {
+  readonly #start: ThreadStart;
+  #open: Open | undefined;
+
+  constructor(start: ThreadStart) {
+    this.#start = start;
+  }
+
+  open({ plan, text }: Exchanges['open']['request']): { uid: string } {
+    if (this.#open !== undefined && this.#open.inode !== inodeOf(this.#start.path)) this.close();
+    const { db } = this.#file();
+    refuseReservedName(plan.index);
+    return inTransaction(db, () => {
+      const row = db.prepare('SELECT * FROM tailrace_generations WHERE index_name = ? AND generation = ?').get(plan.index, plan.generation) as GenerationRow | undefined;
+      if (row === undefined) return { uid: this.#create(db, plan, text) };
+      this.#verify(row, plan, text);
+      const fields = JSON.stringify(plan.fields);
+      if (fields !== row.fields) {
+        db.prepare('UPDATE tailrace_generations SET fields = ? WHERE number = ?').run(fields, row.number);
+        if (row.promoted === 1) replaceViews(db, row.index_name, row.number, plan.fields);
+      }
+      return { uid: row.uid };
+    });
+  }
+
+  apply({ uid, batch }: Exchanges['apply']['request']): Exchanges['apply']['reply'] {
+    const { wal } = this.#file();
+    wal.ensureRoom();
+    const result = this.#generation(uid).apply(batch);
+    wal.tidy();
+    return result;
+  }
+
+  sweep({ uid, version, after }: Exchanges['sweep']['request']): Exchanges['sweep']['reply'] {
+    const { wal } = this.#file();
+    wal.ensureRoom();
+    const result = this.#generation(uid).sweep(version, after);
+    wal.tidy();
+    return result;
+  }
+
+  promote({ uid }: Exchanges['promote']['request']): null {
+    const { db } = this.#file();
+    inTransaction(db, () => {
+      const row = this.#row(db, uid);
+      if (row.promoted === 1) return;
+      refuseForeignNames(db, row.index_name, this.#start.path);
+      replaceViews(db, row.index_name, row.number, JSON.parse(row.fields) as FieldPlan[]);
+      db.prepare('UPDATE tailrace_generations SET promoted = (number = ?2) WHERE index_name = ?1').run(row.index_name, row.number);
+    });
+    return null;
+  }
+
+  state({ uid }: Exchanges['state']['request']): GenerationState {
+    const { db } = this.#file();
+    const { cursor, documents } = this.#row(db, uid);
+    const size = db.prepare('SELECT page_count * page_size AS bytes, (SELECT count(*) FROM tailrace_generations) AS generations FROM pragma_page_count, pragma_page_size').get();
+    const { bytes, generations } = size as { bytes: number; generations: number };
+    return { cursor, documents, bytes: generations === 1 ? bytes : null };
+  }
+
+  close(): null {
+    const open = this.#open;
+    this.#open = undefined;
+    open?.db.close();
+    return null;
+  }
+
+  /** The open file. One that was removed or replaced since is not written to any more: nobody would ever read it. */
+  #file(): Open {
+    const { path } = this.#start;
+    if (this.#open === undefined) {
+      const db = openForWriting(path);
+      this.#open = { db, inode: inodeOf(path), wal: new WalBound(db, path, this.#start.walLimits), generations: new Map() };
+    } else if (this.#open.inode !== inodeOf(path)) {
+      throw new TailraceError('TGT_IDENTITY', { message: `${path} was removed or replaced while tailrace had it open.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: path });
+    }
+    return this.#open;
+  }
+
+  #generation(uid: string): Generation {
+    const { db, generations } = this.#file();
+    let generation = generations.get(uid);
+    if (generation === undefined) {
+      const row = this.#row(db, uid);
+      generation = new Generation(db, row.number, JSON.parse(row.text_plan) as TextPlan);
+      generations.set(uid, generation);
+    }
+    return generation;
+  }
+
+  #row(db: DatabaseSync, uid: string): GenerationRow {
+    const row = db.prepare('SELECT * FROM tailrace_generations WHERE uid = ?').get(uid);
+    if (row !== undefined) return row as unknown as GenerationRow;
+    const { path } = this.#start;
+    throw new TailraceError('TGT_IDENTITY', { message: `${path} no longer holds the generation that is written to: the file was replaced.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: path });
+  }
+
+  #create(db: DatabaseSync, plan: GenerationPlan, options: TextOptions): string {
+    const mine = Object.values(viewNames(plan.index));
+    for (const { index_name: other } of db.prepare('SELECT DISTINCT index_name FROM tailrace_generations WHERE index_name <> ?').all(plan.index) as unknown as GenerationRow[]) {
+      const clash = Object.values(viewNames(other)).find((name) => mine.some((own) => own.toLowerCase() === name.toLowerCase()));
+      if (clash !== undefined) throw badName(plan.index, `the name "${clash}" is taken in ${this.#start.path} by the index "${other}" (an index takes its name and its name with "_text" behind it, whatever the case)`);
+    }
+    const uid = randomUUID();
+    const text = planText(plan.fields, options);
+    const { lastInsertRowid } = db
+      .prepare('INSERT INTO tailrace_generations (uid, index_name, generation, log_id, epoch, fingerprint, fields, text_plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(uid, plan.index, plan.generation, plan.binding.logId, plan.binding.epoch, plan.binding.fingerprint, JSON.stringify(plan.fields), JSON.stringify(text));
+    db.exec(generationSql(Number(lastInsertRowid), text));
+    return uid;
+  }
+
+  /** TGT_IDENTITY unless the generation was made from the same log, by the same config. */
+  #verify(row: GenerationRow, { index, generation, binding }: GenerationPlan, options: TextOptions): void {
+    const what = `Generation ${generation} of the index "${index}" in ${this.#start.path}`;
+    const refuse = (how: string): never => {
+      throw new TailraceError('TGT_IDENTITY', { message: `${what} ${how}.`, entity: index });
+    };
+    if (row.log_id !== binding.logId) refuse(`was made from the change log ${row.log_id}, and this one is ${binding.logId}`);
+    if (row.epoch !== binding.epoch) refuse(`was made from epoch ${row.epoch} of its change log, which is now at epoch ${binding.epoch}: the log was lost or made anew since`);
+    if (row.fingerprint !== binding.fingerprint) refuse(`was made by another configuration (fingerprint ${row.fingerprint}, now ${binding.fingerprint})`);
+    const { tokenize } = JSON.parse(row.text_plan) as TextPlan;
+    const wanted = tokenizeOption(options);
+    if (tokenize !== wanted) refuse(`was made with the text setting "${tokenize}", and the configuration now says "${wanted}"`);
+  }
+}
+
+function refuseReservedName(index: string): void {
+  if (index === '' || index.includes('\0')) throw badName(index, 'SQLite has no such name');
+  if (/^(?:tailrace|sqlite)_/i.test(index)) throw badName(index, 'names that begin with "tailrace_" or "sqlite_" are taken');
+}
+
+function badName(index: string, why: string): TailraceError {
+  return new TailraceError('CFG_INVALID', { message: `An index in SQLite cannot be called "${index}": ${why}.`, hint: 'Give the index another name.', entity: index });
+}
+
+/** Something of the user's own stands where an index that was never promoted wants its views. */
+function refuseForeignNames(db: DatabaseSync, index: string, path: string): void {
+  if (db.prepare('SELECT 1 FROM tailrace_generations WHERE index_name = ? AND promoted = 1').get(index) !== undefined) return;
+  const names = viewNames(index);
+  const taken = db.prepare('SELECT type, name FROM sqlite_schema WHERE lower(name) IN (lower(?), lower(?))').get(names.documents, names.text);
+  if (taken === undefined) return;
+  throw new TailraceError('TGT_SCHEMA', { message: `${path} has a ${String(taken['type'])} called "${String(taken['name'])}" that tailrace did not make.`, hint: 'Drop or rename it, or give the index another name.', entity: index });
+}
+
+function replaceViews(db: DatabaseSync, index: string, number: number, fields: readonly FieldPlan[]): void {
+  db.exec(dropViewsSql(index) + createViewsSql(index, number, fields));
+}
+
+function inTransaction<T>(db: DatabaseSync, work: () => T): T {
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    const result = work();
+    db.exec('COMMIT');
+    return result;
+  } finally {
+    if (db.isTransaction) db.exec('ROLLBACK');
+  }
+}
