@@ -14,8 +14,14 @@ export function arrayOf(text: string, delimiter: string, element: (text: string)
   if (text.charCodeAt(start) !== BRACE_OPEN || text.charCodeAt(text.length - 1) !== BRACE_CLOSE) throw new Malformed('an array');
   const inner = text.slice(start + 1, -1);
   if (inner === '') return [];
-  if (!needsParser.test(inner)) return inner.split(delimiter).map((item) => (item === 'NULL' ? null : element(item)));
+  if (!needsParser.test(inner)) return inner.split(delimiter).map((item) => bareItem(item, element));
   return new ArrayParser(text, start, delimiter.charCodeAt(0), element).parse();
+}
+
+/** Without quotes, `NULL` is null, and an empty text cannot be. */
+function bareItem(item: string, element: (text: string) => Value): Value {
+  if (item === '') throw new Malformed('an array');
+  return item === 'NULL' ? null : element(item);
 }
 
 const needsParser = /["\\{}]/;
@@ -70,9 +76,7 @@ class ArrayParser {
       if (char === this.#delimiter || char === BRACE_CLOSE) break;
       this.#at += 1;
     }
-    const bare = this.#text.slice(start, this.#at);
-    if (bare === '') throw new Malformed('an array');
-    return bare === 'NULL' ? null : this.#element(bare);
+    return bareItem(this.#text.slice(start, this.#at), this.#element);
   }
 
   /** The inside of a quoted element; a backslash stands before a quote or a backslash that belongs to the value. */

@@ -60,6 +60,7 @@ const DASH = 45;
 const BLANK = 32;
 const COLON = 58;
 const PLUS = 43;
+const LETTER_C = 67;
 const LETTER_T = 84;
 const LETTER_Z = 90;
 const DOT = 46;
@@ -77,6 +78,8 @@ export function usualTimestamp(bytes: Buffer, start: number, end: number, zoneLe
   if (length < TIMESTAMP_LENGTH || length > TIMESTAMP_LENGTH + 7) return null;
   if (bytes[start + 4] !== DASH || bytes[start + 10] !== BLANK || bytes[start + 13] !== COLON) return null;
   if (length > TIMESTAMP_LENGTH && bytes[start + TIMESTAMP_LENGTH] !== DOT) return null;
+  // ` BC` behind a short fraction is no longer than a long fraction.
+  if (bytes[clockEnd - 1] === LETTER_C) return null;
   if (zoneLength === 3 && (bytes[clockEnd] !== PLUS || bytes[clockEnd + 1] !== 48 || bytes[clockEnd + 2] !== 48)) return null;
   for (let i = 0; i < length; i += 1) scratch[i] = bytes[start + i] as number;
   scratch[10] = LETTER_T;

@@ -14,7 +14,7 @@ const EXACT_DIGITS = 15;
 const powersOfTen = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
 
 const floatText = /^-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
-const sparseText = /^\{((?:\d+:[^,:{}]+(?:,|(?=\})))*)\}\/(\d+)$/;
+const sparseText = /^\{((?:\d+:[^,:{}]+(?:,\d+:[^,:{}]+)*)?)\}\/(\d+)$/;
 
 /** 32-bit floats; pgvector allows no NaN and no infinity. `dimensions` is the declared number, null for any. */
 export function vectorOf(bytes: Buffer, start: number, end: number, dimensions: number | null): Float32Array {
@@ -67,8 +67,8 @@ export function sparseVectorOf(text: string): ValueObject {
   if (parts === null) throw new Malformed('a sparse vector');
   const indices: number[] = [];
   const values: number[] = [];
-  for (const item of (parts[1] as string).split(',')) {
-    if (item === '') continue;
+  const items = parts[1] === '' ? [] : (parts[1] as string).split(',');
+  for (const item of items) {
     const colon = item.indexOf(':');
     const value = item.slice(colon + 1);
     if (!floatText.test(value)) throw new Malformed('a sparse vector');
