@@ -19,7 +19,7 @@ const doors = 'tailrace(doors)';
 const globals = 'eslint(no-restricted-globals)';
 
 function imports(file: string, specifier: string, rule?: string): Snippet {
-  return { file, text: `import '${specifier}';\n`, ...(rule === undefined ? {} : { rule }) };
+  return { file, text: `import '${specifier}';`, ...(rule === undefined ? {} : { rule }) };
 }
 
 const allowedImports: Snippet[] = [
