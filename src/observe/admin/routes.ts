@@ -1,0 +1,107 @@
+/** What the admin surface answers: one entry for each path, with who may ask for it. */
+import type { RowSchema } from '../../change/schema.ts';
+import type { SearchHit, SearchRequest } from '../../connector/target.ts';
+import { TailraceError } from '../../errors/tailrace-error.ts';
+import type { PositionReport } from '../../pipeline/positions.ts';
+import type { PipelineStatus } from '../../pipeline/status.ts';
+import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
+import type { DeadLetter } from '../../state/state-store.ts';
+import type { LogStore } from '../../connector/log-store.ts';
+import { logEntries, type LogEntriesDeps } from '../log-entries.ts';
+import { errorRecord } from '../logging/error-record.ts';
+import type { Scrubber } from '../logging/scrub.ts';
+import { deadLetterReport, schemaReport, searchReport } from '../reports.ts';
+import { logStatReport, statusReport } from '../status-report.ts';
+import type { Need } from './access.ts';
+
+/** What is looked at: the running pipeline. */
+export interface AdminSubject {
+  readonly log: LogStore;
+  status(): PipelineStatus;
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
+  deadLetters(index?: string): DeadLetter[];
+  positions(): PositionReport;
+  schemas(): RowSchema[];
+}
+
+export interface RouteDeps {
+  readonly subject: AdminSubject;
+  readonly entries: Pick<LogEntriesDeps, 'formats' | 'formatPosition'>;
+  readonly scrubber: Scrubber;
+  /** The text of `/metrics` and its content type. */
+  readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Begins a graceful stop; called once for each request to stop. */
+  readonly requestStop: () => void;
+}
+
+export interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly need: Need;
+  readonly answer: (request: HttpRequest, deps: RouteDeps) => Promise<HttpReply> | HttpReply;
+}
+
+const SEARCH_HITS_DEFAULT = 10;
+const SEARCH_HITS_MAX = 1_000;
+
+const get = (need: Need, answer: Route['answer']): Route => ({ method: 'GET', need, answer });
+
+export const routes: Readonly<Record<string, Route>> = {
+  '/healthz': get('health', () => json({ alive: true })),
+  '/readyz': get('health', (_, { subject }) => {
+    const { ready } = subject.status();
+    return json({ ready }, ready ? 200 : 503);
+  }),
+  '/metrics': get('state', async (_, { metrics }) => {
+    const { contentType, text } = await metrics();
+    return { status: 200, contentType, body: text };
+  }),
+  '/v1/status': get('state', (_, { subject, scrubber }) => json(statusReport(subject.status(), true, scrubber))),
+  '/v1/positions': get('state', (_, { subject }) => json(subject.positions())),
+  '/v1/schemas': get('state', (_, { subject }) => json({ schemas: subject.schemas().map(schemaReport) })),
+  '/v1/log/stat': get('state', (_, { subject }) => json(logStatReport(subject.log.stats()))),
+  '/v1/log/entries': get('rows', (request, { subject, entries, scrubber }) => {
+    const { query, signal } = request;
+    const last = query.has('last') ? wholeNumber(query, 'last', 0) : undefined;
+    const wanted = { first: wholeNumber(query, 'first', 1), last, follow: query.get('follow') === '1', rows: query.get('rows') === '1' };
+    return { status: 200, contentType: 'application/x-ndjson', body: endingWithError(logEntries(wanted, { log: subject.log, ...entries }, signal), scrubber) };
+  }),
+  '/v1/search': get('rows', async ({ query, signal }, { subject }) => {
+    const request = { index: required(query, 'index'), text: required(query, 'text'), limit: Math.min(SEARCH_HITS_MAX, Math.max(1, wholeNumber(query, 'limit', SEARCH_HITS_DEFAULT))) };
+    return { status: 200, contentType: 'application/json', body: searchReport(request, await subject.search(request, signal)) };
+  }),
+  '/v1/dead-letters': get('rows', ({ query }, { subject }) => json({ dead_letters: subject.deadLetters(query.get('index') ?? undefined).map(deadLetterReport) })),
+  '/v1/stop': {
+    method: 'POST',
+    need: 'command',
+    answer: (_, { requestStop }) => {
+      requestStop();
+      return json({ stopping: true }, 202);
+    },
+  },
+};
+
+export function json(value: unknown, status = 200): HttpReply {
+  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` };
+}
+
+/** An error that comes when the answer has begun is the last line of it. */
+async function* endingWithError(lines: AsyncIterable<string>, scrubber: Scrubber): AsyncGenerator<string> {
+  try {
+    yield* lines;
+  } catch (error) {
+    yield `${JSON.stringify({ error: errorRecord(error, { scrubber, stack: false }) })}\n`;
+  }
+}
+
+function required(query: URLSearchParams, name: string): string {
+  const value = query.get(name);
+  if (value === null || value === '') throw new TailraceError('USAGE', { message: `The request lacks the parameter \`${name}\`.` });
+  return value;
+}
+
+function wholeNumber(query: URLSearchParams, name: string, otherwise: number): number {
+  const text = query.get(name);
+  if (text === null) return otherwise;
+  if (!/^\d{1,15}$/.test(text)) throw new TailraceError('USAGE', { message: `The parameter \`${name}\` is a whole number.` });
+  return Number(text);
+}
