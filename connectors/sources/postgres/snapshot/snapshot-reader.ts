@@ -1,0 +1,190 @@
+/**
+ * Reads tables chunk by chunk beside the stream: a chunk is a run of blocks of one heap, read in one short transaction with proof (`proven-read.ts`).
+ *
+ * Reading by place needs no key and no index and touches each block once. A row that is moved while the ranges are read was updated, so it is in
+ * the stream. A rewrite gives the relation another file; then the ranges are planned again.
+ */
+import type { Chunk, ChunkRequest, SnapshotReader } from '../../../../src/connector/source.ts';
+import { invariant } from '../../../../src/errors/invariant.ts';
+import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
+import type { LeafShape } from '../catalog/catalog.ts';
+import type { ColumnFacts } from '../catalog/document.ts';
+import { quoteIdentifier, quoteQualified } from '../connection/identifier.ts';
+import { TupleLayout } from '../tuple.ts';
+import { ChunkRows } from './chunk-rows.ts';
+import { ChunkSize } from './chunk-size.ts';
+import { planRanges } from './plan-ranges.ts';
+import { readProven, type Read } from './proven-read.ts';
+import { ReadConnections } from './read-connections.ts';
+import type { ReadDeps } from './read-deps.ts';
+import { sqlStateOf } from './sql-state.ts';
+import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
+import { textsOf } from './tuple-texts.ts';
+
+/** The order of places is the order of this scan alone. */
+const SCAN_BY_PLACE = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off';
+
+/** A chunk that has grown to so many times the wanted bytes is cut short. */
+const OVERFLOW_FACTOR = 2;
+
+/** undefined_table, undefined_column, invalid_schema_name: the catalog has changed under us. */
+const catalogChanged = new Set(['42P01', '42703', '3F000']);
+
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** The end of the log at or after the read, and of what was read: the file and the columns as they are now. */
+function afterwards(oid: number): string {
+  return `
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, pg_relation_filenode(${oid}),
+      (SELECT json_agg(json_build_array(attnum, attname, atttypid::int8, atttypmod) ORDER BY attnum) FROM pg_attribute WHERE attrelid = ${oid} AND attnum > 0 AND NOT attisdropped)`;
+}
+
+interface Afterwards {
+  readonly insertLsn: string;
+  readonly file: number | null;
+  readonly columns: string | null;
+}
+
+/** A reader for a session; disposing closes its connections. */
+export function createSnapshotReader(deps: ReadDeps): SnapshotReader & AsyncDisposable {
+  return new TidReader(deps);
+}
+
+class TidReader implements SnapshotReader, AsyncDisposable {
+  readonly #deps: ReadDeps;
+  readonly #connections: ReadConnections;
+  readonly #sizes = new Map<number, ChunkSize>();
+
+  constructor(deps: ReadDeps) {
+    this.#deps = deps;
+    this.#connections = new ReadConnections(deps.open, deps.clock);
+  }
+
+  async planRanges(table: string, parallel: number, signal: AbortSignal): Promise<Uint8Array[]> {
+    await this.#deps.refreshCatalog(signal);
+    return planRanges(this.#deps.query, this.#deps.catalog.leavesOf(table), parallel, signal);
+  }
+
+  async readChunk(request: ChunkRequest, signal: AbortSignal): Promise<Chunk | 'replan'> {
+    const mark = this.#deps.visibility.mark();
+    const range = decodeRange(request.range);
+    const { catalog } = this.#deps;
+    const fingerprint = catalog.loadedFingerprint;
+    const leaf = catalog.leavesOf(request.table).find((candidate) => candidate.relation.oid === range.oid);
+    if (leaf === undefined) return this.#replan(signal);
+    try {
+      return await this.#read(leaf, range, request, mark, signal);
+    } catch (error) {
+      const state = sqlStateOf(error);
+      if (state === INSUFFICIENT_PRIVILEGE) throw await this.#refused(leaf, error, signal);
+      if (state === undefined || !catalogChanged.has(state)) throw error;
+      const replan = await this.#replan(signal);
+      // What the server misses was there when the catalog was read, and still is: asking again would not help.
+      if (catalog.loadedFingerprint === fingerprint) throw error;
+      return replan;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connections[Symbol.asyncDispose]();
+  }
+
+  async #read(leaf: LeafShape, range: TidRange, request: ChunkRequest, mark: number, signal: AbortSignal): Promise<Chunk | 'replan'> {
+    const size = this.#sizeOf(range.oid);
+    const until = Math.min(range.to, range.from.block + size.blocks);
+    const rowsMax = size.rowsMax;
+    const rows = new ChunkRows(leaf.shape, request.rowBytesMax + (request.rowBytesMax >> 2));
+    const seen: { after: Afterwards | null } = { after: null };
+    const layout = new TupleLayout();
+    const read = (): Read => {
+      const enough = new AbortController();
+      return {
+        table: request.table,
+        enough: enough.signal,
+        statements: `${SCAN_BY_PLACE}; ${selectRows(leaf, range.from, until, rowsMax)}`,
+        after: afterwards(range.oid),
+        restart: () => rows.clear(),
+        onRow: (bytes, start, end, statement) => {
+          if (statement > 1) seen.after = afterwardsOf(textsOf(bytes, start, end, layout));
+          else if (!enough.signal.aborted) {
+            rows.add(bytes, start, end);
+            if (rows.byteLength > OVERFLOW_FACTOR * request.rowBytesMax) enough.abort();
+          }
+        },
+      };
+    };
+    await readProven(this.#deps, this.#connections, mark, read, signal);
+    const cutShort = rows.byteLength > OVERFLOW_FACTOR * request.rowBytesMax;
+    const after = cutShort || seen.after === null ? await this.#afterwards(range.oid, signal) : seen.after;
+    if (after.file !== range.file || !sameColumns(leaf, after.columns)) return this.#replan(signal);
+    const next = cutShort || rows.count === rowsMax ? behind(rows.lastOrdinal) : { block: until, line: 0 };
+    size.learn(rows.count, rows.byteLength, Math.max(1, next.block - range.from.block), request.rowBytesMax);
+    return {
+      schema: leaf.shape.schema,
+      ...rows.take(),
+      next: next.block >= range.to ? null : encodeRange({ ...range, from: next }),
+      high: this.#deps.positionOf(after.insertLsn),
+    };
+  }
+
+  async #afterwards(oid: number, signal: AbortSignal): Promise<Afterwards> {
+    return this.#connections.use(async (connection) => {
+      const [row] = await connection.values(afterwards(oid), signal);
+      invariant(row !== undefined, 'the server tells where its log ends');
+      return afterwardsOf(row);
+    }, signal);
+  }
+
+  #sizeOf(oid: number): ChunkSize {
+    const size = this.#sizes.get(oid) ?? new ChunkSize();
+    this.#sizes.set(oid, size);
+    return size;
+  }
+
+  /** The catalog is brought up to date first, so that the new plan is not made from the old one. */
+  async #replan(signal: AbortSignal): Promise<'replan'> {
+    await this.#deps.refreshCatalog(signal);
+    return 'replan';
+  }
+
+  /** Row security and missing grants have one SQLSTATE and texts in any language: the server is asked which it is. */
+  async #refused(leaf: LeafShape, error: unknown, signal: AbortSignal): Promise<TailraceError> {
+    const { relation } = leaf;
+    const name = quoteQualified(relation.namespace, relation.name);
+    const [row] = await this.#deps.query('SELECT row_security_active($1::int8::oid) AS hidden, quote_ident(current_user) AS role', [relation.oid], signal);
+    const entity = `${this.#deps.source}.${leaf.shape.schema.table}`;
+    if (row?.['hidden'] === 't') {
+      const message = `Row security hides rows of ${name} from ${row['role']}: a snapshot would miss them.`;
+      return new TailraceError('SRC_RLS', { message, hint: `ALTER ROLE ${row['role']} BYPASSRLS;`, entity, cause: error });
+    }
+    const message = `${row?.['role']} may not read ${name}.`;
+    return new TailraceError('SRC_GRANT', { message, hint: `GRANT USAGE ON SCHEMA ${quoteIdentifier(relation.namespace)} TO ${row?.['role']}; GRANT SELECT ON ${name} TO ${row?.['role']};`, entity, cause: error });
+  }
+}
+
+/** The place behind a row: the rest of its block comes with the next chunk. */
+function behind(ordinal: number): TupleId {
+  return tupleIdOf(ordinal + 1);
+}
+
+function selectRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number): string {
+  const columns = leaf.columns.map((column) => `, ${quoteIdentifier(column.name)}`).join('');
+  const filter = leaf.filter === null ? '' : ` AND (${leaf.filter})`;
+  const relation = quoteQualified(leaf.relation.namespace, leaf.relation.name);
+  return `SELECT ctid${columns} FROM ONLY ${relation} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter} LIMIT ${rowsMax}`;
+}
+
+function afterwardsOf(row: readonly (string | null)[]): Afterwards {
+  const [insertLsn, file, columns] = row;
+  invariant(typeof insertLsn === 'string', 'the server tells where its log ends');
+  return { insertLsn, file: file === null || file === undefined ? null : Number(file), columns: columns ?? null };
+}
+
+/** Whether the columns that were read are what the catalog said: a name may have come to mean another column between snapshot and read. */
+function sameColumns(leaf: LeafShape, described: string | null): boolean {
+  const now = JSON.parse(described ?? '[]') as [number: number, name: string, type: number, modifier: number][];
+  return leaf.columns.every((column) => {
+    const known = leaf.relation.columns.find((own) => own.name === column.name) as ColumnFacts;
+    return now.some(([number, name, type, modifier]) => name === known.name && number === known.number && type === known.type && modifier === known.modifier);
+  });
+}
