@@ -5,12 +5,13 @@ import { secretSetting } from '../connector/setting.ts';
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 
-export const logSettings = z.strictObject({
+const logObject = z.strictObject({
   max_bytes: z.int().min(64 * MiB).default(64 * GiB).describe('Largest size of the change log on disk. What every index has applied is removed long before.'),
   min_age_hours: z.number().min(0).max(24 * 366).default(0).describe('How long changes are kept although every index has applied them, to build an index again without a new snapshot.'),
   segment_bytes: z.int().min(1 * MiB).max(4 * GiB).default(128 * MiB).describe('Size of one file of the change log. Whole files are removed.'),
   on_full: z.enum(['block', 'evict']).default('block').describe('At `max_bytes`: `block` stops reading the sources until the slowest index has caught up; `evict` gives up the slowest index, which then needs a rebuild.'),
 });
+export const logSettings = logObject.refine((log) => log.segment_bytes * 2 <= log.max_bytes, { path: ['max_bytes'], error: 'has to be at least twice `segment_bytes`: only whole segments are removed' });
 export type LogSettings = z.output<typeof logSettings>;
 
 export const snapshotSettings = z.strictObject({
@@ -20,11 +21,14 @@ export const snapshotSettings = z.strictObject({
 });
 export type SnapshotSettings = z.output<typeof snapshotSettings>;
 
-const httpSettings = z.strictObject({
+const loopback = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/;
+
+const httpObject = z.strictObject({
   host: z.string().min(1).default('127.0.0.1').describe('Address to listen on. Any but a loopback address needs a `token`.'),
   port: z.int().min(0).max(65_535).default(7373).describe('Port to listen on; 0 takes any that is free.'),
   token: secretSetting('Token that requests must carry as `Authorization: Bearer`. `/healthz` and `/readyz` need none.').optional(),
 });
+const httpSettings = httpObject.refine(({ host, token }) => loopback.test(host) || token !== undefined, { path: ['token'], error: 'is required when `host` is no loopback address' });
 export type HttpSettings = z.output<typeof httpSettings>;
 
 export const adminSettings = z.strictObject({

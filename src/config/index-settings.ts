@@ -13,6 +13,10 @@ export type FieldRule =
 
 const columnName = z.string().min(1);
 
+function allDifferent(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}
+
 const fieldSetting = z.union([
   z.boolean().describe('`true`: the column of that name; `false`: leave the column out.'),
   columnName.describe('The column that the field is made from.'),
@@ -21,15 +25,15 @@ const fieldSetting = z.union([
 
 const fieldsSetting = z
   .union([
-    z.array(columnName).min(1).refine((names) => new Set(names).size === names.length, { error: 'a column is listed twice' }).describe('Columns to take, by name.'),
-    z.record(z.string().min(1), fieldSetting).describe('Fields by name; `"*": true` stands for every column that no other entry names.'),
+    z.array(columnName).min(1).refine(allDifferent, { error: 'a column is listed twice' }).describe('Columns to take, by name.'),
+    z.record(z.string().min(1), fieldSetting).refine((fields) => fields['*'] === undefined || fields['*'] === true, { path: ['*'], error: 'expected `true`' }).describe('Fields by name; `"*": true` stands for every column that no other entry names.'),
   ])
   .transform((setting) => fieldRules(setting));
 
 function fieldRules(setting: readonly string[] | Record<string, z.output<typeof fieldSetting>>): readonly FieldRule[] {
   if (Array.isArray(setting)) return setting.map((name: string): FieldRule => ({ kind: 'column', name, column: name }));
   const rules = Object.entries(setting).map(([name, value]): FieldRule => {
-    if (name === '*') return value === false ? { kind: 'omit', name } : { kind: 'all' };
+    if (name === '*') return { kind: 'all' };
     if (value === false) return { kind: 'omit', name };
     if (value === true) return { kind: 'column', name, column: name };
     return typeof value === 'string' ? { kind: 'column', name, column: value } : { kind: 'expression', name, expression: value.expression };
@@ -56,7 +60,7 @@ const tableSetting = z
 export const indexSettings = z.strictObject({
   from: tableSetting.describe('The table that documents are made from: `source.schema.table`. A part with a dot in it is written in double quotes.'),
   to: z.string().min(1).optional().describe('The target that holds the index. May be left out when there is only one target.'),
-  key: z.array(columnName).min(1).optional().describe('Columns that identify a row and make the document id. By default the primary key of the table.'),
+  key: z.array(columnName).min(1).refine(allDifferent, { error: 'a column is listed twice' }).optional().describe('Columns that identify a row and make the document id. By default the primary key of the table.'),
   where: z.string().min(1).optional().describe('CEL expression: only rows for which it is true are in the index. A row for which it becomes false leaves the index.'),
   fields: fieldsSetting.optional().describe('Fields of the document: a list of columns, or names with a column, `true`, `false` or an expression. By default every column.'),
   transform: z.string().min(1).optional().describe('TypeScript or JavaScript module, relative to the config file, that exports `transform(document, context)`: it returns the document to store, or null to leave the row out.'),

@@ -13,6 +13,8 @@ import type { Finding } from './finding.ts';
 export interface FieldPlan {
   readonly name: string;
   readonly kind: ColumnKind;
+  /** Whether full-text search looks into the field, where the config says so; else the target decides by the kind. */
+  readonly searched?: boolean | undefined;
 }
 
 /** What a generation is bound to. A target refuses (TGT_IDENTITY) to open one for other values. */

@@ -1,8 +1,13 @@
 /** Documents from rows: what an index's definition makes of a row, as a pure function of the definition, the schema and the row's bytes. */
 import type { RowSchema } from '../change/schema.ts';
+import { documentFingerprint } from '../config/fingerprint.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { RowFormat } from '../connector/row-format.ts';
 import type { FieldPlan } from '../connector/target.ts';
+import { invariant } from '../errors/invariant.ts';
+import { checkExpression } from './expression-source.ts';
+import { type BuiltDocument, type RowDocumentBuilder, rowDocumentBuilder } from './row-document.ts';
+import { fieldSource, planRow, rulesOf, whereSource, whereTypes, withTextFields } from './row-plan.ts';
 import type { DocumentTransform } from './transform.ts';
 
 export interface DocumentDeps {
@@ -14,18 +19,7 @@ export interface DocumentDeps {
   readonly transform?: DocumentTransform | undefined;
 }
 
-export type BuiltDocument =
-  /** JSON text of the whole document. */
-  | { readonly kind: 'document'; readonly json: string }
-  /** The row is not in the index: whatever the index has under its id goes. */
-  | { readonly kind: 'filtered'; readonly reason: 'where' | 'transform' };
-
-export interface RowDocumentBuilder {
-  /** Fields of documents of this schema, as far as they are known beforehand. */
-  readonly fields: readonly FieldPlan[];
-  /** Throws DOC_FAILED, DOC_TOO_LARGE, SRC_UNDECODABLE or SRC_VALUE_TOO_LARGE for a row that makes no document. */
-  build(row: Uint8Array): BuiltDocument;
-}
+export type { BuiltDocument, RowDocumentBuilder };
 
 export interface DocumentBuilder {
   /** Hash of everything that decides what documents look like: for `GenerationBinding.fingerprint`. */
@@ -34,4 +28,37 @@ export interface DocumentBuilder {
   readonly fields: readonly FieldPlan[];
   /** Compiles the definition for one schema. Throws SRC_DDL when the schema lacks a column that the definition needs. */
   forSchema(schema: RowSchema): RowDocumentBuilder;
+}
+
+/** Checks the expressions of the definition and throws CFG_TRANSFORM for one that cannot be right for any table. */
+export function createDocumentBuilder(definition: IndexDefinition, deps: DocumentDeps): DocumentBuilder {
+  invariant((definition.transform === undefined) === (deps.transform === undefined), 'an index with a transform is built with its module');
+  checkExpressions(definition);
+  return {
+    fingerprint: documentFingerprint(definition, deps.transform?.contentHash),
+    fields: knownFields(definition, deps),
+    forSchema(schema) {
+      const plan = planRow(definition, schema);
+      return rowDocumentBuilder({ definition, schema, plan, fields: definition.transform === undefined ? plan.fields : knownFields(definition, deps), format: deps.format, transform: deps.transform });
+    },
+  };
+}
+
+function checkExpressions(definition: IndexDefinition): void {
+  const where = whereSource(definition);
+  if (where !== undefined) checkExpression(where, whereTypes);
+  for (const rule of rulesOf(definition)) {
+    if (rule.kind === 'expression') checkExpression(fieldSource(definition, rule.name, rule.expression));
+  }
+}
+
+/** With a transform only `text_fields` are known: what else it returns, and of which kind, only its documents show. */
+function knownFields(definition: IndexDefinition, deps: DocumentDeps): readonly FieldPlan[] {
+  if (deps.transform !== undefined) return (definition.text_fields ?? []).map((name) => ({ name, kind: 'text', searched: true }));
+  if (deps.table !== undefined) return planRow(definition, deps.table).fields;
+  const named = rulesOf(definition).filter((rule) => rule.kind === 'column' || rule.kind === 'expression');
+  return withTextFields(
+    named.map(({ name }) => ({ name, kind: 'other' })),
+    definition.text_fields,
+  );
 }

@@ -1,0 +1,47 @@
+/** The sources and targets that indices name. Looks at the tree as it was given, so that its problems are shown together with those of single settings. */
+import { Secret } from '../runtime/secret.ts';
+import { parseTableReference } from './names.ts';
+import { suggestion } from './nearest.ts';
+import type { Path, Problem } from './problem.ts';
+
+export function crossProblems(tree: unknown): readonly Problem[] {
+  const problems: Problem[] = [...forbiddenNames(tree, [])];
+  const sources = Object.keys(objectAt(tree, 'sources'));
+  const targets = Object.keys(objectAt(tree, 'targets'));
+  for (const [name, index] of Object.entries(objectAt(tree, 'indices'))) {
+    problems.push(...indexProblems(['indices', name], index, sources, targets));
+  }
+  return problems;
+}
+
+function objectAt(value: unknown, name: string): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return {};
+  const inner = (value as Record<string, unknown>)[name];
+  return typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? (inner as Record<string, unknown>) : {};
+}
+
+/** A name that the validation would drop without a word. */
+function* forbiddenNames(value: unknown, path: Path): Generator<Problem> {
+  if (typeof value !== 'object' || value === null || value instanceof Secret) return;
+  for (const [name, inner] of Object.entries(value)) {
+    if (name === '__proto__') yield { path, message: '`__proto__` cannot be a name here' };
+    yield* forbiddenNames(inner, [...path, name]);
+  }
+}
+
+function indexProblems(path: Path, index: unknown, sources: readonly string[], targets: readonly string[]): Problem[] {
+  const problems: Problem[] = [];
+  const { from, to } = typeof index === 'object' && index !== null ? (index as Record<string, unknown>) : {};
+  const reference = typeof from === 'string' ? parseTableReference(from) : undefined;
+  if (typeof reference === 'object' && !sources.includes(reference.source)) {
+    problems.push({ path: [...path, 'from'], message: `no source is called \`${reference.source}\`${suggestion(reference.source, sources)}` });
+  }
+  if (typeof to === 'string' && !targets.includes(to) && !(targets.length === 0 && to === EMBEDDED_TARGET)) {
+    problems.push({ path: [...path, 'to'], message: `no target is called \`${to}\`${suggestion(to, targets)}` });
+  }
+  if (to === undefined && targets.length > 1) problems.push({ path: [...path, 'to'], message: `is required, because there are several targets: ${targets.join(', ')}` });
+  return problems;
+}
+
+/** Name of the target that a config without any has: a file in the data directory. */
+export const EMBEDDED_TARGET = 'embedded';

@@ -1,0 +1,38 @@
+/** What is wrong with a config, one problem per setting, shown together. */
+import { TailraceError } from '../errors/tailrace-error.ts';
+
+export type Path = readonly (string | number)[];
+
+export interface Problem {
+  /** Of the setting, from the top: `['sources', 'shop', 'slot']`. Empty for the file itself. */
+  readonly path: Path;
+  /** A part of a sentence; never values, which may be secrets. */
+  readonly message: string;
+  /** The key in the value at `path` that it is about, where that key is not a setting. */
+  readonly key?: string | undefined;
+  /** `line 3, column 5`. */
+  readonly place?: string | undefined;
+}
+
+/** Most problems that are shown at once. */
+const SHOWN_MAX = 20;
+
+/** The error that shows them. `file` is the config's name, or `The config` for one that was given as an object. */
+export function problemsError(code: 'CFG_INVALID' | 'CFG_SECRET_MISSING', file: string, problems: readonly Problem[]): TailraceError {
+  const lines = problems.slice(0, SHOWN_MAX).map(describeProblem);
+  if (problems.length > SHOWN_MAX) lines.push(`and ${problems.length - SHOWN_MAX} more`);
+  const what = code === 'CFG_INVALID' ? 'is not valid' : 'names secrets that are not there';
+  return new TailraceError(code, { message: lines.length === 1 ? `${file} ${what}: ${lines[0]}.` : `${file} ${what}:\n${lines.map((line) => `  ${line}`).join('\n')}`, entity: file });
+}
+
+function describeProblem({ path, message, place }: Problem): string {
+  const where = path.length === 0 ? message : `${pathText(path)}: ${message}`;
+  return place === undefined ? where : `${place}: ${where}`;
+}
+
+const plainKey = /^[A-Za-z_*][\w*-]*$/;
+
+/** `sources.shop.slot`, `indices.products.fields["odd name"]`, `key[0]`. */
+export function pathText(path: Path): string {
+  return path.map((part, i) => (typeof part === 'number' ? `[${part}]` : plainKey.test(part) ? `${i === 0 ? '' : '.'}${part}` : `[${JSON.stringify(part)}]`)).join('');
+}

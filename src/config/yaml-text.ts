@@ -1,0 +1,56 @@
+/** The config file's text: YAML to a tree of plain values, with the place of every value kept for messages. */
+import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node, type ScalarTag } from 'yaml';
+import type { Problem, Path } from './problem.ts';
+import { Reference } from './reference-tag.ts';
+
+export interface ParsedYaml {
+  /** Plain values, and a `Reference` where the file has `!env` or `!file`. */
+  readonly tree: unknown;
+  /** `line 3, column 5` of the value at a path, or of the nearest value around it. With `key`, of that key in it. */
+  place(path: Path, key?: string): string;
+}
+
+function referenceTag(kind: 'env' | 'file'): ScalarTag {
+  return {
+    tag: `!${kind}`,
+    identify: (value) => value instanceof Reference && value.kind === kind,
+    resolve(text, onError) {
+      if (text.trim() === '') onError(`\`!${kind}\` is followed by a name`);
+      return new Reference(kind, text.trim());
+    },
+  };
+}
+
+/** Either the tree, or what is wrong with the text as YAML: keys given twice, unknown tags, indentation. */
+export function parseYaml(text: string): ParsedYaml | readonly Problem[] {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { customTags: [referenceTag('env'), referenceTag('file')], lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `line ${line}, column ${col}`;
+  };
+  const problems = [...document.errors, ...document.warnings].map((error): Problem => ({ path: [], message: sentence(error.message), place: place(error.pos[0]) }));
+  if (problems.length > 0) return problems;
+  if (!isMap(document.contents)) return [{ path: [], message: 'expected settings, as `name: value`', place: place(0) }];
+  return { tree: document.toJS({ maxAliasCount: 100 }) as unknown, place: (path, key) => place(offsetOf(document, path, key)) };
+}
+
+function sentence(message: string): string {
+  return message === 'Map keys must be unique' ? 'a key is given twice' : message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+function offsetOf(document: Document, path: Path, key: string | undefined): number {
+  for (let length = path.length; length >= 0; length -= 1) {
+    const node = document.getIn(path.slice(0, length), true) as Node | undefined;
+    if (node?.range === undefined || node.range === null) continue;
+    const keyed = length === path.length ? keyOffset(node, key) : undefined;
+    return keyed ?? node.range[0];
+  }
+  return 0;
+}
+
+function keyOffset(node: Node, key: string | undefined): number | undefined {
+  if (key === undefined || !isMap(node)) return undefined;
+  const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === key);
+  return isScalar(pair?.key) ? pair.key.range?.[0] : undefined;
+}

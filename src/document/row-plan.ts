@@ -1,0 +1,118 @@
+/** An index's definition resolved against one table: which columns are read, which fields the document gets, in which order. */
+import type { ColumnSchema, RowSchema } from '../change/schema.ts';
+import type { FieldRule, IndexDefinition } from '../config/index-settings.ts';
+import type { FieldPlan } from '../connector/target.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
+import { compileExpression, type Expression } from './expression.ts';
+import type { ExpressionSource } from './expression-source.ts';
+
+export type OutputField =
+  | { readonly kind: 'column'; readonly name: string; /** Place in `RowPlan.columns`. */ readonly slot: number }
+  | { readonly kind: 'expression'; readonly name: string; readonly source: ExpressionSource; readonly expression: Expression };
+
+export interface RowPlan {
+  /** Columns to decode, in the table's order. */
+  readonly columns: readonly ColumnSchema[];
+  readonly outputs: readonly OutputField[];
+  readonly fields: readonly FieldPlan[];
+  readonly where: Expression | undefined;
+}
+
+/** CEL types that `where` may have; with `dyn` the row decides. */
+export const whereTypes = ['bool', 'dyn<bool>', 'dyn'] as const;
+
+const everyColumn: readonly FieldRule[] = [{ kind: 'all' }];
+
+export function rulesOf(definition: IndexDefinition): readonly FieldRule[] {
+  return definition.fields ?? everyColumn;
+}
+
+export function whereSource(definition: IndexDefinition): ExpressionSource | undefined {
+  return definition.where === undefined ? undefined : { text: definition.where, setting: `indices.${definition.name}.where` };
+}
+
+export function fieldSource(definition: IndexDefinition, name: string, expression: string): ExpressionSource {
+  return { text: expression, setting: `indices.${definition.name}.fields.${name}` };
+}
+
+/** Throws SRC_DDL when the table does not have what the definition needs. */
+export function planRow(definition: IndexDefinition, schema: Pick<RowSchema, 'table' | 'columns'>): RowPlan {
+  const resolution = new Resolution(definition, schema);
+  const where = resolution.where();
+  const drafts = rulesOf(definition).flatMap((rule) => resolution.drafts(rule));
+  const needed = new Set<string>(where?.columns);
+  for (const draft of drafts) for (const name of draft.expression === undefined ? [draft.column] : draft.expression.columns) needed.add(name);
+  const columns = schema.columns.filter(({ name }) => needed.has(name));
+  const outputs = drafts.map((draft): OutputField => {
+    if (draft.expression !== undefined) return { kind: 'expression', name: draft.name, source: draft.source, expression: draft.expression };
+    return { kind: 'column', name: draft.name, slot: columns.findIndex(({ name }) => name === draft.column) };
+  });
+  const fields = outputs.map(({ name, ...output }): FieldPlan => ({ name, kind: output.kind === 'column' ? (columns[output.slot] as ColumnSchema).kind : output.expression.kind }));
+  resolution.requireTextFields(fields);
+  return { columns, outputs, fields: withTextFields(fields, definition.text_fields), where };
+}
+
+/** Where `text_fields` is given, search looks into those fields and no others. */
+export function withTextFields(fields: readonly FieldPlan[], textFields: readonly string[] | undefined): readonly FieldPlan[] {
+  return textFields === undefined ? fields : fields.map((field) => ({ ...field, searched: textFields.includes(field.name) }));
+}
+
+type Draft =
+  | { readonly name: string; readonly column: string; readonly expression?: undefined }
+  | { readonly name: string; readonly source: ExpressionSource; readonly expression: Expression };
+
+class Resolution {
+  readonly #definition: IndexDefinition;
+  readonly #schema: Pick<RowSchema, 'table' | 'columns'>;
+  readonly #columns: ReadonlySet<string>;
+  /** Names that rules claim: `all` leaves them to those. */
+  readonly #claimed: ReadonlySet<string>;
+
+  constructor(definition: IndexDefinition, schema: Pick<RowSchema, 'table' | 'columns'>) {
+    this.#definition = definition;
+    this.#schema = schema;
+    this.#columns = new Set(schema.columns.map(({ name }) => name));
+    this.#claimed = new Set(rulesOf(definition).flatMap((rule) => (rule.kind === 'all' ? [] : [rule.name])));
+    for (const column of definition.key ?? []) this.#require(column, 'key');
+  }
+
+  where(): Expression | undefined {
+    const source = whereSource(this.#definition);
+    if (source === undefined) return undefined;
+    const where = compileExpression(source, this.#schema.table, this.#schema.columns);
+    if ((whereTypes as readonly string[]).includes(where.type)) return where;
+    throw new TailraceError('SRC_DDL', { message: `${source.setting} yields ${where.type} for the table ${this.#schema.table}; expected bool.`, entity: source.setting });
+  }
+
+  drafts(rule: FieldRule): readonly Draft[] {
+    switch (rule.kind) {
+      case 'omit':
+        return [];
+      case 'all':
+        return this.#schema.columns.filter(({ name }) => !this.#claimed.has(name)).map(({ name }) => ({ name, column: name }));
+      case 'column':
+        this.#require(rule.column, `fields.${rule.name}`);
+        return [{ name: rule.name, column: rule.column }];
+      case 'expression': {
+        const source = fieldSource(this.#definition, rule.name, rule.expression);
+        return [{ name: rule.name, source, expression: compileExpression(source, this.#schema.table, this.#schema.columns) }];
+      }
+    }
+  }
+
+  /** A transform may add fields, so that nothing can be said of them beforehand. */
+  requireTextFields(fields: readonly FieldPlan[]): void {
+    if (this.#definition.transform !== undefined) return;
+    const missing = this.#definition.text_fields?.find((name) => !fields.some((field) => field.name === name));
+    if (missing !== undefined) throw this.#misfit('text_fields', `names \`${missing}\`, which documents from the table ${this.#schema.table} do not have`);
+  }
+
+  #require(column: string, setting: string): void {
+    if (!this.#columns.has(column)) throw this.#misfit(setting, `needs the column \`${column}\`, which the table ${this.#schema.table} does not have`);
+  }
+
+  #misfit(setting: string, what: string): TailraceError {
+    const entity = `indices.${this.#definition.name}.${setting}`;
+    return new TailraceError('SRC_DDL', { message: `${entity} ${what}.`, entity });
+  }
+}
