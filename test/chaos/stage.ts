@@ -1,0 +1,98 @@
+/** What the chaos suites share: a database with a table, a data directory, a daemon on both, and the question whether the index is right. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { compare } from '../engines/main-job/compare.ts';
+import { isEqual } from '../engines/main-job/run.ts';
+import type { PostgresServer } from '../engines/postgres.ts';
+import { eventually } from '../engines/servers.ts';
+import { spawnTailrace, type SpawnOptions, type TailraceProcess } from '../engines/tailrace.ts';
+
+export interface StageOptions {
+  /** Port that the daemon connects to instead of the server's own. */
+  readonly port?: number;
+  /** Lines added to the source's settings, as YAML. */
+  readonly source?: string;
+  /** Lines added to the config, as YAML. */
+  readonly config?: string;
+  /** Where the data directory is; by default in the stage's own folder. */
+  readonly dataDirectory?: string;
+}
+
+const IN_STEP_WITHIN_MS = 60_000;
+
+export class Stage implements AsyncDisposable {
+  readonly folder: string;
+  readonly url: string;
+  database: Client;
+  readonly #databasePath: string;
+
+  private constructor(folder: string, url: string, database: Client, databasePath: string) {
+    this.folder = folder;
+    this.url = url;
+    this.database = database;
+    this.#databasePath = databasePath;
+  }
+
+  /** A database of its own with a table `items` of `rows` rows. */
+  static async make(server: PostgresServer, rows: number, options: StageOptions = {}): Promise<Stage> {
+    const name = await server.createDatabase();
+    const url = server.url(name);
+    const database = new Client({ connectionString: url });
+    await database.connect();
+    // The server is restarted under it by some tests, which make a new client then.
+    database.on('error', () => {});
+    await database.query("CREATE TABLE items (id int PRIMARY KEY, name text, n bigint DEFAULT 0)");
+    await database.query("INSERT INTO items SELECT i, 'item ' || i FROM generate_series(1, $1::int) i", [rows]);
+    const folder = await mkdtemp(join(tmpdir(), 'tailrace-chaos-'));
+    const seen = options.port === undefined ? url : url.replace(`:${server.port}/`, `:${options.port}/`);
+    const dataDirectory = options.dataDirectory ?? join(folder, 'tailrace-data');
+    const databasePath = join(folder, 'search.db');
+    const config = `data_directory: ${dataDirectory}
+sources: { shop: { type: postgres, url: "${seen}"${options.source === undefined ? '' : `, ${options.source}`} } }
+targets: { embedded: { type: sqlite, path: ${databasePath} } }
+indices: { items: { from: shop.public.items } }
+${options.config ?? ''}`;
+    await writeFile(join(folder, 'tailrace.yaml'), config);
+    return new Stage(folder, url, database, databasePath);
+  }
+
+  async daemon(options: SpawnOptions = {}, args: readonly string[] = ['run']): Promise<TailraceProcess> {
+    return spawnTailrace(args, { cwd: this.folder, ...options });
+  }
+
+  /** A new client in place of one whose server went away. */
+  async reconnected(): Promise<Client> {
+    await this.database.end().catch(() => {});
+    this.database = new Client({ connectionString: this.url });
+    await this.database.connect();
+    return this.database;
+  }
+
+  /** Updates, inserts and deletes a few hundred rows, in many transactions. */
+  async write(rounds: number): Promise<void> {
+    for (let i = 0; i < rounds; i += 1) {
+      await this.database.query('UPDATE items SET n = n + 1 WHERE id % 50 = $1', [i % 50]);
+      await this.database.query("INSERT INTO items SELECT coalesce(max(id), 0) + 1, 'more' FROM items");
+      await this.database.query('DELETE FROM items WHERE id = (SELECT min(id) FROM items)');
+    }
+  }
+
+  /** Waits until the index has exactly the table's rows. */
+  async inStep(daemon: TailraceProcess): Promise<void> {
+    await eventually('the index to equal the table', IN_STEP_WITHIN_MS, async () => {
+      if (daemon.ending !== undefined) throw new Error(`tailrace ended with ${JSON.stringify(daemon.ending)}:\n${daemon.output.slice(-4000)}`);
+      return isEqual(await this.compare());
+    });
+  }
+
+  async compare(): ReturnType<typeof compare> {
+    return compare({ url: this.url, table: 'items', id: 'id::text', databasePath: this.#databasePath, index: 'items' });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.database.end();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
