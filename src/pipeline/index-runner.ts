@@ -45,6 +45,7 @@ export class IndexRunner {
   readonly #backoff: Backoff;
   readonly #read: Rate;
   readonly #shapeKnown = new Notifier();
+  readonly #evicted = new AbortController();
   #record: GenerationRecord;
   #shape: TableShape | null = null;
   #applier: Applier | null = null;
@@ -92,14 +93,21 @@ export class IndexRunner {
     this.#shapeKnown.notify();
   }
 
+  /** The log gave up what this index needs next, to stay within its size: it stops, and says so. */
+  evict(): void {
+    const { name } = this.definition;
+    this.#evicted.abort(new TailraceError('LOG_EVICTED', { message: `Index ${name} fell so far behind that the change log reached its size limit.`, entity: name }));
+  }
+
   /** Resolves when the signal is aborted or the index stopped for a person; rejects with errors that end the process. */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(outer: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps.runtime;
-    while (!signal.aborted) {
+    const signal = AbortSignal.any([outer, this.#evicted.signal]);
+    while (!outer.aborted) {
       try {
         await this.#open(signal);
       } catch (error) {
-        if (signal.aborted) return;
+        if (outer.aborted) return;
         const disposition = dispositionOf(error);
         this.#error = error;
         if (disposition === 'exit') throw error;

@@ -17,6 +17,7 @@ import { together } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { DeadLetter, StateStore } from '../state/state-store.ts';
 import { chooseGeneration } from './generations.ts';
+import { LogWatch } from './log-watch.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
 import { sourcePosition, type PositionReport } from './positions.ts';
 import { report } from './report.ts';
@@ -177,18 +178,20 @@ export class Pipeline implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const runners = [...this.#sources, ...this.#indices];
+    const { log, runtime } = this.#parts;
+    const evictions = log.onEvicted((name) => this.#indices.find((index) => index.name === name)?.evict());
     try {
       await this.#forgetRebuilt(signal);
+      // Runners that stopped for a person leave the others at work, and the process up to say so: the watch goes on.
+      const runners = [...this.#sources, ...this.#indices, new LogWatch(log, runtime)];
       await together(
         signal,
         runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
       );
-      // Runners that stopped for a person leave the others at work, and the process up to say so.
-      if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
+      evictions();
       await this.#parts.resources[Symbol.asyncDispose]();
     }
   }
