@@ -21,6 +21,6 @@ export interface TargetConnector<Config = unknown> {
 }
 
 export interface Connectors {
-  readonly sources: Readonly<Record<string, SourceConnector<never>>>;
-  readonly targets: Readonly<Record<string, TargetConnector<never>>>;
+  readonly sources: Readonly<Record<string, SourceConnector>>;
+  readonly targets: Readonly<Record<string, TargetConnector>>;
 }
