@@ -49,6 +49,8 @@ export class SegmentReader implements LogReader {
     this.#busy = true;
     try {
       return await this.#poll();
+    } catch (error) {
+      throw diskFailed(`Reading the change log in ${this.#view.directory}`, error);
     } finally {
       this.#busy = false;
       if (this.#closed) await this.#leave();
@@ -63,7 +65,11 @@ export class SegmentReader implements LogReader {
   async #leave(): Promise<void> {
     const place = this.#place;
     this.#place = undefined;
-    await place?.file.close();
+    try {
+      await place?.file.close();
+    } catch (error) {
+      throw diskFailed('Closing a segment', error);
+    }
   }
 
   async #poll(): Promise<Frame | undefined> {
@@ -101,12 +107,7 @@ export class SegmentReader implements LogReader {
   }
 
   async #read(segment: Segment, scanner: FrameScanner): Promise<FrameFound | undefined> {
-    let scan;
-    try {
-      scan = await scanner.next(segment.bytes);
-    } catch (error) {
-      throw diskFailed(`Reading ${segment.name}`, error);
-    }
+    const scan = await scanner.next(segment.bytes);
     if (scan.kind === 'frame') return scan;
     if (scan.kind === 'end') return undefined;
     throw corrupt(placeOf(segment, scan.offset, scanner.seq ?? segment.firstSeq), scan.reason);
@@ -114,43 +115,54 @@ export class SegmentReader implements LogReader {
 
   async #start(): Promise<Place> {
     const { segments } = this.#view;
-    const durableSeq = durableSeqOf(this.#view);
-    if (this.#after < segments.first.firstSeq - 1 || this.#after > durableSeq) throw gap(this.#after, segments.first.firstSeq, durableSeq);
-    const segment = segments.holding(this.#after);
-    const file = await this.#open(segment);
-    try {
-      const index = segment.sealed ? (await readFooter(file, segment.name, marksOf(this.#view.identity, segment.ordinal), segment.bytes)).footer.index : this.#view.tailIndex;
-      const entry = indexEntryBefore(index, this.#after);
-      const start = entry === undefined ? startOf(segment) : { offset: entry.offset, prevCrc: entry.prevCrc, seq: entry.seq };
-      return this.#placeAt(segment, file, start);
-    } catch (error) {
-      await file.close();
-      throw diskFailed(`Reading ${segment.name}`, error);
+    for (;;) {
+      const durableSeq = durableSeqOf(this.#view);
+      if (this.#after < segments.first.firstSeq - 1 || this.#after > durableSeq) throw gap(this.#after, segments.first.firstSeq, durableSeq);
+      const segment = segments.holding(this.#after);
+      const file = await this.#openIfKept(segment);
+      if (file === undefined) continue;
+      try {
+        return this.#placeAt(segment, file, await this.#startIn(segment, file));
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
     }
+  }
+
+  /** The last frame before which nothing behind `after` begins. */
+  async #startIn(segment: Segment, file: DiskFile): Promise<ScanStart> {
+    const marks = marksOf(this.#view.identity, segment.ordinal);
+    const index = segment.sealed ? (await readFooter(file, segment.name, marks, segment.bytes)).footer.index : this.#view.tailIndex;
+    return indexEntryBefore(index, this.#after) ?? headerOf(segment);
   }
 
   /** Undefined when the segment is the last one. */
   async #nextPlace({ segment, file }: Place): Promise<Place | undefined> {
     const { segments } = this.#view;
-    if (segment.ordinal === segments.last.ordinal) return undefined;
-    const next = segments.byOrdinal(segment.ordinal + 1);
-    if (next === undefined) throw gap(segment.nextSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
-    const nextFile = await this.#open(next);
-    await file.close();
-    return this.#placeAt(next, nextFile, { offset: 0, prevCrc: segment.endCrc, seq: segment.nextSeq });
+    while (segment.ordinal !== segments.last.ordinal) {
+      // Segments without changes may have been removed in front of a reader that is held: it misses nothing.
+      const next = segments.byOrdinal(segment.ordinal + 1) ?? segments.first;
+      if (next.firstSeq !== segment.nextSeq) throw gap(segment.nextSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
+      const nextFile = await this.#openIfKept(next);
+      if (nextFile === undefined) continue;
+      await file.close();
+      return this.#placeAt(next, nextFile, headerOf(next));
+    }
+    return undefined;
   }
 
   #placeAt(segment: Segment, file: DiskFile, start: ScanStart): Place {
     return { segment, file, scanner: new FrameScanner(file, marksOf(this.#view.identity, segment.ordinal), start) };
   }
 
-  async #open(segment: Segment): Promise<DiskFile> {
+  /** Undefined when retention was faster. */
+  async #openIfKept(segment: Segment): Promise<DiskFile | undefined> {
     try {
       return await this.#view.disk.open(join(this.#view.directory, segment.name), 'read');
     } catch (error) {
-      const { segments } = this.#view;
-      if (systemCodeOf(error) !== 'ENOENT') throw diskFailed(`Opening ${segment.name}`, error);
-      if (segments.byOrdinal(segment.ordinal) === undefined) throw gap(segment.firstSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      if (this.#view.segments.byOrdinal(segment.ordinal) === undefined) return undefined;
       throw corrupt(placeOf(segment, 0, segment.firstSeq), 'the file is missing', error);
     }
   }
@@ -161,7 +173,7 @@ function isBehind(frame: Frame, after: Seq): boolean {
   return Math.max(frame.lastSeq, frame.firstSeq) > after;
 }
 
-function startOf(segment: Segment): ScanStart {
+function headerOf(segment: Segment): ScanStart {
   return { offset: 0, prevCrc: segment.prevCrc, seq: segment.firstSeq };
 }
 

@@ -13,6 +13,9 @@ import type { LogCore } from './log-core.ts';
 import { Notice } from './notice.ts';
 import type { Segment } from './segment.ts';
 
+/** After a segment could not be removed. */
+const REMOVE_RETRY_MS = 1000;
+
 export interface RetentionLimits {
   /** A segment stays at least this long after its last append, unless the log is at its size limit. */
   readonly minAgeMs: number;
@@ -123,9 +126,16 @@ export class Retention {
     const { clock } = this.#core;
     const waitMs = segment.lastAppendMs + this.limits.minAgeMs - clock.nowMs();
     if (waitMs <= 0) return true;
-    this.#cancelTimer?.();
-    this.#cancelTimer = clock.schedule(waitMs, () => this.sweep());
+    this.#lookAgainIn(waitMs);
     return false;
+  }
+
+  #lookAgainIn(waitMs: number): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#core.clock.schedule(waitMs, () => {
+      this.sweep();
+      this.changes.happened();
+    });
   }
 
   #evictBelow(lastSeq: Seq): void {
@@ -138,7 +148,7 @@ export class Retention {
     }
   }
 
-  /** False when the file could not be removed; it is tried again at the next occasion. */
+  /** False when the file could not be removed; it is tried again later. */
   async #removeFirst(): Promise<boolean> {
     const { disk, directory, segments, logger } = this.#core;
     if (this.#stopped) return false;
@@ -149,6 +159,7 @@ export class Retention {
     } catch (error) {
       segments.putBackFirst(segment);
       logger.warn('log_segment_not_removed', { segment: segment.name, error });
+      this.#lookAgainIn(REMOVE_RETRY_MS);
       return false;
     }
     try {

@@ -53,7 +53,7 @@ export class SegmentWriter {
     try {
       await file.write([header.bytes], 0);
     } catch (error) {
-      await orDiskFailed(`Closing ${name}`, file.close());
+      await neverNoSpace(`Closing ${name}`, file.close());
       if (!isNoSpace(error)) throw diskFailed(`Writing ${name}`, error);
       await neverNoSpace(`Removing ${name}`, disk.remove(path));
       throw error;
@@ -107,7 +107,7 @@ export class SegmentWriter {
   }
 
   async close(): Promise<void> {
-    await orDiskFailed(`Closing ${this.segment.name}`, this.#file.close());
+    await neverNoSpace(`Closing ${this.segment.name}`, this.#file.close());
   }
 
   #startAt(appendTimeMs: number): GroupStart {

@@ -132,9 +132,8 @@ export class TailScan {
       const size = await this.#file.size();
       const scanner = new FrameScanner(this.#file, marks, start);
       const end = await this.#scan(scanner, size);
-      if (end.kind === 'end') return this.#tail(0);
-      const proof = await findProofOfDamage(this.#file, marks, end.offset, size);
-      if (proof === undefined) return this.#segment === undefined ? undefined : this.#tail(size - end.offset);
+      const proof = end.kind === 'end' ? undefined : await findProofOfDamage(this.#file, marks, end.offset, size);
+      if (proof === undefined || end.kind === 'end') return this.#tail(size - scanner.offset);
       // Beside a running daemon the rest of a write may have come in between; what is damaged stays so.
       const again = await this.#scan(new FrameScanner(this.#file, marks, startOf(scanner)), await this.#file.size());
       if (again.kind === 'damage' && again.offset === end.offset) throw this.#damaged(end.offset, end.reason, proof);
@@ -171,9 +170,9 @@ export class TailScan {
     segment.frames += 1;
   }
 
-  #tail(tornBytes: number): Tail {
+  #tail(tornBytes: number): Tail | undefined {
     const segment = this.#segment;
-    invariant(segment !== undefined, 'a segment has a header');
+    if (segment === undefined) return undefined;
     return {
       segment,
       index: this.#index,
