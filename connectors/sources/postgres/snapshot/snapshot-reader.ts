@@ -9,7 +9,7 @@ import { invariant } from '../../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
 import type { ColumnFacts } from '../catalog/document.ts';
-import { quoteIdentifier, quoteQualified } from '../connection/identifier.ts';
+import { quoteIdentifier, quoteLiteral, quoteQualified } from '../connection/identifier.ts';
 import { TupleLayout } from '../tuple.ts';
 import { ChunkRows } from './chunk-rows.ts';
 import { ChunkSize } from './chunk-size.ts';
@@ -32,16 +32,18 @@ const catalogChanged = new Set(['42P01', '42703', '3F000']);
 
 const INSUFFICIENT_PRIVILEGE = '42501';
 
-/** The end of the log at or after the read, and of what was read: the file and the columns as they are now. */
-function afterwards(oid: number): string {
+/** The end of the log at or after the read, and of what was read: which relation has the name, its file and its columns, as they are now. */
+function afterwards({ relation }: LeafShape): string {
+  const { oid } = relation;
   return `
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, pg_relation_filenode(${oid}),
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, pg_relation_filenode(${oid}), to_regclass(${quoteLiteral(nameOf(relation))})::oid,
       (SELECT json_agg(json_build_array(attnum, attname, atttypid::int8, atttypmod) ORDER BY attnum) FROM pg_attribute WHERE attrelid = ${oid} AND attnum > 0 AND NOT attisdropped)`;
 }
 
 interface Afterwards {
   readonly insertLsn: string;
   readonly file: number | null;
+  readonly oid: number | null;
   readonly columns: string | null;
 }
 
@@ -102,7 +104,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
         table: request.table,
         enough: enough.signal,
         statements: `${SCAN_BY_PLACE}; ${selectRows(leaf, range.from, until, rowsMax)}`,
-        after: afterwards(range.oid),
+        after: afterwards(leaf),
         restart: () => rows.clear(),
         onRow: (bytes, start, end, statement) => {
           if (statement > 1) seen.after = afterwardsOf(textsOf(bytes, start, end, layout));
@@ -115,8 +117,8 @@ class TidReader implements SnapshotReader, AsyncDisposable {
     };
     await readProven(this.#deps, this.#connections, mark, read, signal);
     const cutShort = rows.byteLength > OVERFLOW_FACTOR * request.rowBytesMax;
-    const after = cutShort || seen.after === null ? await this.#afterwards(range.oid, signal) : seen.after;
-    if (after.file !== range.file || !sameColumns(leaf, after.columns)) return this.#replan(signal);
+    const after = cutShort || seen.after === null ? await this.#afterwards(leaf, signal) : seen.after;
+    if (after.file !== range.file || after.oid !== range.oid || !sameColumns(leaf, after.columns)) return this.#replan(signal);
     const next = cutShort || rows.count === rowsMax ? behind(rows.lastOrdinal) : { block: until, line: 0 };
     size.learn(rows.count, rows.byteLength, Math.max(1, next.block - range.from.block), request.rowBytesMax);
     return {
@@ -127,9 +129,9 @@ class TidReader implements SnapshotReader, AsyncDisposable {
     };
   }
 
-  async #afterwards(oid: number, signal: AbortSignal): Promise<Afterwards> {
+  async #afterwards(leaf: LeafShape, signal: AbortSignal): Promise<Afterwards> {
     return this.#connections.use(async (connection) => {
-      const [row] = await connection.values(afterwards(oid), signal);
+      const [row] = await connection.values(afterwards(leaf), signal);
       invariant(row !== undefined, 'the server tells where its log ends');
       return afterwardsOf(row);
     }, signal);
@@ -150,7 +152,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
   /** Row security and missing grants have one SQLSTATE and texts in any language: the server is asked which it is. */
   async #refused(leaf: LeafShape, error: unknown, signal: AbortSignal): Promise<TailraceError> {
     const { relation } = leaf;
-    const name = quoteQualified(relation.namespace, relation.name);
+    const name = nameOf(relation);
     const [row] = await this.#deps.query('SELECT row_security_active($1::int8::oid) AS hidden, quote_ident(current_user) AS role', [relation.oid], signal);
     const entity = `${this.#deps.source}.${leaf.shape.schema.table}`;
     if (row?.['hidden'] === 't') {
@@ -170,14 +172,21 @@ function behind(ordinal: number): TupleId {
 function selectRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number): string {
   const columns = leaf.columns.map((column) => `, ${quoteIdentifier(column.name)}`).join('');
   const filter = leaf.filter === null ? '' : ` AND (${leaf.filter})`;
-  const relation = quoteQualified(leaf.relation.namespace, leaf.relation.name);
-  return `SELECT ctid${columns} FROM ONLY ${relation} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter} LIMIT ${rowsMax}`;
+  return `SELECT ctid${columns} FROM ONLY ${nameOf(leaf.relation)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter} LIMIT ${rowsMax}`;
 }
 
 function afterwardsOf(row: readonly (string | null)[]): Afterwards {
-  const [insertLsn, file, columns] = row;
+  const [insertLsn, file, oid, columns] = row;
   invariant(typeof insertLsn === 'string', 'the server tells where its log ends');
-  return { insertLsn, file: file === null || file === undefined ? null : Number(file), columns: columns ?? null };
+  return { insertLsn, file: numberOf(file), oid: numberOf(oid), columns: columns ?? null };
+}
+
+function numberOf(text: string | null | undefined): number | null {
+  return text === null || text === undefined ? null : Number(text);
+}
+
+function nameOf(relation: LeafShape['relation']): string {
+  return quoteQualified(relation.namespace, relation.name);
 }
 
 /** Whether the columns that were read are what the catalog said: a name may have come to mean another column between snapshot and read. */
