@@ -4,82 +4,91 @@
  * A failed commit left nothing behind, so a full disk or a locked file only pauses. A failed fsync or read ends the process: what the
  * kernel holds of the file is not known any more, and the file is read afresh by the next one.
  */
-import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { ErrorCode } from '../../../src/errors/catalogue.ts';
 
-const PERM = 3;
-const BUSY = 5;
-const LOCKED = 6;
-const NOMEM = 7;
-const READONLY = 8;
-const IOERR = 10;
-const CORRUPT = 11;
-const FULL = 13;
-const CANTOPEN = 14;
-const TOOBIG = 18;
-const CONSTRAINT = 19;
-const AUTH = 23;
-const NOTADB = 26;
+type Trouble = 'locked' | 'full' | 'forbidden' | 'no_memory' | 'too_big' | 'not_a_database' | 'damaged' | 'disk' | 'constraint';
 
-interface SqliteError extends Error {
-  readonly errcode: number;
-}
+const troubleOfResult: Readonly<Record<number, Trouble>> = {
+  3: 'forbidden', // SQLITE_PERM
+  5: 'locked', // SQLITE_BUSY
+  6: 'locked', // SQLITE_LOCKED
+  7: 'no_memory', // SQLITE_NOMEM
+  8: 'forbidden', // SQLITE_READONLY
+  10: 'disk', // SQLITE_IOERR
+  11: 'damaged', // SQLITE_CORRUPT
+  13: 'full', // SQLITE_FULL
+  14: 'forbidden', // SQLITE_CANTOPEN
+  15: 'locked', // SQLITE_PROTOCOL: too many others were opening the write-ahead log at once
+  18: 'too_big', // SQLITE_TOOBIG
+  19: 'constraint', // SQLITE_CONSTRAINT
+  23: 'forbidden', // SQLITE_AUTH
+  26: 'not_a_database', // SQLITE_NOTADB
+};
 
-function isSqliteError(error: unknown): error is SqliteError {
-  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number';
-}
+/** Of the system calls that make the folder. */
+const troubleOfSystem: Readonly<Record<string, Trouble>> = {
+  EACCES: 'forbidden',
+  EPERM: 'forbidden',
+  EROFS: 'forbidden',
+  ENOTDIR: 'forbidden',
+  EEXIST: 'forbidden',
+  ENOSPC: 'full',
+  EDQUOT: 'full',
+  EIO: 'disk',
+};
 
-/** SQLite's primary result code, or undefined when the error is not SQLite's. */
-function primaryCode(error: unknown): number | undefined {
-  return isSqliteError(error) ? error.errcode & 0xff : undefined;
+function troubleOf(error: unknown): Trouble | undefined {
+  if (!(error instanceof Error)) return undefined;
+  if ('errcode' in error && typeof error.errcode === 'number') return troubleOfResult[error.errcode & 0xff];
+  return 'code' in error && typeof error.code === 'string' ? troubleOfSystem[error.code] : undefined;
 }
 
 /** Another connection holds the lock: worth another try. */
 export function isBusy(error: unknown): boolean {
-  const code = primaryCode(error);
-  return code === BUSY || code === LOCKED;
+  return troubleOf(error) === 'locked';
 }
 
 /** A lock or a full disk: nothing is damaged, and it passes. */
 export function isPassing(error: unknown): boolean {
-  return isBusy(error) || primaryCode(error) === FULL;
+  const trouble = troubleOf(error);
+  return trouble === 'locked' || trouble === 'full';
 }
 
 /** The text is longer than SQLite stores (`SQLITE_MAX_LENGTH`, a thousand million bytes). */
 export function isTooBig(error: unknown): boolean {
-  return primaryCode(error) === TOOBIG;
+  return troubleOf(error) === 'too_big';
 }
 
 /** The file is no SQLite file, or is encrypted by another program. */
 export function isNotADatabase(error: unknown): boolean {
-  return primaryCode(error) === NOTADB;
+  return troubleOf(error) === 'not_a_database';
 }
 
-export function sqliteFailure(error: unknown, path: string): TailraceError {
+/** The catalogued error of anything thrown while working on the file; one that is catalogued already stays as it is. */
+export function failureOn(path: string, error: unknown): TailraceError {
+  if (codeOf(error) !== undefined) return error as TailraceError;
   const said = error instanceof Error ? error.message : String(error);
   const build = (code: ErrorCode, message: string, more: { hint?: string; did?: string } = {}): TailraceError =>
-    new TailraceError(code, { message: `${message} SQLite says: ${said}.`, entity: path, cause: error, ...more });
-  switch (primaryCode(error)) {
-    case FULL:
+    new TailraceError(code, { message: `${message} The error says: ${said}.`, entity: path, cause: error, ...more });
+  switch (troubleOf(error)) {
+    case 'full':
       return build('TGT_BLOCKED', `The disk of ${path} is full.`, { hint: 'Free space on that disk; work goes on by itself.' });
-    case BUSY:
-    case LOCKED:
+    case 'locked':
       return build('TGT_BLOCKED', `Another program keeps ${path} locked.`, { hint: 'End the transaction that another program has open on the file; work goes on by itself.' });
-    case PERM:
-    case READONLY:
-    case CANTOPEN:
-    case AUTH:
-      return build('TGT_BLOCKED', `${path} cannot be opened for writing.`, { hint: 'Make the file and its folder writable for the user that runs tailrace; work goes on by itself.' });
-    case NOMEM:
-      return build('TGT_BLOCKED', `There is no memory for writing to ${path}.`, { hint: 'Give the process more memory.' });
-    case CORRUPT:
-    case NOTADB:
+    case 'forbidden':
+      return build('TGT_BLOCKED', `${path} cannot be opened or written.`, { hint: 'Make the file and its folder readable and writable for the user that runs tailrace; work goes on by itself.' });
+    case 'no_memory':
+      return build('TGT_BLOCKED', `There is no memory for working on ${path}.`, { hint: 'Give the process more memory.' });
+    case 'damaged':
+    case 'not_a_database':
       return build('TGT_CORRUPT', `${path} is damaged.`);
-    case IOERR:
+    case 'disk':
       return build('DISK_FAILED', `The disk of ${path} failed.`);
-    case CONSTRAINT:
+    case 'constraint':
       return build('INVARIANT', `A rule of tailrace's own was broken: a batch for ${path} has one operation per id.`);
-    default:
-      return build('UNKNOWN', `An error on ${path} that tailrace does not know.`, { did: 'Writing to this target stopped; the log keeps what follows.' });
+    case 'too_big':
+    case undefined:
+      return build('UNKNOWN', `Something unknown went wrong with ${path}.`, { did: 'Writing to this target stopped; the log keeps what follows.' });
   }
 }

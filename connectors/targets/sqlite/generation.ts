@@ -121,7 +121,8 @@ export class Generation {
     for (const write of known) this.#store(batch, write, progress, outcomes, poison, carefully);
     for (const write of fresh) this.#store(batch, write, progress, outcomes, poison, carefully);
     if (batch.forgetBelow !== undefined) this.#forget.run(batch.forgetBelow);
-    progress.cursor = Math.max(progress.cursor ?? 0, batch.cursor);
+    // Refused documents are parked by the caller, who must meet them again if it ends before that is durable.
+    if (poison.length === 0) progress.cursor = Math.max(progress.cursor ?? 0, batch.cursor);
     this.#keep(progress);
     return { outcomes, poison };
   }

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Finding } from '../../../src/connector/finding.ts';
 import type { SearchHit } from '../../../src/connector/target.ts';
-import { codeOf, TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { failureOn, isBusy } from './failure.ts';
 import { inodeOf, openForReading } from './file.ts';
 import { tableNames } from './layout.ts';
 import type { Exchanges, Handlers, ThreadStart } from './messages.ts';
@@ -64,12 +64,10 @@ export class Reader implements Handlers<'search' | 'fetch' | 'check' | 'close'> 
       if (network === undefined) return [ok];
       return [{ level: 'problem', subject, code: 'TGT_BLOCKED', message: `The file is on a network file system (${network}), where SQLite's write-ahead log does not work.`, fix: 'Name a `path` on a local disk.' }];
     } catch (error) {
-      // What stands in the way is what was asked for; what is not known is no finding.
-      if (error instanceof TailraceError && codeOf(error) !== 'UNKNOWN') return [{ level: 'problem', subject, code: error.code, message: error.message, fix: error.hint }];
-      if (error instanceof Error && 'code' in error && error.code === 'EACCES') {
-        return [{ level: 'problem', subject, code: 'TGT_BLOCKED', message: 'The file cannot be written by this user.', fix: 'Make the file and its folder writable for the user that runs tailrace.' }];
-      }
-      throw error;
+      const { code, message, hint } = failureOn(this.#path, error);
+      // A lock is waited for; what is not known is no finding.
+      if (isBusy(error) || code === 'UNKNOWN') throw error;
+      return [{ level: 'problem', subject, code, message, fix: hint }];
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * Keeps the write-ahead log (`<file>-wal`) small.
  *
- * SQLite copies it into the file after every thousand pages and begins it anew when no reader is in it. Readers that overlap without
+ * SQLite copies it into the file every few thousand pages (`writerPragmas`) and begins it anew when no reader is in it. Readers that overlap without
  * end would let it grow for ever; so beyond a soft limit we wait a moment for the readers and empty it, and beyond a hard limit
  * writing pauses until the reader that holds it is gone.
  */

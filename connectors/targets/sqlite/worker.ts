@@ -4,8 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../../src/errors/invariant.ts';
-import { codeOf, TailraceError } from '../../../src/errors/tailrace-error.ts';
-import { isBusy, sqliteFailure } from './failure.ts';
+import { failureOn, isBusy } from './failure.ts';
 import type { Answer, Cancel, Failure, Request, ThreadStart } from './messages.ts';
 import { Reader } from './reader.ts';
 import { Writer } from './writer.ts';
@@ -54,8 +53,7 @@ function send(message: Answer): void {
 }
 
 function failureOf(error: unknown): Failure {
-  const known = error instanceof TailraceError && codeOf(error) !== undefined ? error : sqliteFailure(error, start.path);
-  const { code, message, hint, did, entity, cause } = known;
+  const { code, message, hint, did, entity, cause } = failureOn(start.path, error);
   const origin = cause ?? error;
   return { code, message, hint, did, entity, cause: origin instanceof Error ? origin.stack : undefined };
 }
