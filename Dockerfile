@@ -19,7 +19,7 @@ FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="tailrace" \
       org.opencontainers.image.description="Keeps search and embedding indices exactly in step with the databases they are made from." \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV NODE_ENV=production
+ENV NODE_ENV=production TAILRACE_CONFIG=/etc/tailrace/tailrace.yaml
 WORKDIR /app
 COPY LICENSE package.json ./
 COPY --from=build /build/node_modules node_modules
@@ -30,6 +30,6 @@ VOLUME /data
 STOPSIGNAL SIGTERM
 # Asks the daemon itself, over its socket in /data. A source that is away for a while is no reason to restart: only a daemon that does not answer is.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
-  CMD ["node", "/app/dist/cmd/tailrace.js", "status", "--json", "--config", "/etc/tailrace/tailrace.yaml"]
+  CMD ["node", "/app/dist/cmd/tailrace.js", "status", "--json"]
 ENTRYPOINT ["node", "/app/dist/cmd/tailrace.js"]
-CMD ["run", "--config", "/etc/tailrace/tailrace.yaml"]
+CMD ["run"]

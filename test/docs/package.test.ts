@@ -78,3 +78,19 @@ test('every test file belongs to exactly one suite', () => {
   expect(files.length).toBeGreaterThan(0);
   expect(files.filter((file) => suitesOf(file) !== 1)).toEqual([]);
 });
+
+test('no file names a registry: whoever installs chooses where from', () => {
+  const registries = /registry\.[a-z]|npmjs\.[a-z]|debian\.org|(?:docker|quay|gcr|ghcr)\.io|proxy\.golang|mvnrepository|maven\.org/i;
+  const skipped = new Set(['node_modules', 'dist', '.git', 'coverage', 'package.test.ts']);
+  const named: string[] = [];
+  const look = (folder: string): void => {
+    for (const entry of readdirSync(join(repository, folder), { withFileTypes: true })) {
+      const path = join(folder, entry.name);
+      if (skipped.has(entry.name)) continue;
+      if (entry.isDirectory()) look(path);
+      else if (entry.isFile() && registries.test(read(path))) named.push(path);
+    }
+  };
+  look('.');
+  expect(named).toEqual([]);
+});
