@@ -11,16 +11,20 @@ import { MessageReader, type BodyParts, type MessageConsumer } from './message-r
 import { KEEPALIVE_BYTES, ReplicationTag, XLOG_DATA_HEADER_BYTES } from './replication-message.ts';
 
 const COPY_DATA = 0x64;
+/** The answer to START_REPLICATION: the stream follows. */
+const COPY_BOTH = 0x57;
 const HEADER_BYTES = 5;
 
 export interface MuxHandlers {
+  /** The server has accepted the stream; nothing of it has been handled yet. */
+  began(): void;
   /** A message of the output plugin, in `bytes` from `start` to `end`, valid during the call. */
   pluginMessage(bytes: Buffer, start: number, end: number): void;
   /** Body of a CopyData message that is larger than `bodyBytesMax`. */
   largeMessage(): BodyParts;
   /** The server has decoded everything up to `lsn`. */
   keepalive(lsn: bigint, replyRequested: boolean): void;
-  /** Bytes came, of whatever kind. */
+  /** Bytes came, of whatever kind, and as much of them has been handled as could be. */
   received(): void;
   /** A handler threw, or the bytes are not what the protocol allows. Nothing is read any more. */
   failed(error: unknown): void;
@@ -70,8 +74,12 @@ export class Mux implements MessageConsumer {
   }
 
   message(type: number, bytes: Buffer, start: number, end: number): void {
-    if (type !== COPY_DATA) this.#forward(bytes, start - HEADER_BYTES, end);
-    else if (!this.#discarding) this.#copyData(bytes, start, end);
+    if (type === COPY_DATA) {
+      if (!this.#discarding) this.#copyData(bytes, start, end);
+      return;
+    }
+    this.#forward(bytes, start - HEADER_BYTES, end);
+    if (type === COPY_BOTH) this.#handlers.began();
   }
 
   largeMessage(type: number): BodyParts {
@@ -97,9 +105,9 @@ export class Mux implements MessageConsumer {
 
   #guarded(work: () => void): void {
     if (this.#failed) return;
-    this.#handlers.received();
     try {
       work();
+      this.#handlers.received();
     } catch (error) {
       // Thrown into the socket's handler it would end the process; the stream fails with it instead.
       this.#failed = true;

@@ -1,0 +1,94 @@
+/**
+ * Opens a session: who the server is, whether its history continues ours, what the tables look like. Nothing is read before all of that
+ * is known, and whatever was opened is closed again when something stands in the way.
+ */
+import type { ConnectRequest } from '../../../src/connector/source.ts';
+import { codeOf } from '../../../src/errors/tailrace-error.ts';
+import type { Runtime } from '../../../src/runtime/runtime.ts';
+import { Catalog } from './catalog/catalog.ts';
+import type { PostgresConfig } from './config.ts';
+import { ControlConnection } from './connection/control-connection.ts';
+import type { Query } from './connection/query.ts';
+import { ReplicationConnection } from './connection/replication-connection.ts';
+import type { ErrorContext } from './connection/server-error.ts';
+import { parseUrl, type ClientEncoding } from './connection/settings.ts';
+import { encodePosition, parseLsn, recordEnd } from './position.ts';
+import { PostgresSession, type TableReading } from './session.ts';
+import { openHistory } from './slot/history.ts';
+import { identifySystem, readServerFacts, type ServerFacts } from './slot/server-facts.ts';
+import type { ReadDeps } from './snapshot/read-deps.ts';
+import { CatalogWatch } from './stream/catalog-watch.ts';
+import { beginVisibility } from './stream/visibility-upkeep.ts';
+import { openRawConnection } from './wire/raw-connection.ts';
+import type { OpenRawConnection } from './wire/raw-query.ts';
+
+/** How long the end of an abandoned query is waited for. */
+const CANCEL_WITHIN_MS = 1_000;
+
+export interface OpeningDeps {
+  readonly source: string;
+  readonly runtime: Runtime;
+  readonly config: PostgresConfig;
+  readonly slot: string;
+  readonly publication: string;
+  readonly createReading: (deps: ReadDeps) => TableReading;
+  /** Pause between looks at the catalog, and bound for waiting on locks; both have defaults. */
+  readonly catalogLookEveryMs?: number | undefined;
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+/** Names for error messages. The user's is read anew, because the url may have changed. */
+export function errorNames(deps: Pick<OpeningDeps, 'source' | 'config' | 'slot' | 'publication'>): Omit<ErrorContext, 'doing'> {
+  return { source: deps.source, user: parseUrl(deps.config.url.reveal()).user, publication: deps.publication, slot: deps.slot };
+}
+
+export async function openSession(deps: OpeningDeps, request: ConnectRequest, signal: AbortSignal): Promise<PostgresSession> {
+  const { config, runtime } = deps;
+  await using opened = new AsyncDisposableStack();
+  const errors = errorNames(deps);
+  const control = opened.use(new ControlConnection({ config, errors, clock: runtime.clock }));
+  const query: Query = async (sql, parameters, s) => control.query(sql, parameters, s);
+  const server = await readServerFacts(query, deps.source, signal);
+  await control.useEncoding(server.encoding);
+  const replication = { config, errors, clock: runtime.clock, encoding: server.encoding, lockTimeoutMs: deps.lockTimeoutMs };
+  const connection = opened.use(await ReplicationConnection.open(replication, signal));
+  const system = await identifySystem(connection, signal);
+  const { source, slot, publication } = deps;
+  const names = { source, slot, publication, requests: request.tables, create: config.create };
+  const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock }, request.resume, signal);
+  const catalog = await Catalog.load(query, request.tables, { publication }, signal);
+  const watch = new CatalogWatch({ catalog, query, clock: runtime.clock, logger: runtime.logger.child({ source }), lookEveryMs: deps.catalogLookEveryMs });
+  const visibility = await beginVisibility(query, request.logged, signal);
+  const { timeline } = system;
+  const reading = deps.createReading({
+    source,
+    catalog,
+    visibility,
+    query,
+    refreshCatalog: async (s) => watch.refresh(s),
+    open: rawConnections(deps, query, server.encoding, errors),
+    positionOf: (insertLsn) => positionOfInsert(insertLsn, server, timeline),
+    clock: runtime.clock,
+    random: runtime.random,
+    logger: runtime.logger.child({ source }),
+  });
+  opened.move();
+  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, control, query, connection, catalog, watch, visibility, reading });
+}
+
+function positionOfInsert(insertLsn: string, server: ServerFacts, timeline: number): Uint8Array {
+  return encodePosition(recordEnd(parseLsn(insertLsn), server.geometry), timeline);
+}
+
+function rawConnections(deps: OpeningDeps, query: Query, encoding: ClientEncoding, errors: Omit<ErrorContext, 'doing'>): OpenRawConnection {
+  const { config, runtime } = deps;
+  const cancel = async (pid: number): Promise<void> => {
+    try {
+      await query('SELECT pg_catalog.pg_cancel_backend($1)', [pid], AbortSignal.timeout(CANCEL_WITHIN_MS));
+    } catch (error) {
+      // The query ends anyway when it next has something to send; nothing waits for it.
+      runtime.logger.debug('cancel_failed', { source: deps.source, code: codeOf(error) ?? 'UNKNOWN' });
+    }
+  };
+  return async (signal) => openRawConnection({ config, errors, encoding, cancel, clock: runtime.clock }, signal);
+}

@@ -1,0 +1,142 @@
+/** A connected Postgres source: the stream, the reads beside it, and what both share. */
+import type { ChangeSink, IncompleteRow, SnapshotReader, SourceHead, SourceSession, TableDescription } from '../../../src/connector/source.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { together } from '../../../src/runtime/abort.ts';
+import type { Runtime } from '../../../src/runtime/runtime.ts';
+import type { Catalog } from './catalog/catalog.ts';
+import type { PostgresConfig } from './config.ts';
+import type { ControlConnection } from './connection/control-connection.ts';
+import type { Query } from './connection/query.ts';
+import type { ReplicationConnection } from './connection/replication-connection.ts';
+import { decodePosition, encodePosition } from './position.ts';
+import { checkSlotUnmoved, type History } from './slot/history.ts';
+import type { ServerFacts } from './slot/server-facts.ts';
+import { readHead } from './slot/source-head.ts';
+import type { CatalogWatch } from './stream/catalog-watch.ts';
+import { FlushNudge } from './stream/flush-nudge.ts';
+import { startReplicationCommand } from './stream/start-command.ts';
+import { StreamRun } from './stream/stream-run.ts';
+import { keepVisibilitySmall } from './stream/visibility-upkeep.ts';
+import { rowLimits } from './tuple.ts';
+import type { VisibilityTracker } from './visibility.ts';
+
+/** Reads tables beside the stream. */
+export interface TableReading {
+  readonly snapshots: SnapshotReader & AsyncDisposable;
+  readonly completer: RowCompleter & AsyncDisposable;
+}
+
+export interface RowCompleter {
+  completeRows(rows: readonly IncompleteRow[], signal: AbortSignal): Promise<(Uint8Array | 'gone')[]>;
+}
+
+export interface SessionParts {
+  readonly source: string;
+  readonly runtime: Runtime;
+  readonly config: PostgresConfig;
+  readonly slot: string;
+  readonly publication: string;
+  readonly server: ServerFacts;
+  readonly timeline: number;
+  readonly history: History;
+  readonly control: ControlConnection;
+  readonly query: Query;
+  readonly connection: ReplicationConnection;
+  readonly catalog: Catalog;
+  readonly watch: CatalogWatch;
+  readonly visibility: VisibilityTracker;
+  readonly reading: TableReading;
+}
+
+export class PostgresSession implements SourceSession {
+  readonly identity: string;
+  readonly start: Uint8Array;
+  readonly snapshots: SnapshotReader;
+  readonly #parts: SessionParts;
+  readonly #closed = new AbortController();
+  readonly #flush: FlushNudge;
+  #run: StreamRun | null = null;
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts;
+    this.identity = parts.history.identity;
+    this.start = encodePosition(parts.history.startLsn, parts.timeline);
+    this.snapshots = parts.reading.snapshots;
+    this.#flush = new FlushNudge(parts.runtime.clock, parts.query, this.#closed.signal);
+  }
+
+  get tables(): readonly TableDescription[] {
+    return this.#parts.catalog.tables;
+  }
+
+  async stream(sink: ChangeSink, signal: AbortSignal): Promise<void> {
+    const { watch, visibility, query, runtime } = this.#parts;
+    if (this.#run !== null) throw new TailraceError('INVARIANT', { message: 'A session streams once.' });
+    const ended = new AbortController();
+    const either = AbortSignal.any([signal, ended.signal]);
+    const run = new StreamRun(this.#streamDeps(sink, either), either);
+    this.#run = run;
+    watch.listen({ catalogChanged: () => run.catalogChanged(), reread: (table, reason, sweep) => sink.reread(table, reason, sweep) });
+    try {
+      await together(either, [
+        async (s) => run.run(s),
+        async (s) => watch.run(s),
+        async (s) => keepVisibilitySmall(visibility, query, runtime.clock, s),
+      ]);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      ended.abort();
+    }
+  }
+
+  confirm(position: Uint8Array): void {
+    this.#run?.confirm(decodePosition(position).lsn);
+  }
+
+  nudge(): void {
+    this.#run?.nudge();
+    this.#flush.nudge().catch((error: unknown) => {
+      // Only a quicker heartbeat is lost; the stream tells by itself when the server is gone.
+      if (!this.#closed.signal.aborted) this.#parts.runtime.logger.debug('flush_nudge_failed', { source: this.#parts.source, error });
+    });
+  }
+
+  async completeRows(rows: readonly IncompleteRow[], signal: AbortSignal): Promise<(Uint8Array | 'gone')[]> {
+    return this.#parts.reading.completer.completeRows(rows, signal);
+  }
+
+  async head(signal: AbortSignal): Promise<SourceHead> {
+    const { query, slot, server, timeline } = this.#parts;
+    return readHead({ query, slot, geometry: server.geometry, timeline }, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort();
+    const { reading, connection, control } = this.#parts;
+    await reading.snapshots[Symbol.asyncDispose]();
+    await reading.completer[Symbol.asyncDispose]();
+    await connection[Symbol.asyncDispose]();
+    await control[Symbol.asyncDispose]();
+  }
+
+  #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {
+    const { source, connection, runtime, catalog, visibility, history, timeline, config, slot, publication, query, watch } = this.#parts;
+    return {
+      source,
+      connection,
+      sink,
+      catalog,
+      visibility,
+      timeline,
+      clock: runtime.clock,
+      startLsn: history.startLsn,
+      command: startReplicationCommand(slot, publication, history.startLsn),
+      limits: rowLimits(config.max_value_bytes),
+      walSenderTimeoutMs: config.wal_sender_timeout_ms,
+      refreshCatalog: async () => watch.refresh(signal),
+      onAccepted: async () => checkSlotUnmoved({ query, slot, source }, history.startLsn, signal),
+      onMoved: () => this.#flush.moved(),
+    };
+  }
+}

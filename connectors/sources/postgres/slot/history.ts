@@ -1,0 +1,99 @@
+/**
+ * Makes sure that the server keeps a history that the stream can begin or go on with: publication and slot, made at the first start and
+ * only looked at ever after. Whatever would leave a gap stops here, before anything is read.
+ */
+import type { ConnectRequest } from '../../../../src/connector/source.ts';
+import { invariant } from '../../../../src/errors/invariant.ts';
+import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
+import type { ReplicationConnection } from '../connection/replication-connection.ts';
+import { decodePosition, parseLsn } from '../position.ts';
+import { awaitOpenTransactions, ensurePublication, isUnsettled, settlePublication, type PublicationDeps } from './publication.ts';
+import { adoptionProblem, readGateFacts, resumeProblem, type GateFacts } from './resume-gate.ts';
+import type { ServerFacts, SystemIdentity } from './server-facts.ts';
+import { identityOf } from './server-facts.ts';
+import { createSlot, slotSql, slotFacts } from './slot.ts';
+import { checkTimeline } from './timeline.ts';
+
+export interface HistoryDeps extends PublicationDeps {
+  readonly connection: ReplicationConnection;
+  readonly server: ServerFacts;
+  readonly system: SystemIdentity;
+  readonly slot: string;
+}
+
+export interface History {
+  readonly identity: string;
+  /** Where the stream starts. */
+  readonly startLsn: bigint;
+}
+
+/** Opens the history for a first start (`resume` null) or from a resume point. Throws the catalogued error of whatever stands in the way. */
+export async function openHistory(deps: HistoryDeps, resume: ConnectRequest['resume'], signal: AbortSignal): Promise<History> {
+  const { system, server, slot } = deps;
+  const identity = identityOf(system.systemId, server.databaseOid, slot);
+  const startLsn = resume === null ? await beginHistory(deps, signal) : await resumeHistory(deps, resume, identity, signal);
+  return { identity, startLsn };
+}
+
+/** The slot must not have been moved between the look at it and the start of the stream, which would silently begin later. */
+export async function checkSlotUnmoved(deps: Pick<HistoryDeps, 'query' | 'slot' | 'source'>, startLsn: bigint, signal: AbortSignal): Promise<void> {
+  const [row] = await deps.query(slotSql(deps.slot), [], signal);
+  const confirmed = slotFacts(row)?.confirmedFlushLsn ?? null;
+  if (confirmed !== null && confirmed <= startLsn) return;
+  throw new TailraceError('SRC_SLOT_AHEAD', { message: `Source ${deps.source}: the slot ${deps.slot} was moved by somebody else while this session began.`, entity: deps.source });
+}
+
+async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectRequest['resume']>, identity: string, signal: AbortSignal): Promise<bigint> {
+  const { source, system, connection } = deps;
+  if (resume.identity !== identity) {
+    throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `Source ${source} is ${identity} now; the log was read from ${resume.identity}.`, entity: source });
+  }
+  const position = decodePosition(resume.position);
+  await checkTimeline(connection, position, system.timeline, source, signal);
+  const problem = resumeProblem(position.lsn, await readGateFacts(connection, gateNames(deps), signal));
+  if (problem !== null) throw problem;
+  await ensurePublication(deps, false, true, signal);
+  if (await isUnsettled(deps, signal)) {
+    await awaitOpenTransactions(deps, signal);
+    await settlePublication(deps, signal);
+  }
+  return position.lsn;
+}
+
+async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<bigint> {
+  const gate = await readGateFacts(deps.connection, gateNames(deps), signal);
+  await ensurePublication(deps, true, gate.facts !== null, signal);
+  if (gate.facts !== null) return adoptSlot(deps, { ...gate, facts: gate.facts }, signal);
+  if (!deps.create) {
+    throw new TailraceError('SRC_SETTING', {
+      message: `Source ${deps.source}: there is no slot ${deps.slot}.`,
+      hint: `SELECT pg_create_logical_replication_slot('${deps.slot}', 'pgoutput');`,
+      entity: deps.source,
+    });
+  }
+  const startLsn = await createSlot(deps.connection, deps.query, deps.slot, deps.server.version, signal);
+  await settlePublication(deps, signal);
+  return startLsn;
+}
+
+/**
+ * Begins with a slot that somebody made before, or an earlier start that did not get further. What it holds from before the publication
+ * cannot be decoded: nobody needs it, so the slot is moved beyond.
+ */
+async function adoptSlot(deps: HistoryDeps, gate: GateFacts & { readonly facts: NonNullable<GateFacts['facts']> }, signal: AbortSignal): Promise<bigint> {
+  const problem = adoptionProblem(gate);
+  if (problem !== null) throw problem;
+  if (await isUnsettled(deps, signal)) {
+    await awaitOpenTransactions(deps, signal);
+    const [row] = await deps.query(`SELECT end_lsn FROM pg_catalog.pg_replication_slot_advance($1, pg_catalog.pg_current_wal_flush_lsn())`, [deps.slot], signal);
+    await settlePublication(deps, signal);
+    return parseLsn(row?.['end_lsn'] ?? '');
+  }
+  const { confirmedFlushLsn } = gate.facts;
+  invariant(confirmedFlushLsn !== null, 'a logical slot that can be used stands somewhere');
+  return confirmedFlushLsn;
+}
+
+function gateNames(deps: HistoryDeps): Pick<GateFacts, 'source' | 'slot' | 'database'> {
+  return { source: deps.source, slot: deps.slot, database: deps.server.database };
+}

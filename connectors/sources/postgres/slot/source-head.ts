@@ -1,0 +1,53 @@
+/** How the server stands towards us: where its log ends, what it keeps because of us, and what else holds that up. */
+import type { SourceHead } from '../../../../src/connector/source.ts';
+import type { Query } from '../connection/query.ts';
+import { encodePosition, parseLsn, recordEnd, type WalGeometry } from '../position.ts';
+import { openTransactions, slotFacts, slotSql, type SlotFacts } from './slot.ts';
+
+/** A transaction that is open this long, and before what the slot still needs, is worth a sentence. */
+const LONG_TRANSACTION_SECONDS = 300;
+
+/** The slot keeps more than its reader needs: somebody else's transaction is the reason. */
+const HELD_BACK_BYTES = 16 * 1024 * 1024;
+
+export interface HeadDeps {
+  readonly query: Query;
+  readonly slot: string;
+  readonly geometry: WalGeometry;
+  readonly timeline: number;
+}
+
+export async function readHead(deps: HeadDeps, signal: AbortSignal): Promise<SourceHead> {
+  const [row] = await deps.query(
+    `SELECT pg_catalog.pg_current_wal_insert_lsn() AS inserted,
+       (EXTRACT(epoch FROM pg_catalog.clock_timestamp()) * 1000)::pg_catalog.int8::pg_catalog.text AS now_ms,
+       (${slotSql(deps.slot)}) AS slot`,
+    [],
+    signal,
+  );
+  const head = recordEnd(parseLsn(row?.['inserted'] ?? ''), deps.geometry);
+  const slot = slotFacts(row);
+  return {
+    position: encodePosition(head, deps.timeline),
+    nowMs: Number(row?.['now_ms']),
+    retainedBytes: slot === null || slot.restartLsn === null ? null : Math.max(0, Number(head - slot.restartLsn)),
+    bytesUntilLoss: slot?.safeWalSize ?? null,
+    notes: slot === null ? [] : [...slotNotes(slot), ...(await transactionNotes(deps, slot, signal))],
+  };
+}
+
+function slotNotes(slot: SlotFacts): string[] {
+  if (slot.walStatus === 'unreserved') return ['The server is about to remove log that is not read yet: max_slot_wal_keep_size is used up.'];
+  if (slot.invalidationReason !== null) return [`The server gave up the slot: ${slot.invalidationReason}.`];
+  return [];
+}
+
+/** The server keeps its log from the oldest open transaction on, read or not. */
+async function transactionNotes(deps: HeadDeps, slot: SlotFacts, signal: AbortSignal): Promise<string[]> {
+  const [oldest] = await openTransactions(deps.query, signal);
+  if (oldest === undefined) return [];
+  const heldBytes = slot.restartLsn === null || slot.confirmedFlushLsn === null ? 0 : Number(slot.confirmedFlushLsn - slot.restartLsn);
+  const isLong = (oldest.seconds ?? 0) >= LONG_TRANSACTION_SECONDS;
+  if (!isLong && heldBytes < HELD_BACK_BYTES) return [];
+  return [`The server keeps ${heldBytes} bytes of log that were read already, because of an open transaction: ${oldest.description}.`];
+}

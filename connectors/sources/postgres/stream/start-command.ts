@@ -1,0 +1,9 @@
+/** The command that begins the stream. Source: PostgreSQL documentation, "Streaming Replication Protocol" and "Logical Streaming Replication Parameters". */
+import { quoteIdentifier, quoteLiteral } from '../connection/identifier.ts';
+import { formatLsn } from '../position.ts';
+
+/** Text values, no parts of open transactions, no prepared ones: protocol version 1. The publication's name is an identifier inside of a literal. */
+export function startReplicationCommand(slot: string, publication: string, startLsn: bigint): string {
+  const options = `proto_version '1', publication_names ${quoteLiteral(quoteIdentifier(publication))}, messages 'true'`;
+  return `START_REPLICATION SLOT ${quoteIdentifier(slot)} LOGICAL ${formatLsn(startLsn)} (${options})`;
+}
