@@ -80,7 +80,7 @@ test('every test file belongs to exactly one suite', () => {
 });
 
 test('no file names a registry: whoever installs chooses where from', () => {
-  const registries = /registry\.[a-z]|npmjs\.[a-z]|debian\.org|(?:docker|quay|gcr|ghcr)\.io|proxy\.golang|mvnrepository|maven\.org/i;
+  const registries = /\bregistry\.(?:npmjs|yarnpkg|npmmirror)|npmjs\.(?:org|com)|debian\.org|(?:docker|quay|gcr|ghcr)\.io|proxy\.golang|maven\.org/i;
   const skipped = new Set(['node_modules', 'dist', '.git', 'coverage', 'package.test.ts']);
   const named: string[] = [];
   const look = (folder: string): void => {
