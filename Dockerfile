@@ -29,7 +29,7 @@ USER 65532:65532
 VOLUME /data
 STOPSIGNAL SIGTERM
 # Asks the daemon itself, over its socket in /data. A source that is away for a while is no reason to restart: only a daemon that does not answer is.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=15s --start-period=30s --retries=3 \
   CMD ["node", "/app/dist/cmd/tailrace.js", "status", "--json"]
 ENTRYPOINT ["node", "/app/dist/cmd/tailrace.js"]
 CMD ["run"]

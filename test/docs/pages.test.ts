@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { nameOf } from '../../cmd/verb.ts';
 import { postgresConfigSchema } from '../../connectors/sources/postgres/config.ts';
 import { sqliteTarget } from '../../connectors/targets/sqlite/index.ts';
 import { defineConfigSchema } from '../../src/config/config-schema.ts';
@@ -46,6 +47,13 @@ test('the demo of the README is what CI runs', () => {
   expect(commands).toEqual(['npm ci', 'npm run demo']);
   const steps = [...read('.ci/run').matchAll(/^step 'README: (.*?)'/gm)].map(([, command]) => command);
   expect(steps).toEqual(commands);
+});
+
+test('the README has every verb of the command line, in its order, and no other', async () => {
+  const { verbs } = await import('../../cmd/verbs.ts');
+  const [, table = ''] = /## The command line\n([^]*?)\n## /.exec(read('README.md')) ?? [];
+  const listed = [...table.matchAll(/^\| `(\w+)` \|/gm)].map(([, verb]) => verb);
+  expect(listed).toEqual(verbs.map(nameOf));
 });
 
 test('guarantees are numbered as everywhere, and the README names each', () => {
