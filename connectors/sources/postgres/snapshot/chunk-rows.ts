@@ -34,16 +34,23 @@ export class ChunkRows {
     return this.#length;
   }
 
-  /** Place of the last row; -1 when there is none. */
+  /** Place of the last row that was added with it; -1 when there is none. */
   get lastOrdinal(): number {
     return this.#lastOrdinal;
   }
 
-  /**
-   * Adds a row whose first column is its `ctid`, which is left out. Rows come in the order of their places: were one skipped or read twice,
-   * the next chunk would begin in the wrong place.
-   */
+  /** Adds a row as it is. */
   add(bytes: Buffer, start: number, end: number): void {
+    this.#reserve(end - start);
+    bytes.copy(this.#bytes, this.#length, start, end);
+    this.#added(end - start);
+  }
+
+  /**
+   * Adds a row whose first column is its `ctid`, which is left out. Such rows come in the order of their places: were one skipped or read
+   * twice, the next chunk would begin in the wrong place.
+   */
+  addPlaced(bytes: Buffer, start: number, end: number): void {
     const place = start + COUNT_BYTES;
     invariant(bytes[place] === ColumnKindByte.text, 'every row of a heap has a place');
     const rest = valueStart(place) + lengthAt(bytes, place);
@@ -53,16 +60,10 @@ export class ChunkRows {
     const size = COUNT_BYTES + end - rest;
     this.#reserve(size);
     const columns = this.#shape.schema.columns.length;
-    const into = this.#bytes;
-    into[this.#length] = columns >> 8;
-    into[this.#length + 1] = columns & 0xff;
-    bytes.copy(into, this.#length + COUNT_BYTES, rest, end);
-    this.#layout.read(into, this.#length, this.#length + size);
-    invariant(this.#layout.count === columns && this.#layout.end === this.#length + size, 'a row has the columns that were asked for');
-    this.#key.write(into, this.#layout, this.#shape.keyIndexes, this.#shape.schema.table);
-    this.#addKey();
-    this.#length += size;
-    this.#offsets.push(this.#length);
+    this.#bytes[this.#length] = columns >> 8;
+    this.#bytes[this.#length + 1] = columns & 0xff;
+    bytes.copy(this.#bytes, this.#length + COUNT_BYTES, rest, end);
+    this.#added(size);
   }
 
   /** Forgets all rows. */
@@ -79,6 +80,17 @@ export class ChunkRows {
     const keys: Uint8Array[] = [];
     for (let i = 1; i < this.#keyOffsets.length; i += 1) keys.push(this.#keys.subarray(this.#keyOffsets[i - 1], this.#keyOffsets[i]));
     return { keys, bytes: this.#bytes.subarray(0, this.#length), offsets: this.#offsets };
+  }
+
+  /** A row of `size` bytes lies behind the others. */
+  #added(size: number): void {
+    const layout = this.#layout;
+    layout.read(this.#bytes, this.#length, this.#length + size);
+    invariant(layout.count === this.#shape.schema.columns.length && layout.end === this.#length + size, 'a row has the columns that were asked for');
+    this.#key.write(this.#bytes, layout, this.#shape.keyIndexes, this.#shape.schema.table);
+    this.#addKey();
+    this.#length += size;
+    this.#offsets.push(this.#length);
   }
 
   #addKey(): void {

@@ -47,6 +47,12 @@ interface Afterwards {
   readonly columns: string | null;
 }
 
+interface RowsRead {
+  readonly rows: ChunkRows;
+  readonly cutShort: boolean;
+  readonly after: Afterwards;
+}
+
 /** A reader for a session; disposing closes its connections. */
 export function createSnapshotReader(deps: ReadDeps): SnapshotReader & AsyncDisposable {
   return new TidReader(deps);
@@ -92,9 +98,30 @@ class TidReader implements SnapshotReader, AsyncDisposable {
   }
 
   async #read(leaf: LeafShape, range: TidRange, request: ChunkRequest, mark: number, signal: AbortSignal): Promise<Chunk | 'replan'> {
-    const size = this.#sizeOf(range.oid);
-    const until = Math.min(range.to, range.from.block + size.blocks);
-    const rowsMax = size.rowsMax;
+    for (;;) {
+      const size = this.#sizeOf(range.oid);
+      const until = Math.min(range.to, range.from.block + size.blocks);
+      const { rowsMax } = size;
+      const { rows, cutShort, after } = await this.#readRows(leaf, range.from, until, rowsMax, request, mark, signal);
+      if (after.file !== range.file || after.oid !== range.oid || !sameColumns(leaf, after.columns)) return this.#replan(signal);
+      if (cutShort && rowsMax === null) {
+        size.overflowed();
+        continue;
+      }
+      const next = cutShort || rows.count === rowsMax ? behind(rows.lastOrdinal) : { block: until, line: 0 };
+      size.learn(rows.count, rows.byteLength, Math.max(1, next.block - range.from.block), request.rowBytesMax);
+      return {
+        schema: leaf.shape.schema,
+        ...rows.take(),
+        next: next.block >= range.to ? null : encodeRange({ ...range, from: next }),
+        high: this.#deps.positionOf(after.insertLsn),
+      };
+    }
+  }
+
+  /** Reads rows from a place on, up to a block or a number of rows; `cutShort` when they became too many bytes before that. */
+  async #readRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number | null, request: ChunkRequest, mark: number, signal: AbortSignal): Promise<RowsRead> {
+    const bytesMax = OVERFLOW_FACTOR * request.rowBytesMax;
     const rows = new ChunkRows(leaf.shape, request.rowBytesMax + (request.rowBytesMax >> 2));
     const seen: { after: Afterwards | null } = { after: null };
     const layout = new TupleLayout();
@@ -103,30 +130,21 @@ class TidReader implements SnapshotReader, AsyncDisposable {
       return {
         table: request.table,
         enough: enough.signal,
-        statements: `${SCAN_BY_PLACE}; ${selectRows(leaf, range.from, until, rowsMax)}`,
+        statements: `${SCAN_BY_PLACE}; ${selectRows(leaf, from, until, rowsMax)}`,
         after: afterwards(leaf),
         restart: () => rows.clear(),
         onRow: (bytes, start, end, statement) => {
           if (statement > 1) seen.after = afterwardsOf(textsOf(bytes, start, end, layout));
-          else if (!enough.signal.aborted) {
-            rows.add(bytes, start, end);
-            if (rows.byteLength > OVERFLOW_FACTOR * request.rowBytesMax) enough.abort();
+          else if (rows.byteLength <= bytesMax) {
+            if (rowsMax === null) rows.add(bytes, start, end);
+            else rows.addPlaced(bytes, start, end);
+            if (rows.byteLength > bytesMax) enough.abort();
           }
         },
       };
     };
     await readProven(this.#deps, this.#connections, mark, read, signal);
-    const cutShort = rows.byteLength > OVERFLOW_FACTOR * request.rowBytesMax;
-    const after = cutShort || seen.after === null ? await this.#afterwards(leaf, signal) : seen.after;
-    if (after.file !== range.file || after.oid !== range.oid || !sameColumns(leaf, after.columns)) return this.#replan(signal);
-    const next = cutShort || rows.count === rowsMax ? behind(rows.lastOrdinal) : { block: until, line: 0 };
-    size.learn(rows.count, rows.byteLength, Math.max(1, next.block - range.from.block), request.rowBytesMax);
-    return {
-      schema: leaf.shape.schema,
-      ...rows.take(),
-      next: next.block >= range.to ? null : encodeRange({ ...range, from: next }),
-      high: this.#deps.positionOf(after.insertLsn),
-    };
+    return { rows, cutShort: rows.byteLength > bytesMax, after: seen.after ?? (await this.#afterwards(leaf, signal)) };
   }
 
   async #afterwards(leaf: LeafShape, signal: AbortSignal): Promise<Afterwards> {
@@ -169,10 +187,12 @@ function behind(ordinal: number): TupleId {
   return tupleIdOf(ordinal + 1);
 }
 
-function selectRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number): string {
-  const columns = leaf.columns.map((column) => `, ${quoteIdentifier(column.name)}`).join('');
+function selectRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number | null): string {
+  const names = leaf.columns.map((column) => quoteIdentifier(column.name));
+  const columns = (rowsMax === null ? names : ['ctid', ...names]).join(', ');
   const filter = leaf.filter === null ? '' : ` AND (${leaf.filter})`;
-  return `SELECT ctid${columns} FROM ONLY ${nameOf(leaf.relation)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter} LIMIT ${rowsMax}`;
+  const limit = rowsMax === null ? '' : ` LIMIT ${rowsMax}`;
+  return `SELECT ${columns} FROM ONLY ${nameOf(leaf.relation)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter}${limit}`;
 }
 
 function afterwardsOf(row: readonly (string | null)[]): Afterwards {
