@@ -56,6 +56,13 @@ test('the README has every verb of the command line, in its order, and no other'
   expect(listed).toEqual(verbs.map(nameOf));
 });
 
+test('the map of rooms in CONTRIBUTING.md has every folder of src', () => {
+  const [, map = ''] = /^src\/ .*\n((?: {2}\w+\/.*\n)+)/m.exec(read('CONTRIBUTING.md')) ?? [];
+  const mapped = [...map.matchAll(/^ {2}(\w+)\//gm)].map(([, room = '']) => room);
+  const folders = readdirSync(join(repository, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  expect(folders.filter((room) => !mapped.includes(room))).toEqual([]);
+});
+
 test('guarantees are numbered as everywhere, and the README names each', () => {
   const numbers = [...read('docs/guarantees.md').matchAll(/^\*\*G(\d+)\./gm)].map(([, number]) => Number(number));
   const all = Array.from({ length: 16 }, (_, at) => at + 1);
