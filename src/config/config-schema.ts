@@ -5,7 +5,7 @@ import { EMBEDDED_TARGET } from './cross-checks.ts';
 import { adminSettings, loggingSettings, logSettings, memorySettings, snapshotSettings } from './engine-settings.ts';
 import { indexSettings, type IndexDefinition } from './index-settings.ts';
 import { nameProblem } from './names.ts';
-import { problemsIn } from './issues.ts';
+import { type PlaceOf, problemsIn } from './issues.ts';
 import { problemsError } from './problem.ts';
 
 /** Connectors by their `type`, with their settings as strict zod objects that have that `type` as a literal. */
@@ -69,7 +69,7 @@ export class ConfigSchema<Schemas extends ConnectorSchemas = ConnectorSchemas> {
    * Checks a config that was given as an object and completes it. `Secret` stands wherever the file has `!env` or `!file`; it becomes
    * plain text where a setting is no secret. Throws CFG_INVALID with all problems; `file` names the config in it.
    */
-  validate(tree: unknown, file = 'The config', place?: Parameters<typeof problemsIn>[2]): TailraceConfig {
+  validate(tree: unknown, file = 'The config', place?: PlaceOf): TailraceConfig {
     const result = problemsIn(this.zod, tree, place);
     if (result.problems !== undefined) throw problemsError('CFG_INVALID', file, result.problems);
     return this.#definitions(result.settings as Settings);

@@ -34,13 +34,18 @@ function indexProblems(path: Path, index: unknown, sources: readonly string[], t
   const { from, to } = typeof index === 'object' && index !== null ? (index as Record<string, unknown>) : {};
   const reference = typeof from === 'string' ? parseTableReference(from) : undefined;
   if (typeof reference === 'object' && !sources.includes(reference.source)) {
-    problems.push({ path: [...path, 'from'], message: `no source is called \`${reference.source}\`${suggestion(reference.source, sources)}` });
+    problems.push({ path: [...path, 'from'], message: unknownName('source', reference.source, sources) });
   }
-  if (typeof to === 'string' && !targets.includes(to) && !(targets.length === 0 && to === EMBEDDED_TARGET)) {
-    problems.push({ path: [...path, 'to'], message: `no target is called \`${to}\`${suggestion(to, targets)}` });
-  }
+  const offered = targets.length === 0 ? [EMBEDDED_TARGET] : targets;
+  if (typeof to === 'string' && !offered.includes(to)) problems.push({ path: [...path, 'to'], message: unknownName('target', to, offered) });
   if (to === undefined && targets.length > 1) problems.push({ path: [...path, 'to'], message: `is required, because there are several targets: ${targets.join(', ')}` });
   return problems;
+}
+
+/** Without the name itself, which may have come from the environment. */
+function unknownName(what: string, name: string, known: readonly string[]): string {
+  const near = suggestion(name, known);
+  return `there is no such ${what}${near === '' && known.length > 0 ? `; there is ${known.map((other) => `\`${other}\``).join(', ')}` : near}`;
 }
 
 /** Name of the target that a config without any has: a file in the data directory. */

@@ -4,11 +4,11 @@ import { Secret } from '../runtime/secret.ts';
 import { crossProblems } from './cross-checks.ts';
 import { jsonSchemaOf, namesAt, type JsonSchema } from './json-schema.ts';
 import { suggestion } from './nearest.ts';
-import type { Path, Problem } from './problem.ts';
+import type { Path, Place, Problem } from './problem.ts';
 
 type Issue = z.core.$ZodIssue;
 
-export type PlaceOf = (path: Path, key?: string) => string;
+export type PlaceOf = (path: Path, key?: string) => Place;
 
 export type Outcome = { readonly problems: readonly Problem[]; readonly settings?: undefined } | { readonly settings: unknown; readonly problems?: undefined };
 
@@ -86,7 +86,8 @@ function problemsOf(issue: Issue, tree: unknown, known: JsonSchema): Problem[] {
   switch (issue.code) {
     case 'unrecognized_keys': {
       const names = namesAt(known, path, tree);
-      return issue.keys.map((key) => ({ path, key, message: `\`${key}\` is not known here${suggestion(key, names)}` }));
+      // `crossProblems` tells of `__proto__`, which not every schema notices.
+      return issue.keys.filter((key) => key !== '__proto__').map((key) => ({ path, key, message: `\`${key}\` is not known here${suggestion(key, names)}` }));
     }
     case 'invalid_type':
       return [{ path, message: value === undefined ? 'is required' : `expected ${expectedText(issue.expected)}, found ${typeText(value)}` }];

@@ -21,13 +21,13 @@ export interface LoadRequest {
 export async function loadConfig({ text, path, schema, secrets }: LoadRequest): Promise<TailraceConfig> {
   const parsed = parseYaml(text);
   if (!('tree' in parsed)) throw problemsError('CFG_INVALID', path, parsed);
-  const resolved = await resolveReferences(parsed.tree, secrets);
+  const absolute = (relative: string): string => resolve(dirname(path), relative);
+  const resolved = await resolveReferences(parsed.tree, { ...secrets, readFile: (file) => secrets.readFile(absolute(file)) });
   if (resolved.problems.length > 0) {
     const placed = resolved.problems.map((problem) => ({ ...problem, place: parsed.place(problem.path) }));
     throw problemsError('CFG_SECRET_MISSING', path, placed);
   }
   const config = schema.validate(resolved.tree, path, parsed.place);
   const { admin } = config;
-  const absolute = (relative: string): string => resolve(dirname(path), relative);
   return { ...config, data_directory: absolute(config.data_directory), admin: admin.socket === undefined ? admin : { ...admin, socket: absolute(admin.socket) } };
 }

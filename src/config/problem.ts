@@ -10,8 +10,13 @@ export interface Problem {
   readonly message: string;
   /** The key in the value at `path` that it is about, where that key is not a setting. */
   readonly key?: string | undefined;
-  /** `line 3, column 5`. */
-  readonly place?: string | undefined;
+  readonly place?: Place | undefined;
+}
+
+/** A place in the config file; both count from 1. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
 }
 
 /** Most problems that are shown at once. */
@@ -19,7 +24,8 @@ const SHOWN_MAX = 20;
 
 /** The error that shows them. `file` is the config's name, or `The config` for one that was given as an object. */
 export function problemsError(code: 'CFG_INVALID' | 'CFG_SECRET_MISSING', file: string, problems: readonly Problem[]): TailraceError {
-  const lines = problems.slice(0, SHOWN_MAX).map(describeProblem);
+  const inOrder = problems.toSorted((a, b) => (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0));
+  const lines = inOrder.slice(0, SHOWN_MAX).map(describeProblem);
   if (problems.length > SHOWN_MAX) lines.push(`and ${problems.length - SHOWN_MAX} more`);
   const what = code === 'CFG_INVALID' ? 'is not valid' : 'names secrets that are not there';
   return new TailraceError(code, { message: lines.length === 1 ? `${file} ${what}: ${lines[0]}.` : `${file} ${what}:\n${lines.map((line) => `  ${line}`).join('\n')}`, entity: file });
@@ -27,7 +33,7 @@ export function problemsError(code: 'CFG_INVALID' | 'CFG_SECRET_MISSING', file: 
 
 function describeProblem({ path, message, place }: Problem): string {
   const where = path.length === 0 ? message : `${pathText(path)}: ${message}`;
-  return place === undefined ? where : `${place}: ${where}`;
+  return place === undefined ? where : `line ${place.line}, column ${place.column}: ${where}`;
 }
 
 const plainKey = /^[A-Za-z_*][\w*-]*$/;

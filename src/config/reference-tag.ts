@@ -14,9 +14,9 @@ export class Reference {
 
 /** Where references are looked up; handed in, because the engine has neither environment nor files. */
 export interface SecretSources {
-  environment(name: string): string | undefined;
-  /** The text of a file; rejects when it cannot be read. A relative path is relative to the config file. */
-  readFile(path: string): Promise<string>;
+  readonly environment: (name: string) => string | undefined;
+  /** The text of a file; rejects when it cannot be read. */
+  readonly readFile: (path: string) => Promise<string>;
 }
 
 /** The tree with every reference replaced by a `Secret`; those that cannot be read are problems. */

@@ -61,7 +61,7 @@ function rowsOf(schema: JsonSchema, prefix: string): string[] {
 function row(name: string, setting: JsonSchema, parent: JsonSchema): string {
   const bare = name.slice(name.lastIndexOf('.') + 1);
   const required = parent.required?.includes(bare) === true;
-  const cells = [`\`${name}\``, typeText(setting), required ? '**required**' : defaultText(setting), `${setting.secret === true ? '*Secret.* ' : ''}${setting.description ?? ''}${alternativesText(setting)}`];
+  const cells = [`\`${name}\``, typeText(setting), required ? '**required**' : defaultText(bare, setting), `${setting.secret === true ? '*Secret.* ' : ''}${setting.description ?? ''}`];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
 }
 
@@ -86,26 +86,23 @@ function typeText(schema: JsonSchema): string {
 }
 
 function rangeText(kind: string, { minimum, maximum }: JsonSchema): string {
+  // A schema says the ends of what a JavaScript number holds exactly where it sets no limit.
   const most = maximum === undefined || maximum >= Number.MAX_SAFE_INTEGER ? undefined : maximum;
-  if (minimum === undefined) return most === undefined ? kind : `${kind}, at most ${most}`;
+  if (minimum === undefined || minimum <= Number.MIN_SAFE_INTEGER) return most === undefined ? kind : `${kind}, at most ${most}`;
   return most === undefined ? `${kind}, at least ${minimum}` : `${kind}, ${minimum} to ${most}`;
 }
 
-function defaultText(schema: JsonSchema): string {
-  if (schema.default === undefined || typeof schema.default === 'object') return '';
-  return `\`${String(schema.default)}\``;
+function defaultText(name: string, schema: JsonSchema): string {
+  const value = schema.default;
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean') return '';
+  const size = name.endsWith('bytes') && typeof value === 'number' ? sizeText(value) : '';
+  return `\`${value}\`${size}`;
 }
 
-/** What the alternatives of a setting say of themselves. */
-function alternativesText(schema: JsonSchema): string {
-  const described = (schema.anyOf ?? []).flatMap((choice) => [choice, ...(choice.anyOf ?? []), ...alternativesWithin(choice)]).filter(({ description }) => description !== undefined);
-  return described.length === 0 ? '' : ` ${described.map((choice) => `${typeText(choice)}: ${lowerFirst(choice.description ?? '')}`).join(' ')}`;
-}
-
-function alternativesWithin(choice: JsonSchema): readonly JsonSchema[] {
-  return typeof choice.additionalProperties === 'object' ? (choice.additionalProperties.anyOf ?? []) : [];
-}
-
-function lowerFirst(text: string): string {
-  return text.charAt(0).toLowerCase() + text.slice(1);
+function sizeText(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB'];
+  let unit = 0;
+  let size = bytes;
+  for (; size >= 1024 && size % 1024 === 0 && unit < units.length - 1; unit += 1) size /= 1024;
+  return unit === 0 ? '' : ` (${size} ${units[unit] ?? ''})`;
 }

@@ -1,13 +1,13 @@
 /** The config file's text: YAML to a tree of plain values, with the place of every value kept for messages. */
 import { isMap, isScalar, LineCounter, parseDocument, type Document, type Node, type ScalarTag } from 'yaml';
-import type { Problem, Path } from './problem.ts';
+import type { Path, Place, Problem } from './problem.ts';
 import { Reference } from './reference-tag.ts';
 
 export interface ParsedYaml {
   /** Plain values, and a `Reference` where the file has `!env` or `!file`. */
   readonly tree: unknown;
-  /** `line 3, column 5` of the value at a path, or of the nearest value around it. With `key`, of that key in it. */
-  place(path: Path, key?: string): string;
+  /** Where the value at a path is, or the nearest value around it. With `key`, where that key of it is. */
+  readonly place: (path: Path, key?: string) => Place;
 }
 
 function referenceTag(kind: 'env' | 'file'): ScalarTag {
@@ -25,15 +25,23 @@ function referenceTag(kind: 'env' | 'file'): ScalarTag {
 export function parseYaml(text: string): ParsedYaml | readonly Problem[] {
   const lines = new LineCounter();
   const document = parseDocument(text, { customTags: [referenceTag('env'), referenceTag('file')], lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  const place = (offset: number): string => {
+  const place = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
-    return `line ${line}, column ${col}`;
+    return { line, column: col };
   };
   const problems = [...document.errors, ...document.warnings].map((error): Problem => ({ path: [], message: sentence(error.message), place: place(error.pos[0]) }));
   if (problems.length > 0) return problems;
   if (!isMap(document.contents)) return [{ path: [], message: 'expected settings, as `name: value`', place: place(0) }];
-  return { tree: document.toJS({ maxAliasCount: 100 }) as unknown, place: (path, key) => place(offsetOf(document, path, key)) };
+  try {
+    return { tree: document.toJS({ maxAliasCount: ALIASES_MAX }) as unknown, place: (path, key) => place(offsetOf(document, path, key)) };
+  } catch (error) {
+    if (error instanceof ReferenceError) return [{ path: [], message: 'an alias (`*name`) has no anchor (`&name`) before it, or aliases multiply the file' }];
+    throw error;
+  }
 }
+
+/** Most values that aliases may stand for: a few lines of aliases to aliases can fill the memory. */
+const ALIASES_MAX = 100;
 
 function sentence(message: string): string {
   return message === 'Map keys must be unique' ? 'a key is given twice' : message.charAt(0).toLowerCase() + message.slice(1);

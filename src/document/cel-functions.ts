@@ -4,8 +4,8 @@
  */
 import { Environment, EvaluationError } from '@marcbachmann/cel-js';
 import { Decimal } from '../change/value.ts';
+import { celOfJson } from './cel-value.ts';
 import { add, compare, decimalFrom, DecimalError, multiply, negate, round, subtract, truncate } from './decimal-arithmetic.ts';
-import { exactNumber, parseExactJson } from './exact-json.ts';
 import { compilePattern, PatternError, type LinearPattern } from './linear-pattern.ts';
 
 /** Most passes through loops (`map`, `filter`, `all`, ...) that one evaluation may make. */
@@ -165,7 +165,7 @@ function patternOf(patterns: Map<string, LinearPattern>, source: string): Linear
 /** The library's own would round numbers. */
 function jsonOfBytes(bytes: Uint8Array): unknown {
   try {
-    return parseExactJson(Buffer.from(bytes).toString('utf8'), exactNumber, (object) => new Map(Object.entries(object)));
+    return celOfJson(Buffer.from(bytes).toString('utf8'));
   } catch (error) {
     if (error instanceof SyntaxError) throw failure('json', 'the bytes are no JSON');
     throw error;

@@ -73,13 +73,18 @@ export function celOf(value: Value, kind: ColumnKind): unknown {
   return typeof value === 'object' && value !== null ? celOfObject(value) : value;
 }
 
+/** What an expression sees of JSON. Throws SyntaxError for what is none. */
+export function celOfJson(text: string): unknown {
+  return parseExactJson(text, { number: exactNumber, object: (entries) => new Map(entries) });
+}
+
 function wholeOrDouble(value: number): bigint | number {
   return Number.isSafeInteger(value) && !Object.is(value, -0) ? BigInt(value) : value;
 }
 
 function celOfObject(value: Exclude<Value, null | string | number | bigint | boolean>): unknown {
   if (value instanceof Decimal || value instanceof Uint8Array) return value;
-  if (value instanceof RawJson) return parseExactJson(value.text, exactNumber, (object) => new Map(Object.entries(object)));
+  if (value instanceof RawJson) return celOfJson(value.text);
   if (value instanceof Float32Array) return Array.from(value);
   if (Array.isArray(value)) return value.map((item: Value) => celOf(item, 'array'));
   return new Map(Object.entries(value as ValueObject).map(([name, item]) => [name, celOf(item, 'object')]));

@@ -97,6 +97,8 @@ class Simulation {
   /** Place of the text at which an instruction was last added, so that each is added once for each character. */
   readonly #addedAt: Int32Array;
   #standing: number[] = [];
+  /** Places that `#add` has yet to look at; empty between its calls. */
+  readonly #pending: number[] = [];
   #matched = false;
 
   constructor(program: readonly Instruction[], text: string) {
@@ -128,7 +130,8 @@ class Simulation {
 
   /** Adds a place and all that it leads to without a character. Code points `before` and `here` are -1 at the text's ends. */
   #add(start: number, at: number, before: number, here: number): void {
-    const pending = [start];
+    const pending = this.#pending;
+    pending.push(start);
     for (let place = pending.pop(); place !== undefined; place = pending.pop()) {
       if (this.#addedAt[place] === at) continue;
       this.#addedAt[place] = at;

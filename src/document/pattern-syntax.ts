@@ -132,7 +132,7 @@ class PatternReader {
       case '(':
         return this.#group(flags);
       case '[':
-        return { kind: 'character', test: cased(this.#set(), flags) };
+        return { kind: 'character', test: this.#set(flags) };
       case '.':
         return { kind: 'character', test: flags.dotAll ? () => true : (c) => c !== 10 };
       case '^':
@@ -211,7 +211,7 @@ class PatternReader {
     return negative !== (match[1] === '^') ? not(test) : test;
   }
 
-  #set(): CharacterTest {
+  #set(flags: Flags): CharacterTest {
     const negative = this.#take('^');
     const tests: CharacterTest[] = [];
     let first = true;
@@ -223,7 +223,8 @@ class PatternReader {
       const low = character === '\\' ? this.#classEscape(this.#must()) : (character.codePointAt(0) as number);
       tests.push(typeof low === 'number' ? this.#range(low) : low);
     }
-    return negative ? not(any(tests)) : any(tests);
+    const test = cased(any(tests), flags);
+    return negative ? not(test) : test;
   }
 
   #range(low: number): CharacterTest {

@@ -29,7 +29,7 @@ function plainNumber(digits: string): number | string {
 
 function plainOfObject(value: Exclude<Value, null | string | number | bigint | boolean>): unknown {
   if (value instanceof Decimal) return plainNumber(value.digits);
-  if (value instanceof RawJson) return parseExactJson(value.text, plainNumber, (object) => object);
+  if (value instanceof RawJson) return parseExactJson(value.text, { number: plainNumber, object: (entries) => Object.fromEntries(entries) });
   if (value instanceof Float32Array) return Array.from(value, plainOf);
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
   if (Array.isArray(value)) return value.map((item: Value) => plainOf(item));
@@ -60,7 +60,7 @@ export function valueOfPlain(value: unknown, path: string, depth = 0): Value {
 function valueOfPlainObject(value: object, path: string, depth: number): Value {
   if (Array.isArray(value)) return value.map((item: unknown, at) => valueOfPlain(item, `${path}[${at}]`, depth + 1));
   if (value instanceof Uint8Array || value instanceof Float32Array) return value;
-  if ('toJSON' in value && typeof value.toJSON === 'function') return valueOfPlain(value.toJSON(), path, depth + 1);
+  if (hasToJson(value)) return valueOfPlain(value.toJSON(), path, depth + 1);
   if (!isPlainObject(value)) throw new NotPlainError(`${path} is an object of a class`);
   const entries: [string, Value][] = [];
   for (const [name, item] of Object.entries(value)) {
@@ -68,6 +68,11 @@ function valueOfPlainObject(value: object, path: string, depth: number): Value {
     if (item !== undefined) entries.push([name, valueOfPlain(item, `${path}.${name}`, depth + 1)]);
   }
   return Object.fromEntries(entries);
+}
+
+/** Dates and other objects that say themselves what JSON has for them. */
+function hasToJson(value: object): value is { toJSON(): unknown } {
+  return 'toJSON' in value && typeof value.toJSON === 'function';
 }
 
 export function isPlainObject(value: object): boolean {

@@ -63,8 +63,8 @@ function headsOf(outputs: readonly OutputField[]): readonly string[] {
   return outputs.map(({ name }, i) => `${i === 0 ? '{' : ','}${jsonOf(name)}:`);
 }
 
-/** Characters that a JSON string writes otherwise than as they are, and halves of pairs, which may stand alone. */
-const needsCare = /["\\\u0000-\u001f\ud800-\udfff]/;
+/** Characters that JSON strings write otherwise than as they are: quote, backslash, controls; and halves of pairs, which may stand alone. */
+const needsCare = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 
 function jsonText(value: Value): string {
   return typeof value === 'string' && !needsCare.test(value) ? `"${value}"` : jsonOf(value);

@@ -56,10 +56,9 @@ export interface DocumentField {
 
 /** JSON text of what the transform returns, or null when it leaves the row out. Throws DOC_FAILED for whatever goes wrong in it. */
 export function transformed(transform: DocumentTransform, fields: readonly DocumentField[], context: TransformContext): string | null {
-  const given = new Map(fields.map(({ name, value }) => [name, { plain: plainOf(value), value }]));
-  let result: unknown;
   try {
-    result = transform.apply(Object.fromEntries(Array.from(given, ([name, { plain }]) => [name, plain])), context);
+    const given = new Map(fields.map(({ name, value }) => [name, { plain: plainOf(value), value }]));
+    const result = transform.apply(Object.fromEntries(Array.from(given, ([name, { plain }]) => [name, plain])), context);
     if (result === null) return null;
     if (typeof result !== 'object' || Array.isArray(result) || !isPlainObject(result)) throw new NotPlainError('what it returned is no plain object and not null');
     const parts: string[] = [];
