@@ -9,7 +9,7 @@ export async function loggedTransactions(log: LogStore, source: string, ids: Rea
   await using reader = log.reader(log.firstSeq - 1);
   for (;;) {
     const frame = await reader.poll();
-    if (frame === undefined || frame.firstSeq > through) return found;
+    if (frame === undefined || frame.lastSeq > through) return found;
     if (frame.source !== source) continue;
     for (const { id } of frame.transactions) if (ids.has(id)) found.add(id);
   }
