@@ -1,0 +1,71 @@
+/** G3: when a cursor is durable, everything up to it has taken effect at the target. */
+import { Op } from '../../../src/change/operation.ts';
+import { versionOf } from '../../../src/change/seq.ts';
+import type { GenerationRecord } from '../../../src/state/state-store.ts';
+import type { IndexPlan } from '../world/plan.ts';
+import type { KeptDocuments } from './kept-documents.ts';
+import { idOf, renderEntry, takes } from './expected-index.ts';
+import type { Findings } from './findings.ts';
+import type { LogBook } from './log-book.ts';
+
+export class CursorAuditor {
+  readonly #findings: Findings;
+  readonly #book: LogBook;
+  /** By generation: up to where it was checked, as a place in the book's items. */
+  readonly #checked = new Map<string, number>();
+
+  constructor(findings: Findings, book: LogBook) {
+    this.#findings = findings;
+    this.#book = book;
+  }
+
+  /** A cursor is about to become durable, or has become so together with its effects. `letters`: ids of parked documents. */
+  cursorStored(record: GenerationRecord, index: IndexPlan, cursor: number, kept: KeptDocuments, epoch: number, letters: ReadonlySet<string>): void {
+    const name = `${record.index} ${record.generation}`;
+    const { items } = this.#book;
+    this.#findings.expect('G3', cursor <= this.#book.lastSeq, () => `${name} has the cursor ${cursor}, and the log ends with ${this.#book.lastSeq}`);
+    const last = new Map<string, { seq: number; mustBe: 'document' | 'gone' | 'either' }>();
+    let at = this.#checked.get(name) ?? 0;
+    for (; at < items.length; at += 1) {
+      const item = items[at];
+      if (item === undefined || (item.kind === 'entry' && item.seq > cursor)) break;
+      if (item.kind === 'done' || !takes(this.#book, record, index, item)) continue;
+      if (item.op === Op.truncate) {
+        last.clear();
+        continue;
+      }
+      const rendered = item.op === Op.delete ? 'gone' : renderEntry(index, item).kind;
+      last.set(idOf(item.key), { seq: item.seq, mustBe: rendered === 'document' ? 'document' : rendered === 'poison' ? 'either' : 'gone' });
+    }
+    this.#checked.set(name, at);
+    for (const [id, { seq, mustBe }] of last) {
+      const document = kept.get(id);
+      const isNewer = document !== undefined && document.version >= versionOf(epoch, seq);
+      const isGone = document === undefined || document.document === null;
+      if (mustBe === 'either') this.#findings.expect('G11', isNewer || letters.has(id) || this.#laterSaysOtherwise(record, index, id, at, true), () => `${name} has the cursor ${cursor}, but the refused document ${id} (seq ${seq}) is parked nowhere`);
+      else if (mustBe === 'gone') this.#findings.expect('G3', isNewer || isGone, () => `${name} has the cursor ${cursor}, but ${id} is still there, which went with seq ${seq}`);
+      else this.#findings.expect('G3', isNewer || (isGone && this.#laterSaysOtherwise(record, index, id, at, false)), () => `${name} has the cursor ${cursor}, but the target lacks ${id} as of seq ${seq}`);
+    }
+  }
+
+  /** The cursor was put back: what is behind it is checked again. */
+  putBack(record: Pick<GenerationRecord, 'index' | 'generation'>): void {
+    this.#checked.delete(`${record.index} ${record.generation}`);
+  }
+
+  /** Batches behind the cursor may have taken effect already: one of them may have removed the document, or replaced the refused one. */
+  #laterSaysOtherwise(record: GenerationRecord, index: IndexPlan, id: string, from: number, anyWill: boolean): boolean {
+    for (let at = from; at < this.#book.items.length; at += 1) {
+      const item = this.#book.items[at];
+      if (item === undefined) break;
+      if (item.kind === 'done') {
+        if (item.snapshot.sweep) return true;
+        continue;
+      }
+      if (!takes(this.#book, record, index, item)) continue;
+      if (item.op === Op.truncate) return true;
+      if (idOf(item.key) === id && (anyWill || item.op === Op.delete || renderEntry(index, item).kind === 'filtered')) return true;
+    }
+    return false;
+  }
+}

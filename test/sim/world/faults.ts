@@ -1,0 +1,144 @@
+/** What goes wrong while a run lasts: each kind of fault comes by itself, again and again, for as long as the chaos does. */
+import type { SimRandom } from '../kernel/sim-random.ts';
+import type { FaultPlan } from './plan.ts';
+import type { Operator } from './operator.ts';
+import type { TargetServer } from './sim-target.ts';
+import type { World } from './world.ts';
+
+type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const SEAMS_MAX = 150;
+
+export class Faults {
+  readonly #world: World;
+  readonly #operator: Operator;
+  readonly #random: SimRandom;
+  #over = false;
+
+  constructor(world: World, operator: Operator) {
+    this.#world = world;
+    this.#operator = operator;
+    this.#random = world.random.fork('faults');
+  }
+
+  begin(): void {
+    for (const kind of Object.keys(this.#acts) as FaultKind[]) this.#repeat(kind);
+  }
+
+  /** No new faults, and what is wrong is mended. */
+  end(): void {
+    this.#over = true;
+    const world = this.#world;
+    for (const server of world.servers.values()) {
+      server.reachable = true;
+      Object.assign(server.weather, { delayMs: 1, cutChance: 0 });
+    }
+    for (const target of world.targets.values()) this.#mend(target);
+    world.machine.disk.capacityBytes = Infinity;
+    world.diskTrouble.failNext = null;
+    world.daemon?.process.dieAfterSeams(Infinity);
+    this.#operator.unflip();
+  }
+
+  readonly #acts: Readonly<Record<FaultKind, () => void>> = {
+    kill: () => this.#kill(),
+    stop: () => this.#operator.stopAndStart('stop'),
+    sourceCut: () => this.#random.pick([...this.#world.servers.values()]).cutReader('cut'),
+    sourceDown: () => this.#sourceDown(),
+    networkTrouble: () => this.#networkTrouble(),
+    targetTrouble: () => this.#targetTrouble(),
+    targetStall: () => this.#targetStall(),
+    targetCrash: () => this.#targetCrash(),
+    forgetDeletes: () => this.#forgetDeletes(),
+    diskFull: () => this.#diskFull(),
+    diskFails: () => (this.#world.diskTrouble.failNext = this.#random.pick(['datasync', 'datasync', 'write', 'syncDirectory'] as const)),
+    secondDaemon: () => this.#operator.startSecond(),
+    stateRestored: () => this.#operator.stopAndStart('restore state'),
+    targetRestored: () => this.#operator.stopAndStart('restore target'),
+    bitFlip: () => this.#operator.stopAndStart('flip a bit'),
+    historyLost: () => this.#random.pick([...this.#world.servers.values()]).loseHistory(),
+    clockJump: () => (this.#world.machine.wall.offsetMs = this.#random.pick([-DAY_MS, -1_000, 0, 5_000, DAY_MS])),
+  };
+
+  #repeat(kind: FaultKind): void {
+    const mean = this.#world.plan.faults[kind];
+    if (mean === Infinity) return;
+    this.#world.executor.after(this.#random.pause(mean), `fault ${kind}`, () => {
+      if (this.#over) return;
+      this.#world.coverage.saw(`fault: ${kind}`);
+      this.#acts[kind]();
+      this.#repeat(kind);
+    });
+  }
+
+  #for(ms: number, what: string, undo: () => void): void {
+    this.#world.executor.after(ms, `${what} ends`, undo);
+  }
+
+  #kill(): void {
+    const { machine, daemon, plan } = this.#world;
+    const kind = this.#random.chance(plan.faults.powerShare) ? 'power' : 'process';
+    if (daemon === null || !daemon.process.alive) return;
+    if (this.#random.chance(plan.faults.seamShare)) {
+      machine.deathAtSeam = kind;
+      daemon.process.dieAfterSeams(this.#random.between(1, SEAMS_MAX));
+    } else machine.crash(kind, 'killed');
+  }
+
+  #sourceDown(): void {
+    const server = this.#random.pick([...this.#world.servers.values()]);
+    server.reachable = false;
+    server.cutReader('the server went down');
+    this.#for(this.#random.real(100, 3_000), `${server.name} down`, () => (server.reachable = true));
+  }
+
+  #networkTrouble(): void {
+    const { weather } = this.#random.pick([...this.#world.servers.values(), ...this.#world.targets.values()]);
+    Object.assign(weather, { delayMs: this.#random.pick([1, 20, 100]), cutChance: this.#random.pick([0, 0.01, 0.1]) });
+    this.#for(this.#random.real(100, 2_000), 'network trouble', () => Object.assign(weather, { delayMs: 1, cutChance: 0 }));
+  }
+
+  #targetTrouble(): void {
+    const target = this.#random.pick([...this.#world.targets.values()]);
+    const some = (): number => (this.#random.chance(0.5) ? this.#random.pick([0.1, 0.5]) : 0);
+    Object.assign(target.trouble, { reject: some(), lostAnswer: some(), torn: some(), items: some() / 2 });
+    this.#for(this.#random.real(100, 3_000), `${target.name} trouble`, () => this.#mend(target));
+  }
+
+  #targetStall(): void {
+    const target = this.#random.pick([...this.#world.targets.values()]);
+    if (this.#random.chance(0.5)) target.stalled = true;
+    else target.reachable = false;
+    this.#for(this.#random.real(100, 5_000), `${target.name} stall`, () => this.#mend(target));
+  }
+
+  #mend(target: TargetServer): void {
+    target.stalled = false;
+    target.reachable = true;
+    Object.assign(target.trouble, { reject: 0, lostAnswer: 0, torn: 0, items: 0 });
+    Object.assign(target.weather, { delayMs: 1, cutChance: 0 });
+    target.changed.notify();
+  }
+
+  #targetCrash(): void {
+    const target = this.#random.pick([...this.#world.targets.values()]);
+    this.#world.executor.note(`${target.name} crashes`);
+    target.storage.crash();
+    this.#world.versions.wentBack();
+    for (const index of this.#world.indices) if (index.target === target.name) this.#operator.cursorsWentBack(index);
+  }
+
+  #forgetDeletes(): void {
+    const target = this.#random.pick([...this.#world.targets.values()]);
+    if (target.storage.atomicCursor || target.zombies > 0) return;
+    target.storage.forgetDeletes();
+    this.#world.versions.forgotDeletes();
+  }
+
+  #diskFull(): void {
+    const { disk } = this.#world.machine;
+    disk.capacityBytes = disk.usedBytes + this.#random.between(0, 2_000);
+    this.#for(this.#random.real(100, 5_000), 'disk full', () => (disk.capacityBytes = Infinity));
+  }
+}

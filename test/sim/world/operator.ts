@@ -1,0 +1,226 @@
+/**
+ * Whoever runs the daemon: starts it again when it died, builds again what only a rebuild mends, restores backups, starts a second one by
+ * mistake, and looks at the status.
+ */
+import { codeOf } from '../../../src/errors/tailrace-error.ts';
+import type { PipelineStatus } from '../../../src/pipeline/status.ts';
+import { auditBounds } from '../audit/g12-bounds.ts';
+import { auditStatus } from '../audit/g14-honest-status.ts';
+import { takes } from '../audit/expected-index.ts';
+import { sourceNowMs } from '../kernel/sim-clock.ts';
+import type { SimRandom } from '../kernel/sim-random.ts';
+import { Backups } from './backups.ts';
+import { describeError, type Daemon } from './daemon.ts';
+import type { IndexPlan } from './plan.ts';
+import type { World } from './world.ts';
+
+const WATCH_EVERY_MS = 150;
+
+/** A daemon that is told to stop must have ended by then. */
+const STOP_WITHIN_MS = 10_000;
+
+/** What may be missing in an index that is called ready: the limit of the config, the time between two looks at the source's head, and some travel. */
+const READY_LIMIT_MS = 3_000 + 2_500 + 1_500;
+
+/** What the engine may hold on top of its budget: a frame in the making, the piece that is being taken in, chunks that are being merged. */
+const BUDGET_SLACK_BYTES = 200_000;
+
+export type Intervention = 'stop' | 'restore state' | 'restore target' | 'flip a bit';
+
+export class Operator {
+  readonly #world: World;
+  readonly #random: SimRandom;
+  readonly #backups: Backups;
+  #rebuild = new Set<string>();
+  #starting = false;
+  #resting = false;
+  #flipped: { readonly path: string; readonly bit: number } | null = null;
+  /** Errors that faults of this run explain. */
+  readonly #excused = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#random = world.random.fork('operator');
+    this.#backups = new Backups(world, world.random.fork('backups'));
+    const { faults } = world.plan;
+    if (faults.diskFails !== Infinity) this.#excused.add('DISK_FAILED');
+    if (faults.diskFull !== Infinity) this.#excused.add('DISK_FULL').add('DISK_FAILED');
+    if (faults.historyLost !== Infinity) this.#excused.add('SRC_HISTORY_LOST');
+    if (faults.bitFlip !== Infinity) this.#excused.add('LOG_CORRUPT');
+    if (faults.stateRestored !== Infinity || faults.targetRestored !== Infinity) this.#excused.add('LOG_GAP');
+  }
+
+  begin(): void {
+    this.#start();
+    this.#watch();
+  }
+
+  /** Stops the daemon in good order, does something to what is at rest, and starts it again. */
+  stopAndStart(intervention: Intervention): void {
+    const { daemon, executor, findings } = this.#world;
+    if (daemon === null || !daemon.process.alive || daemon.pipeline === null) return;
+    const { process } = daemon;
+    executor.note(`${process.name} is told to stop: ${intervention}`);
+    const askedMs = executor.nowMs;
+    this.#starting = true;
+    daemon.stop().catch(() => {});
+    const look = (): void => {
+      if (process.alive && executor.nowMs - askedMs < STOP_WITHIN_MS) {
+        executor.after(5, 'wait for the end', look);
+        return;
+      }
+      findings.expect('live', !process.alive, () => `${process.name} was told to stop ${STOP_WITHIN_MS} ms ago, and has not`);
+      this.#intervene(intervention);
+      this.#starting = false;
+      this.#startSoon();
+    };
+    look();
+  }
+
+  /** Somebody starts a second daemon on the same directory: it must not get to do anything. */
+  startSecond(): void {
+    const { daemon, executor, findings, coverage } = this.#world;
+    if (daemon === null || !daemon.process.alive || daemon.pipeline === null) return;
+    const second = this.#world.makeDaemon();
+    executor.note(`${second.process.name} is started beside ${daemon.process.name}`);
+    second.process.onDeath(() => {
+      if (second.ended === null) return;
+      coverage.saw('a second daemon was turned away');
+      findings.expect('G10', codeOf(second.ended.error) === 'LOCK_HELD', () => `the second daemon ended with ${describeError(second.ended?.error)}`);
+    });
+    second.start([]);
+    executor.after(200, 'look at the second daemon', () => findings.expect('G10', second.pipeline === null && !second.process.alive, () => 'a second daemon runs on the same data directory'));
+  }
+
+  /** The documents of an index are as they were earlier: what is behind the cursor is due again. */
+  cursorsWentBack(index: IndexPlan): void {
+    const record = this.#world.record(index.name);
+    if (record !== undefined) this.#world.cursors.putBack(record);
+  }
+
+  unflip(): void {
+    if (this.#flipped === null) return;
+    const { path, bit } = this.#flipped;
+    this.#flipped = null;
+    const { disk } = this.#world.machine;
+    if (disk.files().includes(path)) disk.flipBit(path, bit);
+  }
+
+  /** Makes a source's indices be built again at the next start. */
+  rebuild(source: string): void {
+    this.#rebuild.add(source);
+  }
+
+  /** From now on a daemon that has ended stays so. */
+  rest(): void {
+    this.#resting = true;
+  }
+
+  resume(): void {
+    this.#resting = false;
+  }
+
+  /** Starts the daemon if it does not run. */
+  ensureStarted(): void {
+    const { daemon } = this.#world;
+    if (!this.#starting && (daemon === null || !daemon.process.alive)) this.#start();
+  }
+
+  #intervene(intervention: Intervention): void {
+    const world = this.#world;
+    if (intervention === 'restore state' && this.#backups.restoreState()) world.coverage.saw('an older cursor was restored');
+    if (intervention === 'restore target' && this.#backups.restoreTarget()) world.coverage.saw('an older target was restored');
+    if (intervention === 'flip a bit') this.#flip();
+  }
+
+  #flip(): void {
+    const { disk } = this.#world.machine;
+    const sealed = disk.files().filter((path) => path.endsWith('.seg')).toSorted().slice(0, -1);
+    if (sealed.length === 0 || this.#flipped !== null) return;
+    const path = this.#random.pick(sealed);
+    const bit = this.#random.between(0, disk.contents(path).length * 8 - 1);
+    this.#world.executor.note(`bit ${bit} of ${path} flips`);
+    disk.flipBit(path, bit);
+    this.#flipped = { path, bit };
+    this.#world.coverage.saw('a bit flipped in the log');
+  }
+
+  #startSoon(): void {
+    if (this.#starting || this.#resting) return;
+    this.#starting = true;
+    this.#world.executor.after(this.#random.pick([1, 20, 500]), 'start', () => {
+      this.#starting = false;
+      this.ensureStarted();
+    });
+  }
+
+  #start(): void {
+    const rebuild = [...this.#rebuild];
+    this.#rebuild.clear();
+    const daemon = this.#world.startDaemon(rebuild);
+    daemon.process.onDeath(() => this.#onDeath(daemon, rebuild));
+  }
+
+  #onDeath(daemon: Daemon, rebuild: readonly string[]): void {
+    // A rebuild that did not get as far as to begin is asked for again.
+    if (daemon.ended === null || daemon.ended.error !== null) for (const source of rebuild) this.#rebuild.add(source);
+    if (daemon.ended !== null && daemon.ended.error !== null) this.#judgeExit(daemon.ended.error);
+    this.#startSoon();
+  }
+
+  #judgeExit(error: unknown): void {
+    const { findings, coverage } = this.#world;
+    const code = codeOf(error);
+    findings.expect('stop', code !== undefined && this.#excused.has(code), () => `the daemon ended with ${describeError(error)}`);
+    if (code === 'LOG_CORRUPT') {
+      coverage.saw('damage of the log was noticed');
+      findings.expect('G13', this.#flipped !== null, () => `the log is called damaged, and is not: ${describeError(error)}`);
+      this.unflip();
+    }
+  }
+
+  #watch(): void {
+    this.#world.executor.after(WATCH_EVERY_MS, 'watch', () => {
+      const { daemon } = this.#world;
+      if (daemon?.process.alive === true && daemon.pipeline !== null && daemon.status !== null) this.#look(daemon.status);
+      if (this.#random.chance(0.1)) this.#backups.take();
+      this.#watch();
+    });
+  }
+
+  #look(status: PipelineStatus): void {
+    const world = this.#world;
+    const { log, bufferedBytes } = world.plan;
+    auditBounds(world.findings, status, { bufferedBytes, slackBytes: BUDGET_SLACK_BYTES, logBytes: log.maxBytes, logSlackBytes: log.maxBytes / 2 + BUDGET_SLACK_BYTES });
+    auditStatus(world.findings, status, this.#oldestMissing(status), READY_LIMIT_MS);
+    for (const { name, phase, error } of status.sources) if (phase === 'stopped') this.#judgeStop(`source ${name}`, error?.code, name);
+    for (const { name, phase, error } of status.indices) if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);
+  }
+
+  #judgeStop(what: string, code: string | undefined, source: string): void {
+    const { findings, coverage } = this.#world;
+    findings.expect('stop', code !== undefined && this.#excused.has(code), () => `${what} stopped with ${code}`);
+    if (this.#starting || findings.any) return;
+    if (code === 'LOG_CORRUPT') this.unflip();
+    else {
+      coverage.saw('a source was built again');
+      this.#rebuild.add(source);
+    }
+    this.stopAndStart('stop');
+  }
+
+  #oldestMissing(status: PipelineStatus): Map<string, number | null> {
+    const world = this.#world;
+    const nowMs = sourceNowMs(world.executor.nowMs);
+    const missing = new Map<string, number | null>();
+    for (const { name, cursor } of status.indices) {
+      const index = world.index(name);
+      const record = world.record(name);
+      if (record === undefined) continue;
+      const unapplied = world.book.items.find((item) => item.kind === 'entry' && item.seq > cursor && item.commitTimeMs !== null && takes(world.book, record, index, item));
+      const unappliedMs = unapplied?.kind === 'entry' && unapplied.commitTimeMs !== null ? nowMs - unapplied.commitTimeMs : null;
+      missing.set(name, unappliedMs ?? world.prefixes.get(index.source)?.oldestMissingMs(index.table, nowMs) ?? null);
+    }
+    return missing;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Stands in for `src/state/sqlite-state.ts`: what a call has stored when it returns is there after any crash, and a crash may come just before
+ * or just after it.
+ */
+import type { Seq } from '../../../src/change/seq.ts';
+import type { DeadLetter, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
+import type { SimProcess } from '../kernel/sim-process.ts';
+import { present, type StateListener } from './sim-machine.ts';
+
+/** What outlives the process. */
+export class StateFile {
+  logId: string | null = null;
+  readonly generations = new Map<string, GenerationRecord>();
+  readonly cursors = new Map<string, Seq>();
+  readonly letters = new Map<string, DeadLetter>();
+
+  /** As it is now: to be put back later, as an operator does with a backup. */
+  cursorsNow(): ReadonlyMap<string, Seq> {
+    return new Map(this.cursors);
+  }
+}
+
+export function openSqliteState({ path }: { readonly path: string }): StateStore {
+  const { machine, process } = present();
+  return new SimState(machine.state(path), process, machine.stateListener);
+}
+
+export class SimState implements StateStore {
+  readonly #file: StateFile;
+  readonly #process: SimProcess;
+  readonly #listener: StateListener;
+
+  constructor(file: StateFile, process: SimProcess, listener: StateListener) {
+    this.#file = file;
+    this.#process = process;
+    this.#listener = listener;
+  }
+
+  get logId(): string | null {
+    return this.#file.logId;
+  }
+
+  bindLog(logId: string): void {
+    this.#store('bind', () => (this.#file.logId = logId));
+  }
+
+  generations(): GenerationRecord[] {
+    return [...this.#file.generations.values()].toSorted((a, b) => (a.index === b.index ? a.generation - b.generation : a.index < b.index ? -1 : 1));
+  }
+
+  putGeneration(record: GenerationRecord): void {
+    this.#store('generation', () => this.#file.generations.set(nameOf(record.index, record.generation), record));
+  }
+
+  cursor(index: string, generation: number): Seq | null {
+    return this.#file.cursors.get(nameOf(index, generation)) ?? null;
+  }
+
+  putCursor(index: string, generation: number, seq: Seq): void {
+    this.#store('cursor', () => {
+      this.#listener.cursorStored(index, generation, seq);
+      this.#file.cursors.set(nameOf(index, generation), seq);
+    });
+  }
+
+  park(letters: readonly DeadLetter[]): void {
+    this.#store('park', () => {
+      for (const letter of letters) {
+        const name = `${nameOf(letter.index, letter.generation)} ${letter.id}`;
+        const before = this.#file.letters.get(name);
+        if (before === undefined || letter.seq >= before.seq) this.#file.letters.set(name, letter);
+      }
+    });
+  }
+
+  unpark(index: string, generation: number, ids: readonly string[], seq: Seq): void {
+    this.#store('unpark', () => {
+      for (const id of ids) {
+        const name = `${nameOf(index, generation)} ${id}`;
+        const letter = this.#file.letters.get(name);
+        if (letter !== undefined && letter.seq <= seq) this.#file.letters.delete(name);
+      }
+    });
+  }
+
+  deadLetters(index?: string): DeadLetter[] {
+    const letters = [...this.#file.letters.values()].filter((letter) => index === undefined || letter.index === index);
+    return letters.toSorted((a, b) => (a.index !== b.index ? (a.index < b.index ? -1 : 1) : a.generation - b.generation || a.seq - b.seq));
+  }
+
+  deadLetterCount(index: string, generation: number): number {
+    return this.deadLetters(index).filter((letter) => letter.generation === generation).length;
+  }
+
+  [Symbol.dispose](): void {}
+
+  #store(what: string, effect: () => void): void {
+    if (!this.#process.seam(`before state ${what}`)) return;
+    effect();
+    this.#process.seam(`after state ${what}`);
+  }
+}
+
+function nameOf(index: string, generation: number): string {
+  return `${index} ${generation}`;
+}

@@ -1,0 +1,195 @@
+/** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
+import type { Batch, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Finding } from '../../../src/connector/finding.ts';
+import { untilAborted } from '../../../src/runtime/abort.ts';
+import { Notifier } from '../../../src/runtime/abort.ts';
+import type { SimProcess } from '../kernel/sim-process.ts';
+import type { SimRandom } from '../kernel/sim-random.ts';
+import { MemoryTarget, type ApplyFault, type MemoryStorage } from '../memory-target.ts';
+import type { NetworkWeather } from '../source/sim-link.ts';
+import { SimLink } from '../source/sim-link.ts';
+import { REFUSED } from './workload.ts';
+
+/** The server that holds a target's storage, and how it is at present. */
+export interface TargetServer {
+  readonly name: string;
+  readonly storage: MemoryStorage;
+  readonly weather: NetworkWeather;
+  reachable: boolean;
+  /** Requests wait until it ends. */
+  stalled: boolean;
+  readonly changed: Notifier;
+  /** Chance that a batch is refused as a whole, that its answer is lost, that it is torn, that single operations are to be sent again. */
+  readonly trouble: { reject: number; lostAnswer: number; torn: number; items: number };
+  /** Chance that a request goes on when the process that sent it dies. */
+  zombies: number;
+}
+
+/** What the auditors are told. */
+export interface TargetListener {
+  /** A batch is about to take effect, or not. */
+  arriving(server: TargetServer, plan: GenerationPlan, batch: Batch, process: SimProcess): void;
+  /** It has taken effect, wholly or in part; the answer is on its way. */
+  took(server: TargetServer, plan: GenerationPlan, batch: Batch): void;
+}
+
+export class SimTarget implements Target {
+  readonly name: string;
+  readonly capabilities: Target['capabilities'];
+  readonly #server: TargetServer;
+  readonly #process: SimProcess;
+  readonly #random: SimRandom;
+  readonly #listener: TargetListener;
+  readonly #plain: MemoryTarget;
+
+  constructor(server: TargetServer, process: SimProcess, random: SimRandom, listener: TargetListener) {
+    this.name = server.name;
+    this.#server = server;
+    this.#process = process;
+    this.#random = random;
+    this.#listener = listener;
+    this.#plain = new MemoryTarget(server.name, server.storage);
+    this.capabilities = this.#plain.capabilities;
+  }
+
+  async check(signal: AbortSignal): Promise<Finding[]> {
+    await this.#link().pass('check', signal);
+    return this.#plain.check();
+  }
+
+  async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
+    const link = this.#link();
+    await link.pass('open', signal);
+    this.#mustReach(link);
+    const unanswering = new AbortController().signal;
+    await (await this.#plain.open(plan, unanswering))[Symbol.asyncDispose]();
+    await link.pass('opened', signal);
+    const target = new MemoryTarget(this.#server.name, this.#server.storage, {
+      before: async (batch) => this.#arrive(plan, batch),
+      after: async (batch) => this.#answer(plan, batch),
+    });
+    const generation = await target.open(plan, unanswering);
+    return new SimGeneration(generation, this.#server, link, async (signal_) => this.#ready(signal_));
+  }
+
+  async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
+    await this.#link().pass('search', signal);
+    return this.#plain.search(request, signal);
+  }
+
+  async fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ readonly document: string; readonly version: bigint } | null)[]> {
+    await this.#link().pass('fetch', signal);
+    return this.#plain.fetch(index, ids, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #link(): SimLink {
+    return new SimLink(this.name, this.#process, this.#random, this.#server.weather, 'TGT_CONN');
+  }
+
+  #mustReach(link: SimLink): void {
+    if (!this.#server.reachable) link.cut('the server is down');
+  }
+
+  async #ready(signal: AbortSignal): Promise<void> {
+    while (this.#server.stalled) await this.#server.changed.wait(signal);
+  }
+
+  /** The way there. A request that is on its way may outlive its process. */
+  async #arrive(plan: GenerationPlan, batch: Batch): Promise<ApplyFault | undefined> {
+    const server = this.#server;
+    if (!this.#process.seam('apply')) return forever();
+    const arrived = Promise.withResolvers<void>();
+    const outlives = this.#random.chance(server.zombies);
+    const delayMs = this.#random.real(0.3, 3) * server.weather.delayMs * (outlives && this.#random.chance(0.3) ? 30 : 1);
+    const process = this.#process;
+    this.#process.executor.after(delayMs, `${process.name} ${server.name} apply ${batch.operations.length} to ${plan.index} up to ${batch.cursor}`, arrived.resolve);
+    await arrived.promise;
+    while (server.stalled) await server.changed.wait(new AbortController().signal);
+    if (!process.alive && !outlives) return forever();
+    if (!process.alive) process.executor.note(`${process.name} is dead, its request arrives`);
+    if (!server.reachable) return { kind: 'reject', code: 'TGT_CONN' };
+    const fault = this.#fault(batch);
+    if (fault?.kind !== 'reject') this.#listener.arriving(server, plan, batch, process);
+    return fault;
+  }
+
+  async #answer(plan: GenerationPlan, batch: Batch): Promise<void> {
+    this.#listener.took(this.#server, plan, batch);
+    if (!this.#process.seam('applied')) return forever();
+    const back = Promise.withResolvers<void>();
+    this.#process.after(this.#random.real(0.3, 3) * this.#server.weather.delayMs, `${this.#server.name} answers ${plan.index} up to ${batch.cursor}`, back.resolve);
+    await back.promise;
+  }
+
+  #fault(batch: Batch): ApplyFault | undefined {
+    const { trouble } = this.#server;
+    const random = this.#random;
+    if (random.chance(trouble.reject)) return { kind: 'reject', code: random.pick(['TGT_CONN', 'TGT_BLOCKED'] as const) };
+    if (random.chance(trouble.lostAnswer)) return { kind: 'lost_answer' };
+    if (random.chance(trouble.torn)) return { kind: 'torn', operations: random.between(0, batch.operations.length) };
+    const results = new Map<number, Extract<ItemResult, { outcome: 'retry' | 'poison' }>>();
+    for (const [place, operation] of batch.operations.entries()) {
+      if (random.chance(trouble.items)) results.set(place, random.chance(0.5) ? { outcome: 'retry' } : { outcome: 'retry', afterMs: random.between(1, 500) });
+      else if (operation.kind === 'put' && operation.document.includes(JSON.stringify(REFUSED).slice(1, -1))) {
+        results.set(place, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The target refuses such a document.' });
+      }
+    }
+    return results.size === 0 ? undefined : { kind: 'items', results };
+  }
+}
+
+class SimGeneration implements TargetGeneration {
+  readonly #generation: TargetGeneration;
+  readonly #server: TargetServer;
+  readonly #link: SimLink;
+  readonly #ready: (signal: AbortSignal) => Promise<void>;
+
+  constructor(generation: TargetGeneration, server: TargetServer, link: SimLink, ready: (signal: AbortSignal) => Promise<void>) {
+    this.#generation = generation;
+    this.#server = server;
+    this.#link = link;
+    this.#ready = ready;
+  }
+
+  async cursor(): Promise<number | null> {
+    await this.#link.pass('cursor');
+    return this.#generation.cursor();
+  }
+
+  /** The caller may stop waiting; the request goes on. */
+  async apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]> {
+    return untilAborted(this.#generation.apply(batch, new AbortController().signal), signal);
+  }
+
+  async sweep(version: bigint, signal: AbortSignal): Promise<number> {
+    await this.#asked('sweep', signal);
+    const swept = await this.#generation.sweep(version, new AbortController().signal);
+    await this.#link.pass('swept', signal);
+    return swept;
+  }
+
+  async promote(signal: AbortSignal): Promise<void> {
+    await this.#asked('promote', signal);
+    await this.#generation.promote(new AbortController().signal);
+    await this.#link.pass('promoted', signal);
+  }
+
+  async stats(): Promise<TargetStats> {
+    return this.#generation.stats();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async #asked(what: string, signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
+    await this.#link.pass(what, signal);
+    if (!this.#server.reachable) this.#link.cut('the server is down');
+    await this.#link.pass(what, signal);
+  }
+}
+
+async function forever(): Promise<never> {
+  return new Promise<never>(() => {});
+}

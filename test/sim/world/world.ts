@@ -1,0 +1,238 @@
+/** One simulated world: databases and targets, a machine, the daemon's lives on it, and the auditors who watch all of it. */
+import { Notifier } from '../../../src/runtime/abort.ts';
+import { seqOf } from '../../../src/change/seq.ts';
+import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
+import { invariant } from '../../../src/errors/invariant.ts';
+import type { GenerationRecord } from '../../../src/state/state-store.ts';
+import type { LogAuditors, TailFrames } from '../audit/audited-log.ts';
+import { Coverage } from '../audit/coverage.ts';
+import { Findings } from '../audit/findings.ts';
+import { LogPrefixAuditor } from '../audit/g01-log-prefix.ts';
+import { auditConfirm } from '../audit/g02-confirm-after-durable.ts';
+import { CursorAuditor } from '../audit/g03-cursor-after-effect.ts';
+import { VersionAuditor } from '../audit/g05-versions.ts';
+import type { KeptDocuments } from '../audit/kept-documents.ts';
+import { LogBook, type ObservedFrame } from '../audit/log-book.ts';
+import { Executor } from '../kernel/executor.ts';
+import { sourceNowMs } from '../kernel/sim-clock.ts';
+import type { SimProcess } from '../kernel/sim-process.ts';
+import { SimRandom } from '../kernel/sim-random.ts';
+import { Trace } from '../kernel/trace.ts';
+import { MemoryStorage } from '../memory-target.ts';
+import { SimDatabase } from '../source/sim-database.ts';
+import { SimServer } from '../source/sim-server.ts';
+import { SimDisk } from '../sim-disk.ts';
+import { configOf, Daemon, DATA_DIRECTORY } from './daemon.ts';
+import { noteDiskOperation, noteLogLine } from './noticed.ts';
+import type { IndexPlan, Plan } from './plan.ts';
+import { SimMachine } from './sim-machine.ts';
+import type { LogLine } from './sim-logger.ts';
+import type { TargetServer } from './sim-target.ts';
+import { slowDisk, type DiskTrouble } from './slow-disk.ts';
+import { Workload } from './workload.ts';
+
+export class World {
+  readonly plan: Plan;
+  readonly random: SimRandom;
+  readonly trace: Trace;
+  readonly executor: Executor;
+  readonly findings: Findings;
+  readonly coverage = new Coverage();
+  readonly machine: SimMachine;
+  readonly diskTrouble: DiskTrouble = { failNext: null };
+  readonly servers = new Map<string, SimServer>();
+  readonly workloads = new Map<string, Workload>();
+  readonly targets = new Map<string, TargetServer>();
+  readonly book: LogBook;
+  readonly prefixes = new Map<string, LogPrefixAuditor>();
+  readonly cursors: CursorAuditor;
+  readonly versions: VersionAuditor;
+  readonly tail: TailFrames = { count: 0 };
+  /** Indices that were added to the config later are in it. */
+  withLate = false;
+  daemon: Daemon | null = null;
+  #lives = 0;
+  /** Cursors that were durable as the present daemon began, by generation. */
+  #cursorsAtStart = new Map<string, number>();
+
+  constructor(seed: number, plan: Plan, random: SimRandom, keepTrace: boolean) {
+    this.plan = plan;
+    this.random = random;
+    this.trace = new Trace({ keepAll: keepTrace });
+    this.executor = new Executor(random.fork('executor'), this.trace);
+    this.executor.note(`seed ${seed}`);
+    this.findings = new Findings((text) => this.executor.note(text));
+    this.book = new LogBook(this.findings);
+    this.cursors = new CursorAuditor(this.findings, this.book);
+    this.versions = new VersionAuditor(this.findings);
+    const disk = new SimDisk({ random: random.fork('disk') });
+    this.machine = new SimMachine(disk);
+    slowDisk(disk, this.executor, random.fork('disk times'), this.diskTrouble, (operation) => noteDiskOperation(operation, this.coverage));
+    this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq) };
+    for (const source of plan.sources) this.#addSource(source.name);
+    for (const target of plan.targets) this.#addTarget(target.name);
+    this.executor.afterEach(() => this.daemon?.log?.settle());
+  }
+
+  get indices(): readonly IndexPlan[] {
+    return this.plan.indices.filter(({ late }) => this.withLate || !late);
+  }
+
+  /** The daemon's number so far. */
+  get lives(): number {
+    return this.#lives;
+  }
+
+  index(name: string): IndexPlan {
+    const index = this.plan.indices.find((planned) => planned.name === name);
+    invariant(index !== undefined, `the plan has an index ${name}`);
+    return index;
+  }
+
+  /** The generation of the index that is fed now. */
+  record(index: string): GenerationRecord | undefined {
+    return [...this.machine.state(`${DATA_DIRECTORY}/state.db`).generations.values()].filter((record) => record.index === index).toSorted((a, b) => b.generation - a.generation)[0];
+  }
+
+  kept(index: IndexPlan, generation: number): KeptDocuments {
+    return this.storage(index).index(index.name).generations.get(generation)?.documents ?? new Map();
+  }
+
+  storage(index: IndexPlan): MemoryStorage {
+    const server = this.targets.get(index.target);
+    invariant(server !== undefined, `the plan has a target ${index.target}`);
+    return server.storage;
+  }
+
+  /** Ids of parked documents of a generation. */
+  letters({ index, generation }: GenerationRecord): Set<string> {
+    const letters = this.machine.state(`${DATA_DIRECTORY}/state.db`).letters.values();
+    return new Set([...letters].filter((letter) => letter.index === index && letter.generation === generation).map(({ id }) => id));
+  }
+
+  /** The epoch of the log: there is one log in a run. */
+  get epoch(): number {
+    return 1;
+  }
+
+  /** `unaudited`: its log is not the one that the auditors know. */
+  makeDaemon(machine: SimMachine = this.machine, { unaudited = false } = {}): Daemon {
+    this.#lives += 1;
+    const name = `d${this.#lives}`;
+    return new Daemon({
+      name,
+      executor: this.executor,
+      random: this.random.fork(name),
+      machine,
+      config: configOf(this.plan, this.withLate),
+      servers: this.servers,
+      targets: this.targets,
+      auditors: unaudited ? null : this.#logAuditors(),
+      tail: this.tail,
+      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch) },
+      onLogLine: (line) => this.#logLine(line),
+    });
+  }
+
+  /** Begins the daemon's next life. */
+  startDaemon(rebuild: readonly string[] = []): Daemon {
+    this.#cursorsAtStart = new Map();
+    for (const index of this.plan.indices) {
+      const record = this.record(index.name);
+      if (record === undefined) continue;
+      const cursor = this.durableCursor(index, record);
+      if (cursor !== null) this.#cursorsAtStart.set(`${record.index} ${record.generation}`, cursor);
+    }
+    const daemon = this.makeDaemon();
+    this.daemon = daemon;
+    this.executor.note(`${daemon.process.name} starts${rebuild.length === 0 ? '' : ` with --rebuild ${rebuild.join(' ')}`}`);
+    daemon.process.onDeath(() => this.#died(daemon));
+    daemon.start(rebuild);
+    return daemon;
+  }
+
+  durableCursor(index: IndexPlan, { generation }: Pick<GenerationRecord, 'generation'>): number | null {
+    const storage = this.storage(index);
+    if (storage.atomicCursor) return storage.index(index.name).generations.get(generation)?.cursor ?? null;
+    return this.machine.state(`${DATA_DIRECTORY}/state.db`).cursors.get(`${index.name} ${generation}`) ?? null;
+  }
+
+  #addSource(name: string): void {
+    const source = this.plan.sources.find((planned) => planned.name === name);
+    invariant(source !== undefined, `the plan has a source ${name}`);
+    const database = new SimDatabase(`system-of-${name}`, () => sourceNowMs(this.executor.nowMs));
+    const workload = new Workload(database, this.plan.workload, this.random.fork(`workload ${name}`));
+    for (const table of source.tables) workload.createTable(table);
+    const server = new SimServer(name, database, source.flavor);
+    const tables = (): ReadonlySet<string> => new Set(this.indices.filter((index) => index.source === name).map(({ table }) => table));
+    const prefix = new LogPrefixAuditor(server, tables, this.findings, this.coverage);
+    server.listener = { confirmed: (place) => auditConfirm(this.findings, name, place, prefix.position), slotMade: () => this.coverage.saw('a slot was made') };
+    this.servers.set(name, server);
+    this.workloads.set(name, workload);
+    this.prefixes.set(name, prefix);
+  }
+
+  #addTarget(name: string): void {
+    const target = this.plan.targets.find((planned) => planned.name === name);
+    invariant(target !== undefined, `the plan has a target ${name}`);
+    this.targets.set(name, {
+      name,
+      storage: new MemoryStorage({ atomicCursor: target.atomicCursor }),
+      weather: { delayMs: 1, cutChance: 0 },
+      reachable: true,
+      stalled: false,
+      changed: new Notifier(),
+      trouble: { reject: 0, lostAnswer: 0, torn: 0, items: 0 },
+      zombies: target.zombies,
+    });
+  }
+
+  #logAuditors(): LogAuditors {
+    const { book, findings, coverage } = this;
+    return { book, findings, coverage, observe: (frame) => this.#observe(frame), verifiesAll: this.plan.faults.bitFlip === Infinity };
+  }
+
+  #observe(frame: ObservedFrame): void {
+    this.prefixes.get(frame.source)?.observe(frame);
+  }
+
+  #cursorStored(name: string, generation: number, seq: number): void {
+    const record = this.record(name);
+    if (record === undefined || record.generation !== generation) return;
+    const index = this.index(name);
+    this.cursors.cursorStored(record, index, seq, this.kept(index, generation), this.epoch, this.letters(record));
+  }
+
+  /** G6: what the durable cursor said to be done is not done again by the process that started from it. */
+  #arriving(server: TargetServer, plan: GenerationPlan, batch: Batch, process: SimProcess): void {
+    if (process !== this.daemon?.process) {
+      this.coverage.saw('a request arrived whose process was dead');
+      return;
+    }
+    const cursor = this.#cursorsAtStart.get(`${plan.index} ${plan.generation}`);
+    const first = batch.operations.reduce((least, { version }) => Math.min(least, seqOf(version)), Infinity);
+    this.findings.expect('G6', cursor === undefined || first > cursor, () => `${plan.index} ${plan.generation} began behind ${cursor}, and sends seq ${first} to ${server.name}`);
+    if (batch.clearBelow !== undefined) this.coverage.saw('a truncate reached a target');
+  }
+
+  #took(server: TargetServer, plan: GenerationPlan, batch: Batch): void {
+    const index = this.index(plan.index);
+    const kept = this.kept(index, plan.generation);
+    this.versions.took(`${plan.index} ${plan.generation}`, batch, kept);
+    const record = this.record(plan.index);
+    if (!server.storage.atomicCursor || record === undefined || record.generation !== plan.generation) return;
+    const cursor = server.storage.index(plan.index).generations.get(plan.generation)?.cursor ?? null;
+    if (cursor !== null) this.cursors.cursorStored(record, index, cursor, kept, this.epoch, this.letters(record));
+  }
+
+  #logLine(line: LogLine): void {
+    noteLogLine(line, this.coverage);
+  }
+
+  #died(daemon: Daemon): void {
+    this.coverage.saw(daemon.ended === null ? 'a daemon was killed' : daemon.ended.error === null ? 'a daemon was stopped' : 'a daemon ended with an error');
+    // Its connections are noticed to be dead only after a while.
+    const noticedMs = daemon.ended === null ? this.random.fork(`notice ${this.#lives}`).real(1, 1_500) : 1;
+    for (const server of this.servers.values()) this.executor.after(noticedMs, `${server.name} notices`, () => server.detachProcess(daemon.process));
+  }
+}
