@@ -4,6 +4,7 @@ import type { TableChange } from '../../connectors/sources/postgres/catalog/tabl
 import type { ClientEncoding } from '../../connectors/sources/postgres/connection/settings.ts';
 import { encodePosition, parseLsn } from '../../connectors/sources/postgres/position.ts';
 import type { ReadDeps } from '../../connectors/sources/postgres/snapshot/read-deps.ts';
+import { createRowCompleter, type RowCompleter } from '../../connectors/sources/postgres/snapshot/row-completer.ts';
 import { createSnapshotReader } from '../../connectors/sources/postgres/snapshot/snapshot-reader.ts';
 import { postgresFormat } from '../../connectors/sources/postgres/types/row-format.ts';
 import { parseSnapshot, VisibilityTracker } from '../../connectors/sources/postgres/visibility.ts';
@@ -25,6 +26,7 @@ export interface Reading extends AsyncDisposable {
   readonly catalog: Catalog;
   readonly visibility: VisibilityTracker;
   readonly reader: SnapshotReader;
+  readonly completer: RowCompleter;
   readonly deps: ReadDeps;
   /** What refreshing the catalog told. */
   readonly changes: TableChange[];
@@ -73,6 +75,7 @@ export async function openReading(server: PostgresServer, setup: string, options
     logger: silentLogger,
   };
   const reader = createSnapshotReader(deps);
+  const completer = createRowCompleter(deps);
   return {
     server,
     database,
@@ -80,11 +83,13 @@ export async function openReading(server: PostgresServer, setup: string, options
     catalog,
     visibility,
     reader,
+    completer,
     deps,
     changes,
     run: async (sql) => server.query(sql, database),
     [Symbol.asyncDispose]: async () => {
       await reader[Symbol.asyncDispose]();
+      await completer[Symbol.asyncDispose]();
       await control[Symbol.asyncDispose]();
     },
   };
@@ -106,20 +111,30 @@ export interface Pass {
 }
 
 /** Reads a table from its plan to its end. */
-export async function readTable(reading: Reading, table: string, options: { readonly parallel?: number; readonly rowBytesMax?: number } = {}): Promise<Pass> {
-  const ranges = await reading.reader.planRanges(table, options.parallel ?? 1, never);
-  const passes = await Promise.all(ranges.map(async (range) => readRange(reading, table, range, options.rowBytesMax ?? 4 * MiB)));
-  return { rows: passes.flatMap((pass) => pass.rows), chunks: passes.flatMap((pass) => pass.chunks) };
+export async function readTable(reading: Reading, table: string, options: ReadOptions = {}): Promise<Pass> {
+  const chunks = await readChunks(reading, table, options);
+  return { chunks, rows: chunks.flatMap(rowsOf) };
 }
 
-async function readRange(reading: Reading, table: string, first: Uint8Array, rowBytesMax: number): Promise<Pass> {
-  const pass: Pass = { rows: [], chunks: [] };
+export interface ReadOptions {
+  readonly parallel?: number;
+  readonly rowBytesMax?: number;
+}
+
+/** The same without decoding the rows. */
+export async function readChunks(reading: Reading, table: string, options: ReadOptions = {}): Promise<Chunk[]> {
+  const ranges = await reading.reader.planRanges(table, options.parallel ?? 1, never);
+  const passes = await Promise.all(ranges.map(async (range) => readRange(reading, table, range, options.rowBytesMax ?? 4 * MiB)));
+  return passes.flat();
+}
+
+async function readRange(reading: Reading, table: string, first: Uint8Array, rowBytesMax: number): Promise<Chunk[]> {
+  const chunks: Chunk[] = [];
   for (let range: Uint8Array | null = first; range !== null; ) {
     const chunk = await reading.reader.readChunk({ table, range, rowBytesMax }, never);
     if (chunk === 'replan') throw new Error('the plan does not hold any more');
-    pass.chunks.push(chunk);
-    pass.rows.push(...rowsOf(chunk));
+    chunks.push(chunk);
     range = chunk.next;
   }
-  return pass;
+  return chunks;
 }

@@ -2,7 +2,7 @@
  * The tables that a session reads, as the server's catalog describes them: which relations they are made of, what their rows look like,
  * what tells rows apart. Read in one statement, compared by its digest, derived without asking again.
  */
-import type { DeclaredSchema } from '../../../../src/change/schema.ts';
+import type { ColumnSchema, DeclaredSchema } from '../../../../src/change/schema.ts';
 import type { TableDescription, TableRequest } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
@@ -23,6 +23,17 @@ export interface CatalogOptions {
 export interface LeafShape extends Leaf {
   readonly shape: TableShape;
 }
+
+/** A relation in which rows of a table are looked for, one by one. */
+export interface RowSite {
+  readonly relation: RelationFacts;
+  readonly filter: string | null;
+  /** The columns that are read there, by name. */
+  readonly columns: readonly ColumnSchema[];
+  readonly only: boolean;
+}
+
+const PARTITIONED = 'p';
 
 /** How many relations' shapes are kept; a table has one for each form that its rows have had. */
 const SHAPES_MAX = 10_000;
@@ -73,7 +84,7 @@ export class Catalog {
   async refresh(query: Query, signal: AbortSignal): Promise<TableChange[]> {
     const reading = await readDocument(query, namesOf(this.#requests), this.#publication, signal);
     const before = this.#tables;
-    const kept = this.#requests.map((request) => ({ table: request.table, key: before.get(request.table)?.key ?? request.key }));
+    const kept = this.#requests.map((request) => ({ table: request.table, key: request.key ?? keptKey(before.get(request.table), reading.document) }));
     const after = derive(reading.document, kept);
     const attached = [...after.values()].flatMap((table) => table.leaves.filter((leaf) => before.get(table.table)?.members.has(leaf.relation.oid) === false));
     const filled = await withRows(query, attached, signal);
@@ -113,6 +124,20 @@ export class Catalog {
     if (!covers(identity, table.key) || relation.replicaIdentity === 'n') throw this.#identityLost(relation, table);
     await this.#types.learn(relation.columns, relation.typeNames, this.#query, signal);
     return this.#shape(relation, table);
+  }
+
+  /**
+   * Where single rows of a table are found: the root where its rows are alike in all leaves, so that the server picks the leaf, else the leaves.
+   * `only` leaves out what is beneath.
+   */
+  sitesOf(table: string): readonly RowSite[] {
+    const leaves = this.leavesOf(table);
+    const root = this.#tables.get(table)?.root;
+    const [first] = leaves;
+    if (root === undefined || first === undefined) return [];
+    const alike = root.kind === PARTITIONED && leaves.every((leaf) => leaf.filter === first.filter);
+    if (alike) return [{ relation: root, filter: first.filter, columns: first.shape.schema.columns, only: false }];
+    return leaves.map((leaf) => ({ relation: leaf.relation, filter: leaf.filter, columns: leaf.shape.schema.columns, only: true }));
   }
 
   /** The leaves of a table, with the shape of their rows: what a snapshot reads. */
@@ -173,6 +198,16 @@ export class Catalog {
 
 function derive(document: CatalogDocument, requests: readonly TableRequest[]): ReadonlyMap<string, LogicalTable> {
   return new Map(requests.map((request) => [request.table, logicalTable(document, request, requests)]));
+}
+
+/** The key that a table had, by the names that its columns have now; a column that is gone keeps its name, and is then found missing. */
+function keptKey(table: LogicalTable | undefined, document: CatalogDocument): readonly string[] | undefined {
+  if (table === undefined || table.key.length === 0) return undefined;
+  const root = document.relations.find((relation) => relation.oid === table.root.oid);
+  return table.key.map((name) => {
+    const number = table.root.columns.find((column) => column.name === name)?.number;
+    return root?.columns.find((column) => column.number === number)?.name ?? name;
+  });
 }
 
 function byOid(tables: Iterable<LogicalTable>): ReadonlyMap<number, LogicalTable> {

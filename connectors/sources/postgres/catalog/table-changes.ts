@@ -2,7 +2,8 @@
  * What changed in a table without a change of rows in the stream: DDL writes none. Told by comparing two readings of the catalog.
  *
  * A table is read again when rows that are there now may differ from what the stream told: a column that is new to them has a value,
- * a partition came with rows. It is swept as well when rows may have gone: a partition left, the row filter changed.
+ * a partition came with rows. It is swept as well when rows may have gone, or go by another key: a partition left, the row filter changed,
+ * a column of the key was rewritten. Where the whole row is the key, every column is of it.
  */
 import type { Leaf, LogicalTable } from './logical-table.ts';
 import { fullName, type ColumnFacts } from './document.ts';
@@ -28,28 +29,31 @@ export function changesBetween(before: LogicalTable, after: LogicalTable, holdsR
   for (const leaf of after.leaves) {
     const known = old.get(leaf.relation.oid);
     old.delete(leaf.relation.oid);
-    if (known !== undefined) noteLeaf(known, leaf, note);
+    if (known !== undefined) noteLeaf(known, leaf, new Set(after.key), note);
     else if (before.root.oid === after.root.oid) note(`${fullName(leaf.relation)} became a part of ${after.table}`, holdsRows(leaf), false);
   }
   if (before.root.oid === after.root.oid) for (const leaf of old.values()) note(`${fullName(leaf.relation)} is no longer a part of ${after.table}`, true, true);
   return changes;
 }
 
-function noteLeaf(before: Leaf, after: Leaf, note: (reason: string, reread: boolean, sweep: boolean) => void): void {
+function noteLeaf(before: Leaf, after: Leaf, key: ReadonlySet<string>, note: (reason: string, reread: boolean, sweep: boolean) => void): void {
   const name = fullName(after.relation);
+  const rekeyed = (column: string): boolean => key.size === 0 || key.has(column);
   if (before.filter !== after.filter) note(`the row filter of ${name} changed`, true, true);
   const stored = new Map(before.relation.columns.map((column) => [column.number, column]));
   const rewritten = before.relation.file !== after.relation.file;
   for (const column of after.columns) {
     const atRest = after.relation.columns.find((own) => own.name === column.name);
     const known = atRest === undefined ? undefined : stored.get(atRest.number);
-    if (known === undefined) note(`column ${column.name} was added to ${name}`, rewritten || atRest?.filled === true || column.generated !== '', false);
+    const whole = key.size === 0;
+    if (known === undefined) note(`column ${column.name} was added to ${name}`, whole || rewritten || atRest?.filled === true || column.generated !== '', whole);
     else if (known.name !== column.name) note(`column ${known.name} of ${name} was renamed to ${column.name}`, true, false);
-    else if (!before.columns.some((sent) => sent.name === column.name)) note(`column ${column.name} of ${name} is now published`, true, false);
-    else if (!sameType(known, atRest as ColumnFacts)) note(`column ${column.name} of ${name} is now ${column.formatted}`, rewritten, false);
+    else if (!before.columns.some((sent) => sent.name === column.name)) note(`column ${column.name} of ${name} is now published`, true, whole);
+    else if (!sameType(known, atRest as ColumnFacts)) note(`column ${column.name} of ${name} is now ${column.formatted}`, rewritten, rewritten && rekeyed(column.name));
   }
   for (const column of before.columns) {
-    if (!after.columns.some((sent) => sent.name === column.name || sentAs(after, before, column) === sent.name)) note(`column ${column.name} of ${name} is no longer sent`, false, false);
+    const gone = !after.columns.some((sent) => sent.name === column.name || sentAs(after, before, column) === sent.name);
+    if (gone) note(`column ${column.name} of ${name} is no longer sent`, key.size === 0, key.size === 0);
   }
   if (before.relation.identity !== after.relation.identity) note(`the replica identity of ${name} changed`, false, false);
 }

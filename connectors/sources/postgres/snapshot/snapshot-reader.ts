@@ -6,18 +6,18 @@
  */
 import type { Chunk, ChunkRequest, SnapshotReader } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
-import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
 import type { ColumnFacts } from '../catalog/document.ts';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../connection/identifier.ts';
 import { TupleLayout } from '../tuple.ts';
+import { accessError, INSUFFICIENT_PRIVILEGE } from './access-error.ts';
 import { ChunkRows } from './chunk-rows.ts';
 import { ChunkSize } from './chunk-size.ts';
 import { planRanges } from './plan-ranges.ts';
 import { readProven, type Read } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
 import { textsOf } from './tuple-texts.ts';
 
@@ -26,11 +26,6 @@ const SCAN_BY_PLACE = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_indexsca
 
 /** A chunk that has grown to so many times the wanted bytes is cut short. */
 const OVERFLOW_FACTOR = 2;
-
-/** undefined_table, undefined_column, invalid_schema_name: the catalog has changed under us. */
-const catalogChanged = new Set(['42P01', '42703', '3F000']);
-
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 /** The end of the log at or after the read, and of what was read: which relation has the name, its file and its columns, as they are now. */
 function afterwards({ relation }: LeafShape): string {
@@ -84,8 +79,8 @@ class TidReader implements SnapshotReader, AsyncDisposable {
       return await this.#read(leaf, range, request, mark, signal);
     } catch (error) {
       const state = sqlStateOf(error);
-      if (state === INSUFFICIENT_PRIVILEGE) throw await this.#refused(leaf, error, signal);
-      if (state === undefined || !catalogChanged.has(state)) throw error;
+      if (state === INSUFFICIENT_PRIVILEGE) throw await accessError(this.#deps.query, this.#deps.source, leaf.relation, error, signal);
+      if (state === undefined || !CATALOG_CHANGED.has(state)) throw error;
       const replan = await this.#replan(signal);
       // What the server misses was there when the catalog was read, and still is: asking again would not help.
       if (catalog.loadedFingerprint === fingerprint) throw error;
@@ -165,20 +160,6 @@ class TidReader implements SnapshotReader, AsyncDisposable {
   async #replan(signal: AbortSignal): Promise<'replan'> {
     await this.#deps.refreshCatalog(signal);
     return 'replan';
-  }
-
-  /** Row security and missing grants have one SQLSTATE and texts in any language: the server is asked which it is. */
-  async #refused(leaf: LeafShape, error: unknown, signal: AbortSignal): Promise<TailraceError> {
-    const { relation } = leaf;
-    const name = nameOf(relation);
-    const [row] = await this.#deps.query('SELECT row_security_active($1::int8::oid) AS hidden, quote_ident(current_user) AS role', [relation.oid], signal);
-    const entity = `${this.#deps.source}.${leaf.shape.schema.table}`;
-    if (row?.['hidden'] === 't') {
-      const message = `Row security hides rows of ${name} from ${row['role']}: a snapshot would miss them.`;
-      return new TailraceError('SRC_RLS', { message, hint: `ALTER ROLE ${row['role']} BYPASSRLS;`, entity, cause: error });
-    }
-    const message = `${row?.['role']} may not read ${name}.`;
-    return new TailraceError('SRC_GRANT', { message, hint: `GRANT USAGE ON SCHEMA ${quoteIdentifier(relation.namespace)} TO ${row?.['role']}; GRANT SELECT ON ${name} TO ${row?.['role']};`, entity, cause: error });
   }
 }
 

@@ -7,3 +7,6 @@ export function sqlStateOf(error: unknown): string | undefined {
   if (typeof cause !== 'object' || cause === null || !('code' in cause)) return undefined;
   return typeof cause.code === 'string' && /^[0-9A-Z]{5}$/.test(cause.code) ? cause.code : undefined;
 }
+
+/** undefined_table, undefined_column, invalid_schema_name, undefined_object: what was asked for is not what the catalog said. */
+export const CATALOG_CHANGED: ReadonlySet<string> = new Set(['42P01', '42703', '3F000', '42704']);

@@ -83,6 +83,7 @@ class TupleDecoder implements RowDecoder {
     const { name } = this.#schema.columns[column] as ColumnSchema;
     if (kind === ColumnKindByte.unchanged) return this.#undecodable(`lacks the value of column ${name}`);
     if (kind !== ColumnKindByte.leftOut) return this.#undecodable('is damaged');
+    if (lengthAt(bytes, at) === 0) return this.#undecodable(`lacks the value of column ${name}, which was dropped or changed before it could be read`);
     return new TailraceError('SRC_VALUE_TOO_LARGE', {
       message: `A row of ${this.#schema.table} has ${lengthAt(bytes, at)} bytes in column ${name}: more than max_value_bytes, or than a row may have together.`,
       entity: `${this.#schema.source}.${this.#schema.table}`,
