@@ -1,6 +1,6 @@
 /** The status as `tailrace status --json` and the admin surface give it: plain JSON in snake_case, with secrets scrubbed from its errors. */
 import type { LogCondition, LogStats } from '../connector/log-store.ts';
-import type { PipelineStatus } from '../pipeline/status.ts';
+import type { IndexStatus, PipelineStatus, SourceStatus } from '../pipeline/status.ts';
 import type { Scrubber } from './logging/scrub.ts';
 
 export interface LogReport {
@@ -20,10 +20,25 @@ export interface LogStatReport extends LogReport {
   readonly holds: readonly { readonly name: string; readonly seq: number }[];
 }
 
-export interface StatusReport extends Omit<PipelineStatus, 'log'> {
+/** Null is what only a running daemon knows. */
+export interface SourceReport extends Omit<SourceStatus, 'phase'> {
+  readonly phase: SourceStatus['phase'] | null;
+}
+
+export interface IndexReport extends Omit<IndexStatus, 'phase' | 'cursor' | 'lag_changes'> {
+  readonly phase: IndexStatus['phase'] | null;
+  readonly cursor: number | null;
+  readonly lag_changes: number | null;
+}
+
+export interface StatusReport extends Omit<PipelineStatus, 'log' | 'pid' | 'started_ms' | 'sources' | 'indices'> {
   /** False when the report was read from the data directory, without a daemon. */
   readonly running: boolean;
+  readonly pid: number | null;
+  readonly started_ms: number | null;
   readonly log: LogReport;
+  readonly sources: readonly SourceReport[];
+  readonly indices: readonly IndexReport[];
 }
 
 export function logReport(stats: Omit<LogStats, 'holds'>): LogReport {
@@ -35,10 +50,11 @@ export function logStatReport(stats: LogStats): LogStatReport {
   return { ...logReport(stats), holds: stats.holds };
 }
 
-export function statusReport(status: PipelineStatus, running: boolean, scrubber: Scrubber): StatusReport {
+/** Of a running daemon. */
+export function statusReport(status: PipelineStatus, scrubber: Scrubber): StatusReport {
   const { log, problems, sources, indices, ...rest } = status;
   return {
-    running,
+    running: true,
     ...rest,
     problems: problems.map((problem) => scrubber.text(problem)),
     log: logReport(log),

@@ -55,7 +55,7 @@ export const routes: Readonly<Record<string, Route>> = {
     const { contentType, text } = await metrics();
     return { status: 200, contentType, body: text };
   }),
-  '/v1/status': get('state', (_, { subject, scrubber }) => json(statusReport(subject.status(), true, scrubber))),
+  '/v1/status': get('state', (_, { subject, scrubber }) => json(statusReport(subject.status(), scrubber))),
   '/v1/positions': get('state', (_, { subject }) => json(subject.positions())),
   '/v1/schemas': get('state', (_, { subject }) => json({ schemas: subject.schemas().map(schemaReport) })),
   '/v1/log/stat': get('state', (_, { subject }) => json(logStatReport(subject.log.stats()))),

@@ -1,0 +1,97 @@
+/** `tailrace check`: what sources and targets lack, each with the exact statement that mends it. Nothing is changed. */
+import type { TailraceConfig } from '../../src/config/definition.ts';
+import type { Finding } from '../../src/connector/finding.ts';
+import type { SourceConnector, TargetConnector } from '../../src/connector/registry.ts';
+import type { TableRequest } from '../../src/connector/source.ts';
+import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
+import { ExitCode } from '../../src/errors/policy.ts';
+import { invariant } from '../../src/errors/invariant.ts';
+import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import type { Runtime } from '../../src/runtime/runtime.ts';
+import { configOptions, jsonOption } from '../options.ts';
+import { findingLines } from '../screens/findings.ts';
+import { standardOutput } from '../terminal/output.ts';
+import type { Paint } from '../terminal/table.ts';
+import { counted } from '../terminal/units.ts';
+import { defineVerb } from '../verb.ts';
+
+/** How long one source or target may take to be looked at. */
+const LOOK_WITHIN_MS = 60_000;
+
+/** What was found at one source or target; the config itself is looked at before any of them. */
+export interface Checked {
+  readonly kind: 'source' | 'target';
+  readonly name: string;
+  readonly type: string;
+  readonly findings: readonly Finding[];
+}
+
+export const checkVerb = defineVerb({
+  command: 'check',
+  describe: 'Look at config, sources and targets, and print what is missing; nothing is changed',
+  options: { ...configOptions, ...jsonOption },
+  run: async (args) => {
+    const [{ readConfig, transformOf }, { nodeRuntime }] = await Promise.all([import('../config-file.ts'), import('../../src/runtime/node/runtime.ts')]);
+    const { config, path } = await readConfig(args);
+    for (const index of config.indices) await transformOf(index, path);
+    const scrubber = new Scrubber(secretsIn(config));
+    const checked = (await checkAll(config, nodeRuntime(silentLogger))).map((one) => scrubber.value(one) as Checked);
+    const problems = checked.flatMap(({ findings }) => findings).filter(({ level }) => level === 'problem').length;
+    if (args.json) standardOutput.write(`${JSON.stringify({ ok: problems === 0, config: path, checked })}\n`);
+    else standardOutput.lines(checkScreen(path, checked, standardOutput.paint));
+    return problems === 0 ? ExitCode.ok : ExitCode.no;
+  },
+});
+
+async function checkAll(config: TailraceConfig, runtime: Runtime): Promise<Checked[]> {
+  const { connectors } = await import('../../connectors/index.ts');
+  const sources = config.sources.map(async ({ name, type, settings }): Promise<Checked> => {
+    const connector = (connectors.sources as Readonly<Record<string, SourceConnector>>)[type];
+    invariant(connector !== undefined, `the config was checked: there is a connector for ${type}`);
+    return { kind: 'source', name, type, findings: await findings(async (signal) => {
+      await using source = connector.create(settings, { name, runtime });
+      return await source.check(tablesOf(config, name), signal);
+    }) };
+  });
+  const targets = config.targets.map(async ({ name, type, settings }): Promise<Checked> => {
+    const connector = (connectors.targets as Readonly<Record<string, TargetConnector>>)[type];
+    invariant(connector !== undefined, `the config was checked: there is a connector for ${type}`);
+    return { kind: 'target', name, type, findings: await findings(async (signal) => {
+      await using target = connector.create(settings, { name, runtime, dataDirectory: config.data_directory });
+      return await target.check(signal);
+    }) };
+  });
+  return Promise.all([...sources, ...targets]);
+}
+
+/** What a look finds; a look that fails with an error of ours is a finding too. */
+async function findings(look: (signal: AbortSignal) => Promise<Finding[]>): Promise<Finding[]> {
+  const signal = AbortSignal.timeout(LOOK_WITHIN_MS);
+  try {
+    return await look(signal);
+  } catch (error) {
+    if (signal.aborted) return [{ level: 'problem', subject: 'answer', message: `there was none within ${LOOK_WITHIN_MS / 1000} s`, code: 'TIMED_OUT' }];
+    const code = codeOf(error);
+    if (code === undefined || !(error instanceof TailraceError)) throw error;
+    return [{ level: 'problem', subject: 'connection', message: error.message, code, fix: error.hint }];
+  }
+}
+
+function tablesOf(config: TailraceConfig, source: string): TableRequest[] {
+  const tables = new Map<string, TableRequest>();
+  for (const { from, key } of config.indices) if (from.source === source) tables.set(from.table, { table: from.table, key });
+  return [...tables.values()];
+}
+
+function checkScreen(path: string, checked: readonly Checked[], paint: Paint): string[] {
+  const lines = [`${paint('green', 'ok')} config ${path}`];
+  for (const { kind, name, type, findings: found } of checked) {
+    lines.push('', paint('bold', `${kind} ${name} (${type})`), ...found.flatMap((finding) => findingLines(finding, paint)));
+  }
+  const all = checked.flatMap(({ findings: found }) => found);
+  const problems = all.filter(({ level }) => level === 'problem').length;
+  const warnings = all.filter(({ level }) => level === 'warning').length;
+  const verdict = problems === 0 ? `${paint('green', 'Ready')}: tailrace run` : `${paint('red', counted(problems, 'problem'))}: mend ${problems === 1 ? 'it' : 'them'}, then check again.`;
+  return [...lines, '', warnings === 0 ? verdict : `${verdict} ${counted(warnings, 'warning')}.`];
+}

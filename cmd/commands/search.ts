@@ -1,0 +1,35 @@
+/** `tailrace search`: what users will find. */
+import { ExitCode } from '../../src/errors/policy.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { suggestion } from '../../src/config/nearest.ts';
+import { configOptions, jsonOption } from '../options.ts';
+import { hitLines } from '../screens/hits.ts';
+import { standardOutput } from '../terminal/output.ts';
+import { defineVerb } from '../verb.ts';
+
+const LIMIT_MAX = 1_000;
+
+export const searchVerb = defineVerb({
+  command: 'search <index> <query..>',
+  describe: 'Search an index, to see what users will find',
+  options: { ...configOptions, ...jsonOption, limit: { type: 'string', default: '10', requiresArg: true, describe: 'Most hits' } },
+  positionals: {
+    index: { type: 'string', demandOption: true, describe: 'Name of the index' },
+    query: { type: 'string', array: true, demandOption: true, describe: 'Words to search for' },
+  },
+  examples: [['$0 search products desk lamp', 'The ten best documents for these two words']],
+  run: async (args) => {
+    const limit = Number(args.limit);
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX) throw new TailraceError('USAGE', { message: `\`--limit\` is a whole number from 1 to ${LIMIT_MAX}.` });
+    const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
+    const { config } = await readConfig(args);
+    const known = config.indices.map(({ name }) => name);
+    if (!known.includes(args.index)) throw new TailraceError('USAGE', { message: `The config has no index \`${args.index}\`${suggestion(args.index, known)}.`, hint: `Name one of: ${known.join(', ')}.` });
+    await using reading = await openReading(config);
+    const text = args.query.join(' ');
+    const report = await reading.search({ index: args.index, text, limit });
+    if (args.json) standardOutput.write(report);
+    else standardOutput.lines(hitLines(text, report, standardOutput));
+    return ExitCode.ok;
+  },
+});

@@ -1,0 +1,170 @@
+/**
+ * What the data directory says while no daemon runs. Nothing in it is changed. What only a running daemon knows is null: the source's head, how fast it
+ * goes, and the cursor of an index whose target keeps it.
+ */
+import { existsSync } from 'node:fs';
+import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
+import { newCounters } from '../../src/apply/counters.ts';
+import type { TailraceConfig } from '../../src/config/definition.ts';
+import type { TargetConnector } from '../../src/connector/registry.ts';
+import type { SearchRequest } from '../../src/connector/target.ts';
+import { invariant } from '../../src/errors/invariant.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { openLogReadOnly, type ReadOnlyLog } from '../../src/log/read-only.ts';
+import { logEntries, type LogEntriesRequest } from '../../src/observe/log-entries.ts';
+import { deadLetterReport, searchReport, type DeadLetterReport } from '../../src/observe/reports.ts';
+import { logReport, logStatReport, type IndexReport, type LogStatReport, type SourceReport, type StatusReport } from '../../src/observe/status-report.ts';
+import { layoutOf } from '../../src/pipeline/layout.ts';
+import { sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
+import type { Runtime } from '../../src/runtime/runtime.ts';
+import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import { generationName, type GenerationRecord, type StateStore } from '../../src/state/state-store.ts';
+import { packageVersion } from '../version.ts';
+import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
+import type { Reading } from './reading.ts';
+
+/** Errors: NOT_RUNNING when no daemon has ever run with this data directory; STATE_*, LOG_CORRUPT. */
+export async function openOfflineReading(config: TailraceConfig): Promise<Reading> {
+  const layout = layoutOf(config.data_directory);
+  if (!existsSync(layout.state) || !existsSync(layout.log)) {
+    throw new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
+  }
+  const runtime = nodeRuntime(silentLogger);
+  await using opened = new AsyncDisposableStack();
+  const state = opened.use(openSqliteState({ path: layout.state, readOnly: true }));
+  const log = opened.use(await openLogReadOnly(layout.log, runtime));
+  const formats = opened.use(openPositionFormats(config, runtime));
+  return new OfflineReading({ config, runtime, state, log, formats, resources: opened.move() });
+}
+
+interface OfflineDeps {
+  readonly config: TailraceConfig;
+  readonly runtime: Runtime;
+  readonly state: StateStore;
+  readonly log: ReadOnlyLog;
+  readonly formats: PositionFormats;
+  readonly resources: AsyncDisposable;
+}
+
+class OfflineReading implements Reading {
+  readonly #deps: OfflineDeps;
+
+  constructor(deps: OfflineDeps) {
+    this.#deps = deps;
+  }
+
+  status(): Promise<StatusReport> {
+    const { config, runtime, log } = this.#deps;
+    const nowMs = runtime.clock.nowMs();
+    return Promise.resolve({
+      running: false,
+      version: packageVersion(),
+      pid: null,
+      started_ms: null,
+      now_ms: nowMs,
+      ready: false,
+      problems: ['tailrace is not running.'],
+      log: logReport(log.stats()),
+      sources: config.sources.map((source) => this.#source(source)),
+      indices: config.indices.map(({ name, to }) => this.#index(name, to)),
+    });
+  }
+
+  positions(): Promise<PositionReport> {
+    const { config, log, formats, state } = this.#deps;
+    return Promise.resolve({
+      log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
+      sources: config.sources.map(({ name }) => sourcePosition(name, log.registers, (position) => formats.format(name, position))),
+      indices: config.indices.flatMap(({ name }) => {
+        const record = this.#generation(name);
+        return record === undefined ? [] : [{ index: name, generation: record.generation, phase: record.phase, cursor: state.cursor(name, record.generation) }];
+      }),
+    });
+  }
+
+  deadLetters(index: string | undefined): Promise<readonly DeadLetterReport[]> {
+    return Promise.resolve(this.#deps.state.deadLetters(index).map(deadLetterReport));
+  }
+
+  /** What holds the log back is what the state says the daemon will need when it starts again. */
+  logStat(): Promise<LogStatReport> {
+    const { config, log, state } = this.#deps;
+    const holds = config.indices.flatMap(({ name }) => {
+      const record = this.#generation(name);
+      return record === undefined ? [] : [{ name: generationName(name, record.generation), seq: state.cursor(name, record.generation) ?? record.startSeq }];
+    });
+    return Promise.resolve(logStatReport({ ...log.stats(), holds }));
+  }
+
+  logEntries(request: LogEntriesRequest, signal: AbortSignal): AsyncIterable<string> {
+    const { log, formats } = this.#deps;
+    return logEntries(request, { log, formats: rowFormats(), formatPosition: formats.format }, signal);
+  }
+
+  async search(request: SearchRequest): Promise<string> {
+    const { config, runtime } = this.#deps;
+    const { connectors } = await import('../../connectors/index.ts');
+    const index = config.indices.find(({ name }) => name === request.index);
+    const target = config.targets.find(({ name }) => name === index?.to);
+    const connector = (connectors.targets as Readonly<Record<string, TargetConnector>>)[target?.type ?? ''];
+    invariant(target !== undefined && connector !== undefined, `the config was checked: index ${request.index} has a target`);
+    await using opened = connector.create(target.settings, { name: target.name, runtime, dataDirectory: config.data_directory });
+    return searchReport(request, await opened.search(request, new AbortController().signal));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#deps.resources[Symbol.asyncDispose]();
+  }
+
+  /** The newest generation of an index: the one that a daemon would feed. */
+  #generation(index: string): GenerationRecord | undefined {
+    return this.#deps.state.generations().findLast((record) => record.index === index);
+  }
+
+  #source({ name, type }: TailraceConfig['sources'][number]): SourceReport {
+    const { log, formats } = this.#deps;
+    const unfinished = snapshotsIn(log.registers).filter(({ source, phase }) => source === name && phase !== 'done');
+    return {
+      name,
+      type,
+      phase: null,
+      error: null,
+      retry_in_ms: null,
+      head: null,
+      logged: sourcePosition(name, log.registers, (position) => formats.format(name, position)).position,
+      lag_bytes: null,
+      lag_seconds: null,
+      retained_bytes: null,
+      bytes_until_loss: null,
+      seconds_until_loss: null,
+      notes: [],
+      transactions: 0,
+      changes: 0,
+      bytes: 0,
+      changes_per_second: 0,
+      in_flight_bytes: 0,
+      snapshots: unfinished.map(({ number, table, reason, phase, rows, estimatedRows }) => ({ number, table, reason, phase, rows, estimated_rows: estimatedRows, ranges_left: 0 })),
+    };
+  }
+
+  #index(name: string, target: string): IndexReport {
+    const { log, state } = this.#deps;
+    const record = this.#generation(name);
+    const cursor = record === undefined ? null : state.cursor(name, record.generation);
+    return {
+      name,
+      target,
+      generation: record?.generation ?? 0,
+      phase: record?.phase === 'building' ? 'building' : null,
+      error: null,
+      cursor,
+      lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor),
+      lag_seconds: null,
+      changes_per_second: 0,
+      dead_letters: record === undefined ? 0 : state.deadLetterCount(name, record.generation),
+      counters: newCounters(),
+    };
+  }
+}

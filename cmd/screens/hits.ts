@@ -1,0 +1,60 @@
+/** Search results for people: a line or two for each hit, fields in their order, cut to the width of the terminal. */
+import type { Paint } from '../terminal/table.ts';
+import { counted } from '../terminal/units.ts';
+
+interface Hits {
+  readonly index: string;
+  readonly hits: readonly { readonly id: string; readonly score: number; readonly document: Readonly<Record<string, unknown>> }[];
+}
+
+const WIDTH_MIN = 40;
+
+/** `report` is the JSON text of a search report. */
+export function hitLines(text: string, report: string, { paint, columns }: { readonly paint: Paint; readonly columns: number }): string[] {
+  const { index, hits } = JSON.parse(report, keepDigits) as Hits;
+  if (hits.length === 0) return [`Nothing in ${index} matches "${text}".`];
+  const idWidth = Math.max(...hits.map(({ id }) => id.length));
+  const lines = hits.map(({ id, score, document }) => {
+    const start = `${id.padEnd(idWidth)}  ${score.toFixed(2).padStart(6)}  `;
+    return `${paint('cyan', id.padEnd(idWidth))}  ${paint('dim', score.toFixed(2).padStart(6))}  ${documentText(document, Math.max(WIDTH_MIN, columns - start.length))}`;
+  });
+  return [...lines, paint('dim', counted(hits.length, 'hit'))];
+}
+
+/** Numbers that a double would round are shown as they were written. `score` is one of ours and always a plain number. */
+function keepDigits(name: string, value: unknown, context?: { readonly source?: string }): unknown {
+  if (typeof value !== 'number' || name === 'score' || context?.source === undefined) return value;
+  return String(value) === context.source ? value : new WrittenNumber(context.source);
+}
+
+class WrittenNumber {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  toString(): string {
+    return this.#text;
+  }
+}
+
+/** `name: Desk lamp  price: 12.50`, cut to `width`. */
+export function documentText(document: Readonly<Record<string, unknown>>, width: number): string {
+  const text = Object.entries(document)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name}: ${valueText(value)}`)
+    .join('  ');
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
+
+function valueText(value: unknown): string {
+  if (typeof value === 'string') return oneLine(value);
+  if (value instanceof WrittenNumber) return value.toString();
+  return oneLine(JSON.stringify(value, (_, inner: unknown) => (inner instanceof WrittenNumber ? inner.toString() : inner)) ?? '');
+}
+
+/** A row may hold line breaks, and sequences that would command the terminal. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
+}

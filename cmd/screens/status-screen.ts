@@ -1,0 +1,86 @@
+/** `tailrace status` for people: what there is, how it is, what to do now. One screen. */
+import type { IndexReport, LogReport, SourceReport, StatusReport } from '../../src/observe/status-report.ts';
+import { table, type Paint } from '../terminal/table.ts';
+import { bytes, count, counted, duration, percent, rate } from '../terminal/units.ts';
+import { errorBelow, phaseText } from './phase.ts';
+
+export function statusScreen(status: StatusReport, paint: Paint): string[] {
+  return [headline(status, paint), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint)];
+}
+
+function headline({ version, pid, started_ms: startedMs, now_ms: nowMs, running, ready, problems }: StatusReport, paint: Paint): string {
+  if (!running || startedMs === null) return `${paint('bold', `tailrace ${version}`)} is ${paint('yellow', 'not running')}; this is what its data directory says.`;
+  const state = ready ? paint('green', 'in step') : paint('yellow', `not in step: ${counted(problems.length, 'problem')}`);
+  return `${paint('bold', `tailrace ${version}`)}, pid ${pid}, up ${duration((nowMs - startedMs) / 1000)}: ${state}`;
+}
+
+function sourceLines({ sources, running }: StatusReport, paint: Paint): string[] {
+  const columns = [{ title: 'source' }, { title: 'type' }, { title: 'state' }, { title: 'behind' }, { title: 'changes/s', align: 'right' as const }, { title: 'logged' }, { title: 'head' }];
+  const rows = sources.map((source) => [source.name, source.type, phaseText(source.phase, paint), behindHead(source), running ? rate(source.changes_per_second) : '-', source.logged ?? '-', source.head ?? '?']);
+  return [...table(columns, rows, paint), ...sources.flatMap((source) => belowSource(source, paint))];
+}
+
+/** How far the log is behind the source's head. */
+export function behindHead({ lag_bytes: lagBytes, lag_seconds: lagSeconds }: SourceReport): string {
+  if (lagBytes === null) return '?';
+  if (lagBytes === 0) return '0';
+  return lagSeconds === null ? bytes(lagBytes) : `${bytes(lagBytes)}, ${duration(lagSeconds)}`;
+}
+
+/** Below this much the end of the source's history is near enough to be said unasked. */
+const LOSS_NEAR_BYTES = 1024 ** 3;
+const LOSS_NEAR_SECONDS = 24 * 3600;
+
+function belowSource(source: SourceReport, paint: Paint): string[] {
+  const { name, snapshots, notes, error, retry_in_ms: retryInMs, bytes_until_loss: bytesLeft, seconds_until_loss: secondsLeft } = source;
+  const lines = snapshots
+    .filter(({ phase }) => phase !== 'done')
+    .map(({ table: tableName, rows, estimated_rows: total }) => `  reading ${name}.${tableName}: ${total === null ? counted(rows, 'row') : `${count(rows)} of about ${counted(total, 'row')} (${percent(rows, total)})`}`);
+  for (const note of notes) lines.push(`  ${paint('yellow', 'note:')} ${note}`);
+  if (bytesLeft !== null && (bytesLeft < LOSS_NEAR_BYTES || (secondsLeft !== null && secondsLeft < LOSS_NEAR_SECONDS))) {
+    lines.push(`  ${paint('yellow', 'note:')} ${name} drops what tailrace still needs after ${bytes(bytesLeft)} more of its history${secondsLeft === null ? '' : `, in about ${duration(secondsLeft)}`}.`);
+  }
+  if (retryInMs !== null) lines.push(`  ${name} is tried again in ${duration(retryInMs / 1000)}.`);
+  return [...lines, ...errorBelow(name, error, paint)];
+}
+
+function logLine(log: LogReport, nowMs: number, paint: Paint): string {
+  const held = Math.max(0, log.durable_seq - log.first_seq + 1);
+  const age = log.oldest_ms === null ? '' : `, the oldest ${duration(Math.max(0, nowMs - log.oldest_ms) / 1000)} old`;
+  const condition = { ok: paint('green', 'ok'), full: paint('red', 'full: sources wait for the slowest index'), disk_full: paint('red', 'the disk is full: sources wait for space') }[log.condition];
+  return `${paint('dim', 'CHANGE LOG')}  ${counted(held, 'change')} up to seq ${count(log.durable_seq)}, ${bytes(log.bytes)} in ${counted(log.segments, 'file')}${age}: ${condition}`;
+}
+
+function indexLines({ indices, running }: StatusReport, paint: Paint): string[] {
+  const right = 'right' as const;
+  const columns = [{ title: 'index' }, { title: 'target' }, { title: 'state' }, { title: 'behind' }, { title: 'changes/s', align: right }, { title: 'applied', align: right }, { title: 'dead letters', align: right }];
+  const rows = indices.map((index) => [
+    index.name,
+    index.target,
+    phaseText(index.phase, paint),
+    behindLog(index),
+    running ? rate(index.changes_per_second) : '-',
+    running ? count(index.counters.applied) : '-',
+    index.dead_letters === 0 ? '0' : paint('yellow', count(index.dead_letters)),
+  ]);
+  return [...table(columns, rows, paint), ...indices.flatMap(({ name, error }) => errorBelow(name, error, paint))];
+}
+
+/** How far an index is behind: changes that wait in the log, and time behind the source. */
+export function behindLog({ lag_changes: changes, lag_seconds: seconds }: IndexReport): string {
+  if (changes === null) return '?';
+  if (changes === 0 && seconds === 0) return '0';
+  return seconds === null ? counted(changes, 'change') : `${counted(changes, 'change')}, ${duration(seconds)}`;
+}
+
+/** The commands that somebody who sees this screen wants next; empty when all is well. */
+function nextLines({ running, sources, indices, log }: StatusReport, paint: Paint): string[] {
+  const next: [string, string][] = [];
+  if (!running) next.push(['tailrace run', 'start the daemon']);
+  for (const { name, dead_letters: parked } of indices) if (parked > 0) next.push([`tailrace dlq list ${name}`, `see why ${counted(parked, 'document is', 'documents are')} parked`]);
+  if (sources.some(({ error }) => error !== null) || indices.some(({ error }) => error !== null)) next.push(['tailrace check', 'see what sources and targets lack, with the statements that mend it']);
+  if (log.condition !== 'ok') next.push(['tailrace lag', 'see which index is the slowest']);
+  if (next.length === 0) return [];
+  const width = Math.max(...next.map(([command]) => command.length));
+  return ['', paint('dim', 'NEXT'), ...next.map(([command, why]) => `${paint('cyan', command.padEnd(width))}  ${why}`)];
+}

@@ -1,0 +1,31 @@
+/** An error as the command line prints it: what happened, what tailrace did, what to type now, the code. */
+import { codeOf } from '../../src/errors/tailrace-error.ts';
+import { errorRecord, type ErrorRecord } from '../../src/observe/logging/error-record.ts';
+import { Scrubber } from '../../src/observe/logging/scrub.ts';
+import type { Paint } from './table.ts';
+
+export interface ErrorTextOptions {
+  readonly debug: boolean;
+  readonly paint: Paint;
+}
+
+/** Lines for people. */
+export function errorLines(error: unknown, { debug, paint }: ErrorTextOptions): string[] {
+  const record = recordOf(error, debug);
+  const causes = debug ? record.causes.map(({ code, message }) => `  because: ${message}${code === undefined ? '' : ` (${code})`}`) : [];
+  const stack = record.stack === undefined ? [] : record.stack.split('\n').slice(1);
+  const code = codeOf(error) === undefined ? 'UNKNOWN' : `${record.code}: docs/errors.md#${record.code.toLowerCase()}`;
+  return [`${paint('red', 'tailrace:')} ${record.message}`, ...causes, `  ${record.did}`, `  ${paint('cyan', '→')} ${record.hint}`, paint('dim', `  ${code}`), ...stack.map((line) => paint('dim', line))];
+}
+
+/** The same for programs: one line of JSON. */
+export function errorJson(error: unknown, debug: boolean): string {
+  return JSON.stringify({ error: recordOf(error, debug) });
+}
+
+/** What has no code of ours is a defect: it was not foreseen anywhere. Secrets that were declared are gone by now, others go by their form. */
+function recordOf(error: unknown, debug: boolean): ErrorRecord {
+  const record = errorRecord(error, { scrubber: new Scrubber(), stack: debug });
+  if (codeOf(error) !== undefined) return record;
+  return { ...record, message: `An error that tailrace does not know: ${record.message}`, did: 'tailrace ended.', hint: debug ? 'Report this with the lines below.' : 'Run it again with `--debug` and report what it prints.' };
+}

@@ -1,0 +1,14 @@
+/** The verbs of the command line, in the order in which `--help` lists them. */
+import { checkVerb } from './commands/check.ts';
+import { demoVerb } from './commands/demo.ts';
+import { dlqVerb } from './commands/dlq.ts';
+import { lagVerb } from './commands/lag.ts';
+import { logVerb } from './commands/log.ts';
+import { positionsVerb } from './commands/positions.ts';
+import { runVerb } from './commands/run.ts';
+import { schemaVerb } from './commands/schema.ts';
+import { searchVerb } from './commands/search.ts';
+import { statusVerb } from './commands/status.ts';
+import type { Verb } from './verb.ts';
+
+export const verbs: readonly Verb[] = [demoVerb, checkVerb, runVerb, statusVerb, lagVerb, searchVerb, positionsVerb, logVerb, dlqVerb, schemaVerb];
