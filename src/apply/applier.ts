@@ -143,7 +143,11 @@ export class Applier {
       const frame = await this.#nextFrame(frames, batch);
       const finished = frame === undefined ? [] : this.#learn(frame.registers);
       if (frame !== undefined) batch.add(frame, this.#interest);
-      if (!this.#isDue(batch, frame, finished, inFlight)) continue;
+      if (!this.#isDue(batch, frame, finished, inFlight)) {
+        // Nothing to read, and no room to send what was read: asking the log again at once would leave nobody else a turn.
+        if (frame === undefined && !batch.isEmpty) await inFlight.oneDone();
+        continue;
+      }
       await this.#dispatch(batch, inFlight);
       if (finished.length > 0) {
         await inFlight.idle();
