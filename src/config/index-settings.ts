@@ -20,7 +20,7 @@ function allDifferent(names: readonly string[]): boolean {
 const fieldSetting = z.union([
   z.boolean().describe('`true`: the column of that name; `false`: leave the column out.'),
   columnName.describe('The column that the field is made from.'),
-  z.strictObject({ expression: z.string().min(1).describe('CEL expression over the columns of the row.') }).describe('A computed field.'),
+  z.strictObject({ expression: z.string().min(1).describe('CEL expression over the columns of the row (docs/expressions.md).') }).describe('A computed field.'),
 ]);
 
 const fieldsSetting = z
@@ -61,7 +61,7 @@ export const indexSettings = z.strictObject({
   from: tableSetting.describe('The table that documents are made from: `source.schema.table`. A part with a dot in it is written in double quotes.'),
   to: z.string().min(1).optional().describe('The target that holds the index. May be left out when there is only one target.'),
   key: z.array(columnName).min(1).refine(allDifferent, { error: 'a column is listed twice' }).optional().describe('Columns that identify a row and make the document id. By default the primary key of the table.'),
-  where: z.string().min(1).optional().describe('CEL expression (see [expressions](expressions.md)): only rows for which it is true are in the index. A row for which it becomes false leaves the index.'),
+  where: z.string().min(1).optional().describe('CEL expression (docs/expressions.md): only rows for which it is true are in the index. A row for which it becomes false leaves the index.'),
   fields: fieldsSetting.optional().describe('Fields of the document: a list of columns, or settings: `name: column`, `name: true` for the column of that name, `name: false` to leave a column out, `name: { expression: CEL }` to compute, `"*": true` for every column that no other entry names. Documents have them in this order. By default every column.'),
   transform: z.string().min(1).optional().describe('TypeScript or JavaScript module, relative to the config file, that exports `transform(document, context)`: it returns the document to store, or null to leave the row out.'),
   text_fields: z.array(z.string().min(1)).min(1).optional().describe('Fields that full-text search looks into. By default every field of text.'),

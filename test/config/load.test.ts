@@ -37,7 +37,8 @@ describe('a config file', () => {
     expect(config.targets).toMatchObject([{ name: 'embedded', type: 'sqlite', settings: { type: 'sqlite' } }]);
     expect(config.indices).toMatchObject([{ name: 'products', to: 'embedded', from: { source: 'shop', table: 'public.products' }, on_error: 'dead_letter', batch: { max_operations: 1000 } }]);
     expect(config.data_directory).toBe('/etc/tailrace/tailrace-data');
-    expect((config.sources[0]?.settings['url'] as Secret).reveal()).toBe('postgres://app:pa55@db:5432/shop');
+    const url = config.sources[0]?.settings['url'];
+    expect(url instanceof Secret && url.reveal()).toBe('postgres://app:pa55@db:5432/shop');
   });
 
   test('gives an index the only target there is', async () => {

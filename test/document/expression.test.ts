@@ -153,8 +153,20 @@ describe('an expression', () => {
   });
 
   test('reads times without a zone as UTC, whatever the zone of the machine', () => {
-    table({ 'timestamp(made)': '"2024-02-03T04:05:06.123Z"', 'timestamp(day)': '"2024-02-03T00:00:00.000Z"', 'timestamp(made).getHours()': '4', 'timestamp((day) + "T01:00:00+02:00")': '"2024-02-02T23:00:00.000Z"', 'timestamp(0)': '"1970-01-01T00:00:00.000Z"', 'timestamp(made) - timestamp(day)': '"14706.123s"', 'timestamp("soon")': 'DOC_FAILED', 'duration("-1.5h")': '"-5400s"' });
+    const zone = process.env['TZ'];
+    process.env['TZ'] = 'America/St_Johns';
+    try {
+      expect(new Date('2024-02-03T04:05:06').getTimezoneOffset(), 'the zone of this process is another').toBe(210);
+      times();
+    } finally {
+      if (zone === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = zone;
+    }
   });
+
+  function times(): void {
+    table({ 'timestamp(made)': '"2024-02-03T04:05:06.123Z"', 'timestamp(day)': '"2024-02-03T00:00:00.000Z"', 'timestamp(made).getHours()': '4', 'timestamp((day) + "T01:00:00+02:00")': '"2024-02-02T23:00:00.000Z"', 'timestamp(0)': '"1970-01-01T00:00:00.000Z"', 'timestamp(made) - timestamp(day)': '"14706.123s"', 'timestamp("soon")': 'DOC_FAILED', 'duration("-1.5h")': '"-5400s"' });
+  }
 
   test('is refused before it meets a table when it cannot be right for any', () => {
     const wrong = ['', '1 +', 'nonsense(1)', 'name.nonsense()', '1 + "x"', 'name.matches("(")', '{"__proto__": 1}', '{"constructor": 1}', '{name: 1}', 'timestamp(made).getHours("Europe/Berlin")', 'timestamp(made).getDayOfYear()', 'type == "x"', '('.repeat(100) + '1' + ')'.repeat(100), Array.from({ length: 3000 }, () => '1').join('+')];
