@@ -1,11 +1,13 @@
 /** The embedded change log: `LogStore` on segment files. */
 import type { Seq } from '../change/seq.ts';
 import type { FrameDraft, LogCondition, LogReader, LogStats, LogStore } from '../connector/log-store.ts';
+import { frameHeaders, type HeaderOrder } from './frame-headers.ts';
 import type { LogCore } from './log-core.ts';
 import { statsOf } from './log-core.ts';
 import type { LogWriter } from './log-writer.ts';
 import { SegmentReader } from './reader.ts';
 import type { Retention } from './retention.ts';
+import type { FrameHeader } from './stored-frame.ts';
 
 export class EmbeddedLog implements LogStore {
   readonly #core: LogCore;
@@ -51,6 +53,11 @@ export class EmbeddedLog implements LogStore {
     return new SegmentReader(this.#core, after);
   }
 
+  /** What frames say of themselves, without their entries: to look for transactions, say. */
+  frameHeaders(order: HeaderOrder): AsyncGenerator<FrameHeader, void, void> {
+    return frameHeaders(this.#core, order);
+  }
+
   onDurable(listener: () => void): () => void {
     return this.#writer.onDurable(listener);
   }
@@ -73,8 +80,11 @@ export class EmbeddedLog implements LogStore {
 
   /** Waits for the write that is in flight. Appends that had not begun, and readers that wait, are told that the log was closed. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer.close();
-    await this.#retention.stop();
-    this.#core.close();
+    try {
+      await this.#writer.close();
+    } finally {
+      await this.#retention.stop();
+      this.#core.close();
+    }
   }
 }

@@ -93,6 +93,8 @@ export class LogWriter {
       this.fail(error);
     } finally {
       this.#running = undefined;
+      // A write that found no room may have put its frames back after the log had failed.
+      if (this.#failure !== undefined) this.#queue.rejectAll(this.#failure.error);
     }
   }
 

@@ -1,7 +1,6 @@
 /** Opens the embedded change log, making or healing it as needed. One process at a time: the caller holds the data directory's lock. */
 import { dirname, join } from 'node:path';
 import { EPOCH_MAX, type Seq } from '../change/seq.ts';
-import type { LogStore } from '../connector/log-store.ts';
 import { invariant } from '../errors/invariant.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -13,7 +12,8 @@ import { corruptFolder, diskError } from './log-error.ts';
 import { LogWriter } from './log-writer.ts';
 import { Retention } from './retention.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import { listSegments, surveyLog, type Tail } from './survey.ts';
+import { listSegments, surveyLog } from './survey.ts';
+import type { Tail } from './tail-scan.ts';
 
 export const SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
 /** Offsets within a segment are 32 bits wide, and the last frame may reach beyond the limit. */
@@ -47,7 +47,7 @@ export interface LogOptions {
 }
 
 /** Rejects with LOG_CORRUPT, STATE_TOO_NEW, DISK_FULL or DISK_FAILED. */
-export async function openLog(options: LogOptions, runtime: Runtime): Promise<LogStore> {
+export async function openLog(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog> {
   try {
     return await open(options, runtime);
   } catch (error) {

@@ -38,7 +38,8 @@ export function parseSegmentName(name: string): { readonly firstSeq: Seq; readon
 /** All segments, oldest first, ordinals without a gap. Never empty once the log is open. */
 export class SegmentList {
   readonly #segments: Segment[] = [];
-  #bytes = 0;
+  /** Of all but the last, which grows. */
+  #sealedBytes = 0;
 
   get length(): number {
     return this.#segments.length;
@@ -46,7 +47,7 @@ export class SegmentList {
 
   /** Bytes of all segments. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#sealedBytes + (this.#segments.at(-1)?.bytes ?? 0);
   }
 
   get first(): Segment {
@@ -63,14 +64,13 @@ export class SegmentList {
 
   add(segment: Segment): void {
     invariant(this.#segments.length === 0 || this.last.ordinal + 1 === segment.ordinal, 'segments follow each other');
+    this.#sealedBytes = this.bytes;
     this.#segments.push(segment);
-    this.#bytes += segment.bytes;
   }
 
   /** Makes more of the last segment readable. */
   grow(bytes: number): void {
     this.last.bytes += bytes;
-    this.#bytes += bytes;
   }
 
   /** Makes the last segment's footer readable, and with it known that the segment is complete. */
@@ -83,7 +83,7 @@ export class SegmentList {
   removeFirst(): Segment {
     const segment = this.#segments.shift();
     invariant(segment !== undefined && this.#segments.length > 0, 'the last segment is never removed');
-    this.#bytes -= segment.bytes;
+    this.#sealedBytes -= segment.bytes;
     return segment;
   }
 
@@ -91,7 +91,7 @@ export class SegmentList {
   putBackFirst(segment: Segment): void {
     invariant(this.first.ordinal === segment.ordinal + 1, 'segments follow each other');
     this.#segments.unshift(segment);
-    this.#bytes += segment.bytes;
+    this.#sealedBytes += segment.bytes;
   }
 
   byOrdinal(ordinal: number): Segment | undefined {

@@ -103,7 +103,7 @@ export class Scenario {
       if (life !== this.#life) return 'crashed';
       await this.#settle(process, life, last);
     } catch (error) {
-      if (codeOf(error) !== 'DISK_FAILED') throw error;
+      if (!isDiskFailure(error)) throw error;
     }
     if (life !== this.#life) return 'crashed';
     await process.close();
@@ -265,9 +265,14 @@ class Process {
       try {
         await closing[Symbol.asyncDispose]();
       } catch (error) {
-        if (codeOf(error) !== 'DISK_FAILED') throw error;
+        if (!isDiskFailure(error)) throw error;
         this.failed = true;
       }
     }
   }
+}
+
+/** A disk that fails may fail again while what was open is closed. */
+function isDiskFailure(error: unknown): boolean {
+  return codeOf(error instanceof SuppressedError ? error.error : error) === 'DISK_FAILED';
 }
