@@ -108,7 +108,8 @@ function refuseUnfit(deps: PublicationDeps, document: CatalogDocument): void {
   }
 }
 
-function createStatement(deps: PublicationDeps, document: CatalogDocument): string {
+/** The statement that makes the publication for the tables; also what `check` shows. */
+export function createStatement(deps: Pick<PublicationDeps, 'publication' | 'requests'>, document: CatalogDocument): string {
   const tables = deps.requests.flatMap((request) => rootOf(document, request)).map((root) => quoteQualified(root.namespace, root.name));
   const generated = document.version >= GENERATED_COLUMNS_VERSION ? ', publish_generated_columns = stored' : '';
   return `CREATE PUBLICATION ${quoteIdentifier(deps.publication)} FOR TABLE ${tables.join(', ')} WITH (publish_via_partition_root = true${generated});`;
