@@ -44,7 +44,8 @@ export function createDocumentBuilder(definition: IndexDefinition, deps: Documen
   };
 }
 
-function checkExpressions(definition: IndexDefinition): void {
+/** Throws CFG_TRANSFORM for an expression of the definition that cannot be right for any table: for a check that needs no source. */
+export function checkExpressions(definition: IndexDefinition): void {
   const where = whereSource(definition);
   if (where !== undefined) checkExpression(where, whereTypes);
   for (const rule of rulesOf(definition)) {

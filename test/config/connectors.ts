@@ -1,11 +1,11 @@
-/** The config's schema with the real connectors' settings. */
+/** The config's schema with the settings of every real connector. */
+import { connectors as registered } from '../../connectors/index.ts';
 import { postgresConfigSchema } from '../../connectors/sources/postgres/config.ts';
-import { sqliteTarget } from '../../connectors/targets/sqlite/index.ts';
 import { defineConfigSchema } from '../../src/config/config-schema.ts';
 
 export const connectors = {
-  sources: { postgres: { configSchema: postgresConfigSchema } },
-  targets: { sqlite: sqliteTarget },
+  sources: { ...registered.sources, postgres: { configSchema: postgresConfigSchema } },
+  targets: registered.targets,
 };
 
 export const schema = defineConfigSchema(connectors);

@@ -109,6 +109,17 @@ describe('documents', () => {
   });
 });
 
+test('an index with an expression that cannot be right is refused before any table is known', () => {
+  const refused = (definition: Partial<IndexDefinition>): void => {
+    createDocumentBuilder(definitionOf(definition), { format: new PreparedRows() });
+  };
+  expect(() => refused({ where: '1 + 1' })).toThrow(expect.objectContaining({ code: 'CFG_TRANSFORM', message: 'indices.products.where: the expression yields int; expected bool.' }));
+  expect(() => refused({ where: 'price >' })).toThrow(expect.objectContaining({ code: 'CFG_TRANSFORM' }));
+  expect(() => refused(rules({ kind: 'expression', name: 'x y', expression: 'nonsense()' }))).toThrow(expect.objectContaining({ code: 'CFG_TRANSFORM', entity: 'indices.products.fields.x y' }));
+  expect(() => refused({ transform: 'x.ts' })).toThrow(expect.objectContaining({ code: 'INVARIANT' }));
+  expect(() => refused({ where: 'anything.at.all > 5 && row.other' })).not.toThrow();
+});
+
 describe('a change of the table', () => {
   test('brings a new column into documents that have all columns', () => {
     expect(built({ columns: [...columns, column('brand', 'text')], values: { ...values, brand: 'Wegner' } })).toContain('"active":true,"brand":"Wegner"}');
