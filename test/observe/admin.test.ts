@@ -203,7 +203,8 @@ describe('over TCP', () => {
   });
 
   test('an address that others reach needs a token; a port that is taken is named', async () => {
-    await expect(start({ http: { host: '0.0.0.0' } })).rejects.toMatchObject({ code: 'CFG_INVALID', message: expect.stringContaining('admin.http.token') as unknown });
+    const open = startAdmin({ http: { host: '0.0.0.0', port: 0 } }, join(folder, 'open.sock'), { serve: nodeHttpServe, logger: silentLogger } as never);
+    await expect(open).rejects.toMatchObject({ code: 'CFG_INVALID', message: expect.stringContaining('admin.http.token') as unknown });
     await using admin = await start({ http: { port: 0 } });
     const { port } = portOf(admin);
     const again = startAdmin(adminSettings.parse({ http: { port } }), join(folder, 'other.sock'), { serve: nodeHttpServe, logger: silentLogger } as never);

@@ -1,0 +1,125 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCli, shapeDifferences, type CliResult } from './run-cli.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'tailrace-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function configFile(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+/** What is printed about an error, without the name of the program and the marks. */
+function said({ stderr }: CliResult): string[] {
+  return stderr.trimEnd().split('\n').map((line) => line.trim());
+}
+
+describe('a command that is not understood', () => {
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['runn', 'tailrace: `tailrace` knows no verb `runn`.', '→ Did you mean `run`? See `tailrace --help`.'],
+    ['frobnicate', 'tailrace: `tailrace` knows no verb `frobnicate`.', '→ See `tailrace --help`.'],
+    ['run --confg x', 'tailrace: `tailrace run` knows no option `--confg`.', '→ Did you mean `--config`? See `tailrace run --help`.'],
+    ['lag --max-second=5', 'tailrace: `tailrace lag` knows no option `--max-second`.', '→ Did you mean `--max-seconds`? See `tailrace lag --help`.'],
+    ['log statt', 'tailrace: `tailrace log` knows no verb `statt`.', '→ Did you mean `stat`? See `tailrace log --help`.'],
+    ['log', 'tailrace: `tailrace log` needs one of: stat, tail, dump, verify.', '→ See `tailrace log --help`.'],
+    ['search products', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
+    ['run products', 'tailrace: `tailrace run` knows no argument `products`.', '→ See `tailrace run --help`.'],
+    ['run --config', 'tailrace: Not enough arguments following: config.', '→ See `tailrace run --help`.'],
+    ['check --config a --config b', 'tailrace: `--config` is given more than once.', '→ See `tailrace --help`.'],
+    ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace --help`.'],
+    ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace --help`.'],
+  ];
+  test.for(cases)('ends with status 64 and says what was probably meant: %s', async ([command, message, hint]) => {
+    const result = await runCli(command.split(' '));
+    expect({ code: result.code, stdout: result.stdout, said: said(result) }).toEqual({ code: 64, stdout: '', said: [message, 'Nothing was started.', hint, 'USAGE: docs/errors.md#usage'] });
+  });
+
+  test('without any verb names all of them', async () => {
+    const result = await runCli([]);
+    expect(result.code).toBe(64);
+    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, check, run, status, lag, search, positions, log, dlq, schema.');
+  });
+
+  test('with --json has the error on standard output too, as one object', async () => {
+    const { code, stdout } = await runCli(['status', '--json', '--bogus']);
+    expect(code).toBe(64);
+    expect(JSON.parse(stdout)).toEqual({ error: { code: 'USAGE', message: '`tailrace status` knows no option `--bogus`.', did: 'Nothing was started.', hint: 'See `tailrace status --help`.', causes: [] } });
+  });
+});
+
+describe('the config', () => {
+  test('that is not there ends with status 78, and the hint depends on whether it was named', async () => {
+    const unnamed = await runCli(['check'], { cwd: folder });
+    expect(unnamed.code).toBe(78);
+    expect(said(unnamed)).toEqual([expect.stringMatching(/tailrace\.yaml is not there\.$/), 'Nothing was started.', '→ Name it with `--config FILE`, or try `tailrace demo`, which needs none.', 'CFG_UNREADABLE: docs/errors.md#cfg_unreadable']);
+    expect(said(await runCli(['check', '--config', folder]))[0]).toBe(`tailrace: The config file ${folder} is a folder.`);
+  });
+
+  test('is named by --config, by TAILRACE_CONFIG, or is ./tailrace.yaml, in this order', async () => {
+    const broken = (name: string): string => configFile(name, `${name.replace('.yaml', '')}: 1\n`);
+    const [byOption, byVariable] = [broken('option.yaml'), broken('variable.yaml')];
+    broken('tailrace.yaml');
+    const first = async (args: readonly string[], env: Record<string, string>): Promise<string> => said(await runCli(['check', ...args], { cwd: folder, env })).join(' ');
+    expect(await first(['--config', byOption], { TAILRACE_CONFIG: byVariable })).toContain('option.yaml');
+    expect(await first([], { TAILRACE_CONFIG: byVariable })).toContain('variable.yaml');
+    expect(await first([], {})).toContain('/tailrace.yaml');
+  });
+
+  test('that is wrong, or lacks a secret, ends with status 78 and the path of the setting, and prints no value', async () => {
+    const wrong = await runCli(['run', '--config', configFile('wrong.yaml', 'sources:\n  shop: { type: postgres, url: "postgres://u:hunter22@h/d", slott: x }\nindices:\n  products: { from: shop.public.products }\n')]);
+    expect(wrong.code).toBe(78);
+    expect(wrong.stderr).toContain('sources.shop.slott');
+    expect(wrong.stderr).toContain('CFG_INVALID');
+    expect(wrong.stderr).not.toContain('hunter22');
+    const missing = await runCli(['run', '--config', configFile('missing.yaml', 'sources:\n  shop: { type: postgres, url: !env TAILRACE_NO_SUCH_VARIABLE }\nindices:\n  products: { from: shop.public.products }\n')]);
+    expect(missing.code).toBe(78);
+    expect(missing.stderr).toContain('TAILRACE_NO_SUCH_VARIABLE');
+    expect(missing.stderr).toContain('CFG_SECRET_MISSING');
+  });
+});
+
+describe('help and schema', () => {
+  test('--help lists every verb, and the help of a verb its options', async () => {
+    const { code, stdout, stderr } = await runCli(['--help']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const verb of ['demo', 'check', 'run', 'status', 'lag', 'search', 'positions', 'log', 'dlq', 'schema']) expect(stdout).toContain(`tailrace ${verb}`);
+    expect((await runCli(['run', '--help'])).stdout).toMatch(/--once.*--rebuild/s);
+  });
+
+  test('--version prints the version of the package and nothing else', async () => {
+    expect((await runCli(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\S*\n$/);
+  });
+
+  test('schema prints a JSON Schema with the settings of the engine and of the connectors', async () => {
+    const { code, stdout } = await runCli(['schema']);
+    expect(code).toBe(0);
+    const schema = JSON.parse(stdout) as { properties: Record<string, unknown> };
+    expect(schema.properties).toHaveProperty('shutdown_within_ms');
+    expect(JSON.stringify(schema.properties['sources'])).toContain('wal_sender_timeout_ms');
+    expect(JSON.stringify(schema.properties['targets'])).toContain('tokenizer');
+  });
+});
+
+test('on an older Node the command ends with one clear sentence, before anything is loaded', async () => {
+  const older = "data:text/javascript,Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '22.9.0' } })";
+  const { code, stdout, stderr } = await runCli(['run'], { node: ['--import', older] });
+  expect({ code, stdout }).toEqual({ code: 78, stdout: '' });
+  expect(stderr.split('\n')[0]).toBe('tailrace: This is Node 22.9.0; tailrace needs Node 24 or later.');
+});
+
+test('shapes of JSON differ by names and kinds, not by values', () => {
+  expect(shapeDifferences({ a: 1, b: [{ c: 'x' }], d: null }, { a: 2, b: [{ c: 'y' }, { c: 'z' }], d: { e: 1 } })).toEqual([]);
+  expect(shapeDifferences({ a: 1, b: [{ c: 'x' }] }, { a: '1', b: [{ d: 1 }], e: 0 })).toEqual([
+    '$.a: a number is documented, a string is printed',
+    '$.b[0].c is documented and not printed',
+    '$.b[0].d is printed and not documented',
+    '$.e is printed and not documented',
+  ]);
+});

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import { hitLines } from '../../cmd/screens/hits.ts';
+import { behindMoreThan, lagLine, lagReport, lagScreen } from '../../cmd/screens/lag-screen.ts';
+import { entryLines } from '../../cmd/screens/log-entry.ts';
+import { statusScreen } from '../../cmd/screens/status-screen.ts';
+import { plainPaint } from '../../cmd/terminal/table.ts';
+import { Scrubber } from '../../src/observe/logging/scrub.ts';
+import { statusReport, type StatusReport } from '../../src/observe/status-report.ts';
+import { indexStatus, pipelineStatus, sourceStatus } from '../observe/sample-status.ts';
+
+const report = statusReport(pipelineStatus, new Scrubber());
+const quietSource = { ...sourceStatus, snapshots: [], notes: [], lag_bytes: 0, lag_seconds: 0, changes_per_second: 0, bytes_until_loss: null, seconds_until_loss: null };
+const quietIndex = { ...indexStatus, dead_letters: 0, lag_changes: 0, lag_seconds: 0, changes_per_second: 0 };
+const quiet: StatusReport = { ...report, sources: [quietSource], indices: [quietIndex] };
+
+describe('status', () => {
+  test('of a pipeline that is in step says so, and asks for nothing', () => {
+    expect(statusScreen(quiet, plainPaint)).toEqual([
+      'tailrace 1.2.3, pid 4711, up 1 min: in step',
+      '',
+      'SOURCE  TYPE      STATE      BEHIND  CHANGES/S  LOGGED     HEAD',
+      'shop    postgres  streaming  0               0  0/1A2B000  0/1A2B3C8',
+      '',
+      'CHANGE LOG  3,456 changes up to seq 3,456, 1.2 MiB in 2 files, the oldest 1 min old: ok',
+      '',
+      'INDEX     TARGET  STATE    BEHIND  CHANGES/S  APPLIED  DEAD LETTERS',
+      'products  search  serving  0               0    3,000             0',
+    ]);
+  });
+
+  test('shows snapshots, notes, how long history lasts, parked documents and the command to look at them', () => {
+    const text = statusScreen({ ...report, sources: [{ ...sourceStatus, bytes_until_loss: 500_000_000, seconds_until_loss: 7_200 }] }, plainPaint).join('\n');
+    expect(text).toContain('shop    postgres  streaming  968 B, 0.3 s         43  0/1A2B000  0/1A2B3C8');
+    expect(text).toContain('  reading shop.public.products: 1,000 of about 4,000 rows (25 %)');
+    expect(text).toContain('  note: A transaction has been open for 3 h.');
+    expect(text).toContain('  note: shop drops what tailrace still needs after 477 MiB more of its history, in about 2 h.');
+    expect(text).toContain('products  search  serving  56 changes, 1.5 s         40    3,000             2');
+    expect(text).toContain('NEXT\ntailrace dlq list products  see why 2 documents are parked');
+  });
+
+  test('shows what is wrong in three sentences below what it is wrong with, and what to do', () => {
+    const error = { code: 'SRC_AUTH', message: 'The user app was refused.', did: 'tailrace stopped reading this source.', hint: 'Correct the password.' };
+    const sources = [{ ...quietSource, phase: 'stopped' as const, lag_bytes: null, lag_seconds: null, head: null, error }];
+    const lines = statusScreen({ ...quiet, ready: false, problems: ['Source shop is stopped'], sources }, plainPaint);
+    expect(lines[0]).toBe('tailrace 1.2.3, pid 4711, up 1 min: not in step: 1 problem');
+    expect(lines.slice(3, 7)).toEqual(['shop    postgres  stopped  ?               0  0/1A2B000  ?', '  ! shop: The user app was refused. (SRC_AUTH)', '    tailrace stopped reading this source.', '    → Correct the password.']);
+    expect(lines.slice(-2)).toEqual(['NEXT', 'tailrace check  see what sources and targets lack, with the statements that mend it']);
+  });
+
+  test('without a daemon shows dashes and question marks where only a daemon would know', () => {
+    const sources = [{ ...quietSource, phase: null, head: null, lag_bytes: null, lag_seconds: null }];
+    const indices = [{ ...quietIndex, phase: null, cursor: null, lag_changes: null, lag_seconds: null }];
+    const lines = statusScreen({ ...quiet, running: false, pid: null, started_ms: null, ready: false, problems: ['tailrace is not running.'], sources, indices }, plainPaint);
+    expect(lines[0]).toBe('tailrace 1.2.3 is not running; this is what its data directory says.');
+    expect(lines[3]).toBe('shop    postgres  -      ?               -  0/1A2B000  ?');
+    expect(lines[8]).toBe('products  search  -      ?               -        -             0');
+    expect(lines.at(-1)).toBe('tailrace run  start the daemon');
+  });
+
+  test('of a log without room says who waits for what', () => {
+    expect(statusScreen({ ...quiet, log: { ...report.log, condition: 'full' } }, plainPaint)[5]).toMatch(/: full: sources wait for the slowest index$/);
+  });
+});
+
+describe('lag', () => {
+  test('shows distance in bytes, changes and seconds, and when history runs out', () => {
+    expect(lagScreen(lagReport(report), plainPaint)).toEqual([
+      'SOURCE  STATE      NOT LOGGED  BEHIND  LOGGED     HEAD       KEPT FOR US  HISTORY RUNS OUT',
+      'shop    streaming       968 B   0.3 s  0/1A2B000  0/1A2B3C8      4.0 KiB  after 954 MiB, about 1 d',
+      '',
+      'INDEX     STATE    NOT APPLIED  BEHIND  APPLIED  LOGGED',
+      'products  serving           56   1.5 s    3,400   3,456',
+    ]);
+    expect(lagLine(lagReport(report))).toBe('2027-01-15T08:01:00.000Z  shop 968 B 0.3 s  products 56 changes 1.5 s');
+  });
+
+  test('of which something is not known is not shown as small', () => {
+    const unknown = lagReport({ ...report, indices: [{ ...indexStatus, lag_seconds: null }, quietIndex] });
+    expect(unknown.max_lag_seconds).toBeNull();
+    expect(lagReport(report).max_lag_seconds).toBe(1.5);
+    expect(lagScreen(unknown, plainPaint).find((line) => line.startsWith('products'))).toContain('  ?  ');
+  });
+
+  test('raises an alert for what is too far behind, not serving, not known or not running, and for nothing else', () => {
+    const of = (index: Partial<StatusReport['indices'][number]>): string[] => behindMoreThan(lagReport({ ...report, indices: [{ ...indexStatus, ...index }] }), 60);
+    expect(of({ lag_seconds: 60 })).toEqual([]);
+    expect(of({ lag_seconds: 61 })).toEqual(['Index products is 1 min 1 s behind, more than 1 min.']);
+    expect(of({ lag_seconds: null })).toEqual(['How far index products is behind is not known.']);
+    expect(of({ lag_seconds: 0, phase: 'building' })).toEqual(['Index products is building.']);
+    expect(behindMoreThan(lagReport({ ...report, running: false }), 60)).toEqual(['tailrace is not running.']);
+  });
+});
+
+describe('search results', () => {
+  test('fit the width, keep every digit, and cannot command the terminal', () => {
+    const found = '{"index":"products","text":"lamp","limit":10,"hits":[{"id":"57","score":4.25,"document":{"id":12345678901234567890,"name":"Brass\\u001b[31m\\nLamp","price":177.90,"tags":["a",1.10],"gone":null}},{"id":"1377","score":11.5,"document":{"name":"x"}}]}';
+    expect(hitLines('lamp', found, { paint: plainPaint, columns: 200 })).toEqual([
+      '57      4.25  id: 12345678901234567890  name: Brass [31m Lamp  price: 177.90  tags: ["a","1.10"]',
+      '1377   11.50  name: x',
+      '2 hits',
+    ]);
+    const [narrow] = hitLines('lamp', found, { paint: plainPaint, columns: 60 });
+    expect(narrow).toHaveLength(60);
+    expect(narrow?.endsWith('…')).toBe(true);
+  });
+
+  test('that are none say for what', () => {
+    expect(hitLines('lmp', '{"index":"products","text":"lmp","limit":10,"hits":[]}', { paint: plainPaint, columns: 80 })).toEqual(['Nothing in products matches "lmp".']);
+  });
+});
+
+test('changes of the log are one line each, with the row below as it was written', () => {
+  const change = { seq: 1_234, op: 'update', source: 'shop', table: 'public.products', id: '7', transaction: '77', position: '0/16B3748', commit_time_ms: 1_800_000_000_000, snapshot: null, row_bytes: 300 };
+  const lines = `${JSON.stringify(change).slice(0, -1)},"row":{"id":7,"price":12.50}}\n${JSON.stringify({ ...change, op: 'read', snapshot: 3, commit_time_ms: null, position: null, row_base64: 'AAE=', row_error: 'SRC_UNDECODABLE' })}\n`;
+  expect(entryLines(lines, plainPaint)).toEqual([
+    '    1,234  update    shop.public.products  7  2027-01-15T08:00:00.000Z  0/16B3748  300 B',
+    '           {"id":7,"price":12.50}',
+    '    1,234  read      shop.public.products  7  snapshot 3  300 B',
+    '           SRC_UNDECODABLE: AAE=',
+  ]);
+});
