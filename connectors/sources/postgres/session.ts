@@ -20,6 +20,10 @@ import { keepVisibilitySmall } from './stream/visibility-upkeep.ts';
 import { rowLimits } from './tuple.ts';
 import type { VisibilityTracker } from './visibility.ts';
 
+/** How long the end of the source is put off so that what it must remember becomes durable. */
+const SETTLE_WITHIN_MS = 5_000;
+const SETTLE_LOOK_MS = 20;
+
 /** Reads tables beside the stream. */
 export interface TableReading {
   readonly snapshots: SnapshotReader & AsyncDisposable;
@@ -76,7 +80,11 @@ export class PostgresSession implements SourceSession {
     const either = AbortSignal.any([signal, ended.signal]);
     const run = new StreamRun(this.#streamDeps(sink, either), either);
     this.#run = run;
-    watch.listen({ catalogChanged: () => run.catalogChanged(), reread: (table, reason, sweep) => sink.reread(table, reason, sweep) });
+    watch.listen({
+      catalogChanged: () => run.catalogChanged(),
+      reread: (table, reason, sweep) => sink.reread(table, reason, sweep),
+      settled: async () => this.#settled(run, either),
+    });
     try {
       await together(either, [
         async (s) => run.run(s),
@@ -118,6 +126,20 @@ export class PostgresSession implements SourceSession {
     await reading.completer[Symbol.asyncDispose]();
     await connection[Symbol.asyncDispose]();
     await control[Symbol.asyncDispose]();
+  }
+
+  /** A position that was pushed later is durable only when everything before it is. */
+  async #settled(run: StreamRun, signal: AbortSignal): Promise<void> {
+    const { query, runtime } = this.#parts;
+    const { clock } = runtime;
+    const { pushedLsn } = run;
+    const giveUpMs = clock.monotonicMs() + SETTLE_WITHIN_MS;
+    // An empty transaction, so that there is a later position even on a server where nothing happens.
+    await query('SELECT pg_catalog.pg_current_xact_id()', [], signal);
+    while (run.confirmedLsn <= pushedLsn && clock.monotonicMs() < giveUpMs) {
+      run.nudge();
+      await clock.sleep(SETTLE_LOOK_MS, signal);
+    }
   }
 
   #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {

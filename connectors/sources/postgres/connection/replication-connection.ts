@@ -15,7 +15,7 @@ import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { QueryRow } from './query.ts';
-import { sourceError, type Doing, type ErrorContext } from './server-error.ts';
+import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
 import { connectionSettings, type ClientEncoding } from './settings.ts';
 
 /** Creating a slot waits for every transaction that is open; this long. */
@@ -99,12 +99,17 @@ export class ReplicationConnection implements AsyncDisposable {
   }
 
   /**
-   * Sends START_REPLICATION. `takeOver` gets the idle socket just before. Resolves when the server has begun to stream; `ended`, in what it
+   * Sends START_REPLICATION. `takeOver` gets the idle socket just before; `onFatalWarning` what the server only warns of and what must
+   * not go on. Resolves when the server has begun to stream; `ended`, in what it
    * resolves to, settles when the stream has ended: it rejects with what ended it, and resolves when both sides ended it in good order.
    */
-  async startStreaming(sql: string, takeOver: (socket: Duplex) => void): Promise<{ readonly ended: Promise<void> }> {
+  async startStreaming(sql: string, takeOver: (socket: Duplex) => void, onFatalWarning: (error: Error) => void): Promise<{ readonly ended: Promise<void> }> {
     const started = Promise.withResolvers<void>();
     this.#service.once('start', () => started.resolve());
+    this.#client.on('notice', (notice) => {
+      const error = fatalWarning(notice, this.#deps.errors);
+      if (error !== null) onFatalWarning(error);
+    });
     takeOver(this.#client.connection.stream);
     const query = this.#client.query({ text: sql, types: asText });
     this.#streaming = query;

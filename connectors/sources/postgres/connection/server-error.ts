@@ -154,6 +154,15 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
 
 const publicationHint = 'Create the publication again. It counts only for changes that are made afterwards, so then `tailrace run --rebuild SOURCE`.';
 
+/**
+ * From PostgreSQL 18 on, changes from while the publication did not exist are left out with a warning; before, they are an error. They are
+ * lost to the stream, so the warning ends it.
+ */
+export function fatalWarning(notice: { readonly message?: string | undefined; readonly code?: string | undefined }, context: Omit<ErrorContext, 'doing'>): TailraceError | null {
+  if (notice.code !== '55000') return null;
+  return new TailraceError('SRC_PUBLICATION', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, hint: publicationHint, entity: context.source });
+}
+
 function grantHint(context: ErrorContext): string | undefined {
   return context.doing === 'connecting for replication' ? `ALTER ROLE "${context.user.replaceAll('"', '""')}" REPLICATION;` : undefined;
 }

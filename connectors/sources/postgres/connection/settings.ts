@@ -11,7 +11,7 @@ import type { ClientConfig } from 'pg';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { PostgresConfig } from '../config.ts';
 
-/** Every one of these changes what a value looks like as text, or which rows are seen, or ends a statement that must not be ended. */
+/** Every one of these changes what a value looks like as text, hides something from us, or ends a statement that must not be ended. */
 const pinnedSettings: Readonly<Record<string, string>> = {
   datestyle: 'ISO',
   intervalstyle: 'iso_8601',
@@ -24,6 +24,8 @@ const pinnedSettings: Readonly<Record<string, string>> = {
   quote_all_identifiers: 'off',
   standard_conforming_strings: 'on',
   default_transaction_isolation: 'read\\ committed',
+  // Some warnings of the stream must not be missed.
+  client_min_messages: 'warning',
   statement_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',

@@ -3,6 +3,7 @@
  * looked at from time to time, and whenever the stream describes a table anew.
  */
 import { dispositionOf } from '../../../../src/errors/policy.ts';
+import { codeOf, type TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { Logger } from '../../../../src/runtime/logger.ts';
 import type { Catalog } from '../catalog/catalog.ts';
@@ -25,6 +26,8 @@ export interface CatalogListener {
   /** The catalog's tables or their parts are others now. */
   catalogChanged(): void;
   reread(table: string, reason: string, sweep: boolean): void;
+  /** Resolves when what was told so far is durable, or cannot be made so in a few seconds. */
+  settled(): Promise<void>;
 }
 
 export class CatalogWatch {
@@ -70,9 +73,29 @@ export class CatalogWatch {
   async #refresh(signal: AbortSignal): Promise<void> {
     const { catalog, query, logger } = this.#deps;
     if ((await catalog.fingerprint(query, signal)) === catalog.loadedFingerprint) return;
-    const changes = await catalog.refresh(query, signal);
+    const changes = await this.#changes(signal);
     for (const { table, reason, reread } of changes) logger.info('table_changed', { table, reason, reread });
     this.#tell(changes);
+  }
+
+  /**
+   * A table that is not sent any more misses changes from now on, and nothing in the stream will tell of them. So before that stops the
+   * source, the table is noted to be read again as soon as it can be.
+   */
+  async #changes(signal: AbortSignal): Promise<TableChange[]> {
+    const { catalog, query } = this.#deps;
+    try {
+      return await catalog.refresh(query, signal);
+    } catch (error) {
+      const listener = this.#listener;
+      const code = codeOf(error);
+      if (listener !== null && (code === 'SRC_PUBLICATION' || code === 'SRC_TABLE_MISSING')) {
+        const { entity } = error as TailraceError;
+        for (const { table } of catalog.tables) if (table === entity) listener.reread(table, `changes of ${table} were not sent for a while`, true);
+        await listener.settled();
+      }
+      throw error;
+    }
   }
 
   #tell(changes: readonly TableChange[]): void {

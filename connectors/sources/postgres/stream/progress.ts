@@ -25,6 +25,11 @@ export class Progress {
     this.#toldMs = clock.monotonicMs();
   }
 
+  /** The newest position that the sink was told of. */
+  get told(): bigint {
+    return this.#told;
+  }
+
   /** The next position that is reached is told at once. */
   await(): void {
     this.#awaited = true;

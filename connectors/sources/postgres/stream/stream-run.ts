@@ -83,7 +83,7 @@ export class StreamRun {
     if (signal.aborted) onAbort();
     this.#failed.promise.catch(() => {});
     try {
-      const starting = connection.startStreaming(command, (socket) => this.#takeOver(socket));
+      const starting = connection.startStreaming(command, (socket) => this.#takeOver(socket), (warning) => this.#fail(warning));
       this.#scheduleTick();
       const streamed = starting.then(async ({ ended }) => {
         await ended;
@@ -102,6 +102,16 @@ export class StreamRun {
   /** Everything before `lsn` is durable. */
   confirm(lsn: bigint): void {
     this.#feedback.confirm(lsn);
+  }
+
+  /** Up to where the engine has called everything durable. */
+  get confirmedLsn(): bigint {
+    return this.#feedback.flushed;
+  }
+
+  /** The newest position that the sink knows. */
+  get pushedLsn(): bigint {
+    return this.#progress.told > this.#transactions.endLsn ? this.#progress.told : this.#transactions.endLsn;
   }
 
   /** Somebody waits for the stream's position to move: the server is asked how far it is. */

@@ -1,0 +1,256 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { decodePosition, formatLsn, parseLsn } from '../../connectors/sources/postgres/position.ts';
+import { codeOf } from '../../src/errors/tailrace-error.ts';
+import { FaultProxy } from '../chaos/proxy.ts';
+import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
+import { connect, eventually, openClient, RecordingSink, Streaming } from './postgres-stream-harness.ts';
+
+describePostgres([15, 18], (postgres) => {
+  let count = 0;
+
+  async function fresh(sql: string, settings: { own?: boolean } = {}): Promise<Fresh> {
+    const server = settings.own === true ? await startPostgres({ major: postgres.major }) : await postgres.server();
+    const database = await server.createDatabase();
+    const run = async (statement: string): Promise<Record<string, unknown>[]> => server.query(statement, database);
+    await run(sql);
+    count += 1;
+    const fresh = { server, url: server.url(database), run, slot: `life_${postgres.major}_${count}` };
+    if (settings.own === true) owned.push(server);
+    return fresh;
+  }
+
+  interface Fresh {
+    readonly server: PostgresServer;
+    readonly url: string;
+    readonly slot: string;
+    run(sql: string): Promise<Record<string, unknown>[]>;
+  }
+
+  const owned: AsyncDisposable[] = [];
+  afterEach(async () => {
+    for (const resource of owned.splice(0)) await resource[Symbol.asyncDispose]();
+  });
+
+  async function confirmed(source: Fresh): Promise<bigint> {
+    const [row] = await source.run(`SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${source.slot}'`);
+    return parseLsn(String(row?.['lsn']));
+  }
+
+  async function proxied(source: Fresh): Promise<{ proxy: FaultProxy; url: string }> {
+    const proxy = new FaultProxy(source.server.port, '127.0.0.1');
+    await proxy.listen();
+    owned.push(proxy);
+    const url = new URL(source.url);
+    url.port = String(proxy.port);
+    return { proxy, url: url.href };
+  }
+
+  test('the transaction behind a confirmed one is sent again after a break, though its commit record begins where the confirmed one ends', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    const base = { url: source.url, tables: ['public.t'], config: { slot: source.slot } };
+    let resume = null;
+    let next = 1;
+    for (let round = 0; round < 15; round += 1) {
+      await using stream = await Streaming.open({ ...base, resume, confirm: false });
+      await using client = await openClient(source.url);
+      const ids = [next, next + 1];
+      next += 2;
+      // Two commits in one simple query, with nothing between their records.
+      await client.query(`BEGIN; INSERT INTO t VALUES (${ids[0]}); COMMIT; BEGIN; INSERT INTO t VALUES (${ids[1]}); COMMIT`);
+      await stream.until('both commits are there', (sink) => sink.of('commit').length >= 2);
+      const commits = stream.sink.of('commit');
+      const first = stream.sink.events.findIndex((event) => event.kind === 'commit');
+      expect(stream.sink.events[first - 1]).toMatchObject({ kind: 'change', key: [String(ids[0])] });
+      const position = Buffer.from(stream.session.start);
+      position.writeBigUInt64BE(commits[0]?.lsn ?? 0n, 0);
+      stream.session.confirm(position);
+      await eventually('the server knows', async () => (await confirmed(source)) === commits[0]?.lsn);
+      // A new session that goes on from the first commit.
+      await stream.stop();
+      await stream.session[Symbol.asyncDispose]();
+      await using again = await Streaming.open({ ...base, resume: { position, identity: stream.session.identity } });
+      await again.until('the second is sent again', (sink) => sink.of('commit').length > 0);
+      expect(again.sink.rows().map((change) => change.key)).toEqual([[String(ids[1])]]);
+      resume = again.resume;
+    }
+  });
+
+  test('a sink that takes nothing for longer than wal_sender_timeout loses neither the connection nor a row, and confirms nothing meanwhile', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, filler text)');
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 2_000 } });
+    stream.sink.countOnly = true;
+    await source.run("INSERT INTO t VALUES (0, 'x')");
+    await stream.until('the first row is there', (sink) => sink.changes === 1);
+    stream.sink.congestAt = 100;
+    await source.run("INSERT INTO t SELECT i, repeat('x', 500) FROM generate_series(1, 100000) i");
+    await stream.until('the sink is congested', (sink) => sink.congested);
+    const before = await confirmed(source);
+    const changes = stream.sink.changes;
+    const [walsender] = await source.run(`SELECT active_pid FROM pg_replication_slots WHERE slot_name = '${source.slot}'`);
+    const startedMs = performance.now();
+    await eventually('three times the timeout has passed', () => performance.now() - startedMs > 6_000);
+    expect(stream.failure).toBeNull();
+    expect(stream.sink.changes).toBe(changes);
+    expect(await confirmed(source)).toBe(before);
+    stream.sink.setCongested(false);
+    await stream.until('every row is there', (sink) => sink.changes === 100_001);
+    expect(await source.run(`SELECT active_pid FROM pg_replication_slots WHERE slot_name = '${source.slot}'`)).toEqual([walsender]);
+  });
+
+  test('a connection on which nothing arrives any more is given up as STALLED after twice the timeout', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    const { proxy, url } = await proxied(source);
+    await using stream = await Streaming.open({ url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 1_000 } });
+    await source.run('INSERT INTO t VALUES (1)');
+    await stream.until('the row is there', (sink) => sink.rows().length === 1);
+    await proxy.set({ kind: 'stall' });
+    const stalledMs = performance.now();
+    expect(codeOf(await stream.failed())).toBe('STALLED');
+    expect(performance.now() - stalledMs).toBeGreaterThan(1_900);
+    expect(performance.now() - stalledMs).toBeLessThan(6_000);
+  });
+
+  test('a quiet server is not taken for a dead one', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 1_000 } });
+    const startedMs = performance.now();
+    await eventually('four times the timeout has passed', () => performance.now() - startedMs > 4_000);
+    expect(stream.failure).toBeNull();
+    await source.run('INSERT INTO t VALUES (1)');
+    await stream.until('the row is there', (sink) => sink.rows().length === 1);
+  });
+
+  test('a server that is shut down fast is not held up', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int)', { own: true });
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot } });
+    await source.run('INSERT INTO t VALUES (1)');
+    await source.run('INSERT INTO other SELECT generate_series(1, 1000)');
+    await stream.until('the row is there', (sink) => sink.rows().length === 1);
+    const stopMs = performance.now();
+    await source.server.stop('fast');
+    expect(performance.now() - stopMs).toBeLessThan(5_000);
+    expect(codeOf(await stream.failed())).toBe('SRC_CONN');
+  });
+
+  test('what the server keeps for us moves on while only other tables are written', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int, filler text)');
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot } });
+    const before = await confirmed(source);
+    await source.run("INSERT INTO other SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i");
+    const [row] = await source.run('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+    const end = parseLsn(String(row?.['lsn']));
+    await eventually('the slot has passed the other table\'s changes', async () => (await confirmed(source)) >= end - 8_192n, 30_000);
+    expect(end - before).toBeGreaterThan(20_000_000n);
+    expect(stream.sink.rows()).toEqual([]);
+  });
+
+  test('keepalives during a huge transaction are answered and do not move what is confirmed', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, filler text)');
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 1_000 } });
+    stream.sink.countOnly = true;
+    const before = await confirmed(source);
+    const inserting = source.run("INSERT INTO t SELECT i, repeat('x', 300) FROM generate_series(1, 300000) i");
+    await stream.until('some of it is there', (sink) => sink.changes > 1_000, 60_000);
+    expect(stream.sink.of('commit')).toEqual([]);
+    expect(await confirmed(source)).toBeLessThanOrEqual((stream.sink.of('begin')[0]?.start.position === undefined ? 0n : decodePosition(stream.sink.of('begin')[0]?.start.position as Uint8Array).lsn));
+    await inserting;
+    await stream.until('all of it is there', (sink) => sink.changes === 300_000, 60_000);
+    await stream.until('it is committed', (sink) => sink.of('commit').length === 1);
+    await eventually('it is confirmed', async () => (await confirmed(source)) > before);
+  });
+
+  test('a position at the end of the log is reached although nothing flushes it', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int)', { own: true });
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot } });
+    await using client = await openClient(source.url);
+    await stream.caughtUp();
+    await client.query('BEGIN; INSERT INTO other VALUES (1)');
+    const startedMs = performance.now();
+    await stream.caughtUp();
+    expect(performance.now() - startedMs).toBeLessThan(3_000);
+    await client.query('ROLLBACK');
+  });
+
+  test('a position just behind the header of a new segment or page is reached on an idle server', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)', { own: true });
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot } });
+    for (let i = 0; i < 3; i += 1) {
+      await source.run('INSERT INTO t VALUES ((random() * 1000000000)::int)');
+      await source.run('SELECT pg_switch_wal()');
+      const [row] = await source.run('SELECT pg_current_wal_insert_lsn()::text AS lsn');
+      const inserted = parseLsn(String(row?.['lsn']));
+      if (inserted % 16_777_216n === 40n) headers += 1;
+      await stream.caughtUp();
+      expect(formatLsn(decodePosition(stream.position).lsn)).toBe(formatLsn(inserted % 16_777_216n === 40n ? inserted - 40n : inserted));
+    }
+    expect(headers).toBeGreaterThan(0);
+  });
+  let headers = 0;
+
+  test.each(['while paused', 'within a transaction', 'at rest'])('a stop %s ends within seconds, with the last status sent and the slot kept', async (when) => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, filler text)');
+    const sink = new RecordingSink();
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot }, sink });
+    sink.countOnly = true;
+    await source.run("INSERT INTO t VALUES (0, 'x')");
+    await stream.until('the first is there', () => sink.of('commit').length === 1);
+    if (when === 'while paused') sink.congestAt = 100;
+    if (when !== 'at rest') {
+      await source.run("INSERT INTO t SELECT i, repeat('x', 300) FROM generate_series(1, 200000) i");
+      await stream.until('some of it is there', () => sink.changes > 1);
+    }
+    const stopMs = performance.now();
+    await stream.stop();
+    await stream.session[Symbol.asyncDispose]();
+    expect(performance.now() - stopMs).toBeLessThan(5_000);
+    expect(stream.failure).toBeNull();
+    const changes = sink.changes;
+    await eventually('the walsender is gone', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND active`)).length === 0);
+    expect(await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}'`)).toHaveLength(1);
+    if (when === 'at rest') expect(await confirmed(source)).toBe(sink.of('commit')[0]?.lsn);
+    expect(sink.changes).toBe(changes);
+  });
+
+  test('a password that was renewed is used at the next connect', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)', { own: true });
+    const folder = await mkdtemp(join(tmpdir(), 'tailrace-password-'));
+    owned.push({ [Symbol.asyncDispose]: async () => rm(folder, { recursive: true }) });
+    const file = join(folder, 'password');
+    await source.run("CREATE ROLE reader LOGIN REPLICATION SUPERUSER PASSWORD 'first'");
+    await requirePasswords(source.server);
+    const url = source.server.url(new URL(source.url).pathname.slice(1), 'reader');
+    const options = { url, tables: ['public.t'], config: { slot: source.slot, password_file: file } };
+    await writeFile(file, 'wrong\n');
+    await expect(connect(options)).rejects.toMatchObject({ code: 'SRC_AUTH' });
+    await writeFile(file, 'first\n');
+    const session = await connect(options);
+    await session[Symbol.asyncDispose]();
+    await source.run("ALTER ROLE reader PASSWORD 'second'");
+    await writeFile(file, 'second\n');
+    await using stream = await Streaming.open({ ...options, resume: { position: session.start, identity: session.identity } });
+    await source.run('INSERT INTO t VALUES (1)');
+    await stream.until('the row is there', (sink) => sink.rows().length === 1);
+  });
+
+  test('one byte at a time, the stream is the same', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, filler text)');
+    const { proxy, url } = await proxied(source);
+    await using stream = await Streaming.open({ url, tables: ['public.t'], config: { slot: source.slot } });
+    await proxy.set({ kind: 'slice', bytes: 1 });
+    await source.run("INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1, 30) i; UPDATE t SET filler = NULL WHERE id = 7");
+    await stream.until('all is there', (sink) => sink.of('commit').length >= 1, 60_000);
+    const rows = stream.sink.rows();
+    expect(rows).toHaveLength(31);
+    expect(rows.at(6)).toMatchObject({ key: ['7'], row: { id: '7', filler: '8f14e45fceea167a5a36dedd4bea2543' } });
+    expect(rows.at(30)).toMatchObject({ op: 'update', key: ['7'], row: { id: '7', filler: null } });
+  });
+});
+
+/** Lets everybody in with a password only, but for the superuser. */
+async function requirePasswords(server: PostgresServer): Promise<void> {
+  await writeFile(join(server.dataDirectory, 'pg_hba.conf'), 'host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n');
+  await server.query('SELECT pg_reload_conf()');
+}
