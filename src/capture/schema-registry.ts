@@ -24,9 +24,12 @@ export function schemaOfRegister([name, value]: RegisterUpdate): RowSchema | und
 /** Hands out schema ids for all sources of one log. */
 export class SchemaRegistry {
   readonly #schemas = new Map<number, RowSchema>();
+  readonly #registers: ReadonlyMap<string, Uint8Array>;
   #nextId = 1;
 
+  /** `registers`: the log's own, which change with every durable frame. */
   constructor(registers: ReadonlyMap<string, Uint8Array>) {
+    this.#registers = registers;
     for (const register of registers) {
       const schema = schemaOfRegister(register);
       if (schema === undefined) continue;
@@ -43,15 +46,25 @@ export class SchemaRegistry {
     return [...this.#schemas.values()];
   }
 
-  /** The schema's number, and the register that makes it durable when it is new. */
+  /**
+   * The schema's number, and the register that makes it durable while it is not: a frame that carried it may have been lost with its
+   * connection, so having been numbered once is not enough.
+   */
   number(source: string, declared: DeclaredSchema): { readonly schema: RowSchema; readonly register: RegisterUpdate | null } {
-    for (const schema of this.#schemas.values()) {
-      if (schema.source === source && sameShape(schema, declared)) return { schema, register: null };
-    }
-    const { table, format, columns } = declared;
+    const schema = this.#find(source, declared) ?? this.#add(source, declared);
+    const name = `${PREFIX}${schema.id}`;
+    return { schema, register: this.#registers.has(name) ? null : [name, Buffer.from(JSON.stringify(schema))] };
+  }
+
+  #find(source: string, declared: DeclaredSchema): RowSchema | undefined {
+    for (const schema of this.#schemas.values()) if (schema.source === source && sameShape(schema, declared)) return schema;
+    return undefined;
+  }
+
+  #add(source: string, { table, format, columns }: DeclaredSchema): RowSchema {
     const schema: RowSchema = { id: this.#nextId, source, table, format, columns };
     this.#nextId += 1;
     this.#schemas.set(schema.id, schema);
-    return { schema, register: [`${PREFIX}${schema.id}`, Buffer.from(JSON.stringify(schema))] };
+    return schema;
   }
 }
