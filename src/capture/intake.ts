@@ -49,12 +49,15 @@ export class Intake implements ChangeSink {
   #position: Uint8Array;
   #confirmed: Uint8Array;
   #transaction: { readonly start: TransactionStart; changes: number; readonly skip: number } | null = null;
+  /** What is logged of a transaction that the source has yet to push again: frames that come before it must not forget that. */
+  #partial: ResumePoint['partial'];
   #sealScheduled = false;
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
     this.#position = deps.resume.position;
     this.#confirmed = deps.resume.position;
+    this.#partial = deps.resume.partial;
     deps.queue.onIdle(() => this.#seal());
   }
 
@@ -86,7 +89,8 @@ export class Intake implements ChangeSink {
   begin(start: TransactionStart): void {
     invariant(this.#transaction === null, 'a transaction begins after the one before has ended');
     this.#deps.windows.streamPassed(start.position);
-    const { partial } = this.#deps.resume;
+    const partial = this.#partial;
+    this.#partial = null;
     const isPartial = partial !== null && Buffer.compare(partial.position, start.position) === 0;
     this.#transaction = { start, changes: 0, skip: isPartial ? partial.changes : 0 };
     this.#builder.begin(start);
@@ -168,7 +172,7 @@ export class Intake implements ChangeSink {
     this.#confirmed = position;
     const transaction = this.#transaction;
     const logged = transaction === null ? 0 : Math.max(transaction.changes, transaction.skip);
-    const partial = transaction === null || logged === 0 ? null : { position: transaction.start.position, changes: logged };
+    const partial = transaction === null ? this.#partial : logged === 0 ? null : { position: transaction.start.position, changes: logged };
     const resume = encodeResumePoint({ position, partial });
     const built = this.#builder.take([[positionRegister(this.#deps.source), resume]]);
     const durable = (): void => {
