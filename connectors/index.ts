@@ -1,8 +1,9 @@
 /** The one registry: what `type` in a config names. */
 import type { Connectors } from '../src/connector/registry.ts';
+import { postgresSource } from './sources/postgres/index.ts';
 import { sqliteTarget } from './targets/sqlite/index.ts';
 
 export const connectors = {
-  sources: { },
+  sources: { postgres: postgresSource },
   targets: { sqlite: sqliteTarget },
 } as const satisfies Connectors;
