@@ -132,6 +132,14 @@ describe('an expression', () => {
     table({ 'attrs.color': '"red"', 'attrs.missing': 'null', 'attrs.missing.deeper': 'null', 'attrs.color.deeper': 'null', 'has(attrs.missing)': 'false', 'has(attrs.color)': 'true', 'attrs.list[1]': '2.5', 'attrs.list[9]': 'null', 'tags[9]': 'null', 'attrs.empty == null': 'true', 'attrs.constructor': '{"__proto__":1}' });
   });
 
+  test('fails for a row whose JSON is of another type, instead of calling it unknown', () => {
+    table({ 'attrs.color + 1': 'DOC_FAILED', 'attrs.color > 5': 'DOC_FAILED', 'attrs.color && active': 'DOC_FAILED', 'attrs.list.startsWith("x")': 'DOC_FAILED' });
+  });
+
+  test('never takes a word of CEL for the column of that name', () => {
+    table({ 'attrs.color == type': 'SRC_DDL', 'attrs.color == row.type': 'false' });
+  });
+
   test('reaches every column as row.NAME, whatever its name', () => {
     table({ 'row.type': '"book"', 'row.row + 1': '4', 'row["order date"]': '"2024-01-02"', 'row.constructor': '"Ada"', constructor: '"Ada"', 'row["na" + "me"]': '"Walnut desk"' });
     expect(JSON.parse(outcome('row').replace('9223372036854775807', '0'))).toMatchObject({ type: 'book', row: 3, 'order date': '2024-01-02' });
