@@ -170,7 +170,7 @@ export class Capture {
     const { source, schemas, log, settings, runtime, onConnected } = this.#deps;
     const ended = new AbortController();
     const either = AbortSignal.any([signal, ended.signal]);
-    const windows = new ChunkWindows((a, b) => source.comparePositions(a, b));
+    const windows = new ChunkWindows((a, b) => source.comparePositions(a, b), resume.position);
     const complete = async (rows: readonly IncompleteEntry[], s: AbortSignal): Promise<(Uint8Array | 'gone')[]> => this.#complete(session, rows, s);
     const queue = new FrameQueue({ source: source.name, log, budget: this.#budget, complete, signal: either });
     queue.onFailure((error) => ended.abort(error));

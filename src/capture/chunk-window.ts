@@ -41,8 +41,8 @@ export class ChunkWindow {
     return this.#noted === null || this.#noted.has(key);
   }
 
-  /** The chunk is read; `onReached` is called, synchronously from within the stream, when the stream has reached `high`. */
-  awaitHigh(high: Uint8Array, onReached: () => void): void {
+  /** For `ChunkWindows.awaitHigh`. */
+  await(high: Uint8Array, onReached: () => void): void {
     this.#high = high;
     this.#onReached = onReached;
   }
@@ -56,9 +56,12 @@ export class ChunkWindow {
 export class ChunkWindows {
   readonly #compare: (a: Uint8Array, b: Uint8Array) => number;
   readonly #windows = new Set<ChunkWindow>();
+  #passed: Uint8Array;
 
-  constructor(compare: (a: Uint8Array, b: Uint8Array) => number) {
+  /** `passed`: where the stream begins. */
+  constructor(compare: (a: Uint8Array, b: Uint8Array) => number, passed: Uint8Array) {
     this.#compare = compare;
+    this.#passed = passed;
   }
 
   get none(): boolean {
@@ -88,8 +91,18 @@ export class ChunkWindows {
     for (const window of this.#windows) if (window.table === table) window.spoil();
   }
 
+  /**
+   * The window's chunk is read. `onReached` is called when the stream has pushed everything that was committed before `high`: at once if it
+   * has by now, else synchronously from within the stream, so that nothing can come in between.
+   */
+  awaitHigh(window: ChunkWindow, high: Uint8Array, onReached: () => void): void {
+    window.await(high, onReached);
+    this.streamPassed(this.#passed);
+  }
+
   /** The stream has pushed everything that was committed before `position`. */
   streamPassed(position: Uint8Array): void {
+    this.#passed = position;
     for (const window of this.#windows) {
       if (window.high === null || this.#compare(window.high, position) > 0) continue;
       this.#windows.delete(window);

@@ -218,7 +218,7 @@ export class SnapshotRunner {
       if (chunk === 'replan') return 'replan';
       this.#noteRead(chunk.bytes.length);
       const passed = Promise.withResolvers<{ next: Uint8Array | null; rows: number } | 'again'>();
-      window.awaitHigh(chunk.high, () => {
+      windows.awaitHigh(window, chunk.high, () => {
         if (window.overflowed || running.attempt !== attempt) passed.resolve('again');
         else this.#merge(running, range, chunk, window, passed.resolve);
       });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ChunkWindows, WINDOW_KEYS_MAX, windowKey } from '../../src/capture/chunk-window.ts';
 
 const at = (n: number): Buffer => Buffer.from([n]);
-const windows = (): ChunkWindows => new ChunkWindows((a, b) => Buffer.compare(a, b));
+const windows = (): ChunkWindows => new ChunkWindows((a, b) => Buffer.compare(a, b), at(0));
 
 function key(n: number): Buffer {
   const bytes = Buffer.alloc(4);
@@ -30,12 +30,21 @@ describe('a chunk\'s window', () => {
     const all = windows();
     const window = all.open('t');
     let reached = 0;
-    all.streamPassed(at(9));
-    window.awaitHigh(at(5), () => (reached += 1));
+    all.streamPassed(at(3));
+    all.awaitHigh(window, at(5), () => (reached += 1));
     all.streamPassed(at(4));
     expect(reached).toBe(0);
     all.streamPassed(at(5));
     all.streamPassed(at(6));
+    expect([reached, all.none]).toEqual([1, true]);
+  });
+
+  test('is told at once when the stream has passed its high already', () => {
+    const all = windows();
+    const window = all.open('t');
+    all.streamPassed(at(5));
+    let reached = 0;
+    all.awaitHigh(window, at(5), () => (reached += 1));
     expect([reached, all.none]).toEqual([1, true]);
   });
 

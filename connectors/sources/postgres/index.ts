@@ -1,0 +1,12 @@
+/** The Postgres source. */
+import type { SourceConnector } from '../../../src/connector/registry.ts';
+import { postgresConfigSchema, type PostgresConfig } from './config.ts';
+import { PostgresSource } from './source.ts';
+import { postgresFormat } from './types/row-format.ts';
+
+export const postgresSource: SourceConnector<PostgresConfig> = {
+  type: 'postgres',
+  configSchema: postgresConfigSchema,
+  format: postgresFormat,
+  create: (config, context) => new PostgresSource(config, context),
+};
