@@ -71,7 +71,7 @@ export class AppendQueue {
     return this.#entries.splice(0, count);
   }
 
-  /** Puts back what could not be written. What was aborted meanwhile is gone. */
+  /** Puts back what found no room. What was aborted meanwhile is gone. */
   putBack(group: readonly PendingAppend[]): void {
     const waiting: Entry[] = [];
     for (const entry of group as readonly Entry[]) {

@@ -120,7 +120,8 @@ export class LogWriter {
         nowMs,
       );
     } catch (error) {
-      this.#queue.putBack(group);
+      if (isNoSpace(error)) this.#queue.putBack(group);
+      else for (const pending of group) pending.reject(error);
       throw error;
     }
     this.#publish(active, group, written, nowMs);

@@ -8,7 +8,7 @@ import { EmbeddedLog } from './embedded-log.ts';
 import { FORMAT_VERSION, HEAD_BYTES } from './format.ts';
 import { IDENTITY_DRAFT_NAME, logTagOf, readIdentity, writeIdentity, type LogIdentity } from './identity.ts';
 import { LogCore } from './log-core.ts';
-import { corruptFolder, diskError } from './log-error.ts';
+import { corruptFolder, diskError, systemCodeOf } from './log-error.ts';
 import { LogWriter } from './log-writer.ts';
 import { Retention } from './retention.ts';
 import { SegmentWriter } from './segment-writer.ts';
@@ -58,8 +58,7 @@ export async function openLog(options: LogOptions, runtime: Runtime): Promise<Em
 async function open(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog> {
   const { directory, segmentMaxAgeMs, compress, maxBytes } = options;
   const { disk } = runtime;
-  await disk.makeDirectory(directory);
-  await disk.syncDirectory(dirname(directory));
+  await makeDurableDirectory(disk, directory);
   await removeDraft(disk, directory);
   const identity = (await readIdentity(disk, directory)) ?? (await create(options, runtime));
   const { segments, tail, stillborn } = await surveyLog(disk, directory, identity);
@@ -75,6 +74,24 @@ async function open(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog>
   const writer = new LogWriter(core, { segmentBytes, segmentMaxAgeMs, compress }, retention, active);
   fail = (error) => writer.fail(error);
   return new EmbeddedLog(core, writer, retention);
+}
+
+/** Makes the folder, and those around it that are missing, with names that survive a crash. */
+async function makeDurableDirectory(disk: Disk, directory: string): Promise<void> {
+  const around = dirname(directory);
+  if (around !== directory && !(await isThere(disk, around))) await makeDurableDirectory(disk, around);
+  await disk.makeDirectory(directory);
+  await disk.syncDirectory(around);
+}
+
+async function isThere(disk: Disk, directory: string): Promise<boolean> {
+  try {
+    await disk.list(directory);
+    return true;
+  } catch (error) {
+    // A folder that may not be listed is there.
+    return systemCodeOf(error) !== 'ENOENT';
+  }
 }
 
 async function removeDraft(disk: Disk, directory: string): Promise<void> {

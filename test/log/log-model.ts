@@ -35,6 +35,8 @@ export interface Submission {
   readonly id: string;
   readonly draft: FrameDraft;
   acked: boolean;
+  /** Aborted while it waited. It is not in the log, unless a crash undoes the undoing of a write that found no room. */
+  withdrawn: boolean;
 }
 
 export class LogModel {
@@ -53,7 +55,7 @@ export class LogModel {
   submit(draft: FrameDraft): Submission {
     const id = `id${this.#nextId}`;
     this.#nextId += 1;
-    const submission = { id, draft: { ...draft, registers: [...draft.registers, ['id', Buffer.from(id)] as const] }, acked: false };
+    const submission = { id, draft: { ...draft, registers: [...draft.registers, ['id', Buffer.from(id)] as const] }, acked: false, withdrawn: false };
     this.submissions.push(submission);
     return submission;
   }
@@ -61,7 +63,7 @@ export class LogModel {
   /** It was rejected before it was written. */
   withdraw(submission: Submission): void {
     this.audit.check(1, !submission.acked, () => `${submission.id} was rejected after it was acknowledged`);
-    this.submissions = this.submissions.filter((other) => other !== submission);
+    submission.withdrawn = true;
   }
 
   acknowledge(submission: Submission, appended: { readonly firstSeq: number; readonly lastSeq: number }): void {
@@ -72,7 +74,7 @@ export class LogModel {
 
   firstSeqOf(index: number): number {
     let seq = 1;
-    for (const { draft } of this.submissions.slice(0, index)) seq += draft.count;
+    for (const { draft, withdrawn } of this.submissions.slice(0, index)) if (!withdrawn) seq += draft.count;
     return seq;
   }
 
@@ -85,9 +87,9 @@ export class LogModel {
     this.audit.check(3, frame.firstSeq === this.firstSeqOf(index) && frame.lastSeq === frame.firstSeq + frame.count - 1, () => `${id} was read with seq ${frame.firstSeq}`);
     this.audit.check(5, frame.lastSeq <= durableSeq, () => `${id} was read before it was durable`);
     // Frames without changes that retention removed in front of a reader are the only ones that it may miss.
-    const missed = before === undefined ? [] : this.submissions.slice(before + 1, index);
-    const mayMiss = frame.firstSeq === firstSeq && missed.every(({ draft }) => draft.count === 0);
-    if (before !== undefined) this.audit.check(14, index === before + 1 || (index > before && mayMiss), () => `${id} was read as number ${index} behind number ${before}`);
+    const missed = before === undefined ? [] : this.submissions.slice(before + 1, index).filter(({ withdrawn }) => !withdrawn);
+    const mayMiss = missed.length === 0 || (frame.firstSeq <= firstSeq && missed.every(({ draft }) => draft.count === 0));
+    if (before !== undefined) this.audit.check(14, index > before && mayMiss, () => `${id} was read as number ${index} behind number ${before}`);
     const seen = this.submissions.findIndex(({ id: other }) => other === this.#lastSeen);
     if (index > seen) this.#lastSeen = id;
     return index;
@@ -95,8 +97,9 @@ export class LogModel {
 
   /** Compares a log that was just opened, and takes what it holds as what there is from now on. */
   async reopened(log: LogStore, afterFailure: boolean): Promise<void> {
+    await this.#takeBackWithdrawn(log);
     const lastId = textOf(log.registers.get('id'));
-    const length = this.submissions.findIndex(({ id }) => id === lastId) + 1;
+    let length = this.submissions.findIndex(({ id }) => id === lastId) + 1;
     const acked = this.submissions.findLastIndex((submission) => submission.acked) + 1;
     const seen = this.submissions.findIndex(({ id }) => id === this.#lastSeen) + 1;
     const numbers: readonly InvariantNumber[] = afterFailure ? [1, 18] : [1];
@@ -105,11 +108,22 @@ export class LogModel {
     this.audit.check(5, length >= seen, () => `frame ${seen} was read and is gone`);
     if (length < this.submissions.length) this.audit.reach('unacknowledged frames lost');
     else if (acked < length) this.audit.reach('unacknowledged frames kept');
-    this.submissions.length = length;
+    this.submissions = this.submissions.slice(0, length).filter(({ withdrawn }) => !withdrawn);
     for (const submission of this.submissions) submission.acked = true;
+    length = this.submissions.length;
     this.audit.check(3, log.durableSeq === this.firstSeqOf(length) - 1, () => `the log ends at ${log.durableSeq} instead of ${this.firstSeqOf(length) - 1}`);
     this.checkRegisters(log);
     await this.#readAll(log);
+  }
+
+  async #takeBackWithdrawn(log: LogStore): Promise<void> {
+    await using reader = log.reader(log.firstSeq - 1);
+    const ids = new Set((await drain(reader)).map(idOf));
+    for (const submission of this.submissions) {
+      if (!submission.withdrawn || !ids.has(submission.id)) continue;
+      submission.withdrawn = false;
+      this.audit.reach('an aborted frame came back');
+    }
   }
 
   async #readAll(log: LogStore): Promise<void> {
@@ -123,7 +137,7 @@ export class LogModel {
   /** To be called when nothing is in flight. */
   checkRegisters(log: LogStore): void {
     const expected = new Map<string, string>();
-    for (const { draft } of this.submissions) {
+    for (const { draft } of this.submissions.filter(({ withdrawn }) => !withdrawn)) {
       for (const [name, value] of draft.registers) {
         if (value === null) expected.delete(name);
         else expected.set(name, textOf(value) ?? '');

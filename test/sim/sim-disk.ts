@@ -74,7 +74,7 @@ export class SimDisk {
   capacityBytes: number;
   readonly #random: Pick<Random, 'fraction'>;
   readonly #folders = new Set<string>(['/']);
-  #durableFolders = new Set<string>(['/']);
+  readonly #durableFolders = new Set<string>(['/']);
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
   #nameChanges: NameChange[] = [];
@@ -131,7 +131,8 @@ export class SimDisk {
     }
     this.#settleNames(this.#share(), undefined);
     this.#nameChanges = [];
-    for (const [path] of this.#durableNames) if (!this.#durableFolders.has(dirname(path))) this.#durableNames.delete(path);
+    for (const folder of this.#durableFolders) if (!this.#isReachable(folder)) this.#durableFolders.delete(folder);
+    for (const path of this.#durableNames.keys()) if (!this.#durableFolders.has(dirname(path))) this.#durableNames.delete(path);
     this.#names = new Map(this.#durableNames);
     this.#folders.clear();
     for (const folder of this.#durableFolders) this.#folders.add(folder);
@@ -235,6 +236,11 @@ export class SimDisk {
     inode.write(written, position);
     if (this.#random.fraction() < 0.1) inode.writeBack(this.#random, this.#share());
     if (written.length < bytes.length) throw systemError('ENOSPC', 'write', path);
+  }
+
+  /** False for a folder that lies in one whose name was lost. */
+  #isReachable(folder: string): boolean {
+    return folder === '/' || (this.#durableFolders.has(folder) && this.#isReachable(dirname(folder)));
   }
 
   #cutSync(inode: Inode, share: number, why: Interruption): void {
