@@ -1,8 +1,10 @@
 import { appendFile, chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
-import { dropPublication } from '../../connectors/sources/postgres/slot/publication.ts';
+import { postgresSource } from '../../connectors/sources/postgres/index.ts';
 import { decodePosition, encodePosition } from '../../connectors/sources/postgres/position.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
 import { connect, eventually, openClient, openingDeps, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
 
@@ -324,17 +326,25 @@ describePostgres([15, 18], (postgres) => {
     expect(await refusal({ ...source.options, resume: { ...resume, position: beyond } })).toMatchObject({ code: 'SRC_DIVERGED' });
   });
 
-  test('what was made for a source is removed on request, and only that', async () => {
+  test('what was made for a source is removed on request, and only that, and not while it is in use', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION theirs FOR TABLE t');
-    await readOne(source);
-    const deps = openingDeps(source.options);
-    const { ControlConnection } = await import('../../connectors/sources/postgres/connection/control-connection.ts');
-    await using control = new ControlConnection({ config: deps.config, clock: deps.runtime.clock, errors: { source: 'shop', user: 'postgres', publication: deps.publication, slot: deps.slot } });
-    const query: typeof control.query = async (...args) => control.query(...args);
+    const { config } = openingDeps(source.options);
+    const runtime = nodeRuntime(silentLogger);
     const signal = AbortSignal.timeout(10_000);
-    await dropPublication({ control, query, publication: 'theirs' }, signal);
-    await dropPublication({ control, query, publication: deps.publication }, signal);
+    {
+      await using stream = await Streaming.open(source.options);
+      await stream.caughtUp();
+      await using busy = postgresSource.create(config, { name: 'shop', runtime });
+      await expect(busy.dropHistory(signal)).rejects.toMatchObject({ code: 'SRC_SLOT_IN_USE' });
+    }
+    await eventually('the slot is free', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND NOT active`)).length === 1);
+    await using own = postgresSource.create(config, { name: 'shop', runtime });
+    await using other = postgresSource.create({ ...config, publication: 'theirs' }, { name: 'shop', runtime });
+    await own.dropHistory(signal);
+    await other.dropHistory(signal);
     expect(await source.run('SELECT pubname FROM pg_publication')).toEqual([{ pubname: 'theirs' }]);
+    expect(await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}'`)).toEqual([]);
+    await own.dropHistory(signal);
   });
 });
 

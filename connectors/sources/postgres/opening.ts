@@ -56,6 +56,7 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
   const { source, slot, publication } = deps;
   const names = { source, slot, publication, requests: request.tables, create: config.create };
   const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock }, request.resume, signal);
+  const catalogLsn = await insertLsnOf(query, signal);
   const catalog = await Catalog.load(query, request.tables, { publication }, signal);
   const watch = new CatalogWatch({ catalog, query, clock: runtime.clock, logger: runtime.logger.child({ source }), lookEveryMs: deps.catalogLookEveryMs });
   const visibility = await beginVisibility(query, request.logged, signal);
@@ -73,7 +74,12 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
     logger: runtime.logger.child({ source }),
   });
   opened.move();
-  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, control, query, connection, catalog, watch, visibility, reading });
+  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, catalogLsn, control, query, connection, catalog, watch, visibility, reading });
+}
+
+async function insertLsnOf(query: Query, signal: AbortSignal): Promise<bigint> {
+  const [row] = await query('SELECT pg_catalog.pg_current_wal_insert_lsn() AS inserted', [], signal);
+  return parseLsn(row?.['inserted'] ?? '');
 }
 
 function positionOfInsert(insertLsn: string, server: ServerFacts, timeline: number): Uint8Array {

@@ -12,6 +12,7 @@ import { decodePosition, encodePosition } from './position.ts';
 import { checkSlotUnmoved, type History } from './slot/history.ts';
 import type { ServerFacts } from './slot/server-facts.ts';
 import { readHead } from './slot/source-head.ts';
+import type { RowCompleter } from './snapshot/row-completer.ts';
 import type { CatalogWatch } from './stream/catalog-watch.ts';
 import { FlushNudge } from './stream/flush-nudge.ts';
 import { startReplicationCommand } from './stream/start-command.ts';
@@ -27,11 +28,7 @@ const SETTLE_LOOK_MS = 20;
 /** Reads tables beside the stream. */
 export interface TableReading {
   readonly snapshots: SnapshotReader & AsyncDisposable;
-  readonly completer: RowCompleter & AsyncDisposable;
-}
-
-export interface RowCompleter {
-  completeRows(rows: readonly IncompleteRow[], signal: AbortSignal): Promise<(Uint8Array | 'gone')[]>;
+  readonly completer: RowCompleter;
 }
 
 export interface SessionParts {
@@ -43,6 +40,8 @@ export interface SessionParts {
   readonly server: ServerFacts;
   readonly timeline: number;
   readonly history: History;
+  /** Where the server's log ended just before the catalog was read. */
+  readonly catalogLsn: bigint;
   readonly control: ControlConnection;
   readonly query: Query;
   readonly connection: ReplicationConnection;
@@ -143,13 +142,14 @@ export class PostgresSession implements SourceSession {
   }
 
   #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {
-    const { source, connection, runtime, catalog, visibility, history, timeline, config, slot, publication, query, watch } = this.#parts;
+    const { source, connection, runtime, catalog, visibility, history, catalogLsn, timeline, config, slot, publication, query, watch } = this.#parts;
     return {
       source,
       connection,
       sink,
       catalog,
       visibility,
+      catalogLsn,
       timeline,
       clock: runtime.clock,
       startLsn: history.startLsn,

@@ -11,7 +11,7 @@ import type { PostgresConfig } from '../config.ts';
 import type { QueryParameter, QueryRow } from './query.ts';
 import { closeClient } from './close-client.ts';
 import { sourceError, type ErrorContext } from './server-error.ts';
-import { connectionSettings, type ClientEncoding } from './settings.ts';
+import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
 
 /** A statement without an answer for this long means that the connection is dead: the statements themselves take milliseconds. */
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -101,15 +101,17 @@ export class ControlConnection implements AsyncDisposable {
   async #connected(signal: AbortSignal): Promise<Client> {
     if (this.#open !== null) return this.#open.client;
     if (this.#closed) throw new TailraceError('SRC_CONN', { message: `Source ${this.#deps.errors.source}: the connection was closed.` });
-    const kind = { encoding: this.#encoding, settings: { default_transaction_read_only: 'on', lock_timeout: LOCK_TIMEOUT, jit: 'off' } };
-    const { client: settings, socket } = await connectionSettings(this.#deps.config, kind);
-    const client = new Client(settings);
+    const settings = { default_transaction_read_only: 'on', lock_timeout: LOCK_TIMEOUT, jit: 'off' };
+    const { client: clientConfig, socket } = await connectionSettings(this.#deps.config, settings);
+    const client = new Client(clientConfig);
     client.on('error', () => {
       // What runs on it rejects by itself; what comes next connects anew.
       if (this.#open?.client === client) this.#open = null;
     });
+    const setEncoding = encodingStatement(this.#encoding);
     try {
       await untilAborted(client.connect(), signal);
+      if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
     } catch (error) {
       socket.destroy();
       throw this.#mapped(error, 'connecting');

@@ -16,7 +16,7 @@ import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { QueryRow } from './query.ts';
 import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
-import { connectionSettings, type ClientEncoding } from './settings.ts';
+import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
 
 /** Creating a slot waits for every transaction that is open; this long. */
 const LOCK_TIMEOUT_MS = 20_000;
@@ -50,7 +50,7 @@ export class ReplicationConnection implements AsyncDisposable {
       lock_timeout: String(deps.lockTimeoutMs ?? LOCK_TIMEOUT_MS),
       wal_sender_timeout: String(deps.config.wal_sender_timeout_ms),
     };
-    const { client: clientConfig, socket } = await connectionSettings(deps.config, { encoding: deps.encoding, settings });
+    const { client: clientConfig, socket } = await connectionSettings(deps.config, settings);
     const service = new LogicalReplicationService(clientConfig, { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } });
     // Every error also rejects what waits for it; the emitter would throw without a listener.
     service.on('error', () => {});
@@ -68,8 +68,11 @@ export class ReplicationConnection implements AsyncDisposable {
       },
     };
     service.subscribe(plugin, deps.errors.slot).then(() => opened.reject(new Error('Connection terminated')), opened.reject);
+    const setEncoding = encodingStatement(deps.encoding);
     try {
-      return new ReplicationConnection(deps, service, await untilAborted(opened.promise, signal), socket, finished);
+      const client = await untilAborted(opened.promise, signal);
+      if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
+      return new ReplicationConnection(deps, service, client, socket, finished);
     } catch (error) {
       socket.destroy();
       finished.resolve();

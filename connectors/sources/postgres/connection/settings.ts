@@ -34,10 +34,9 @@ const pinnedSettings: Readonly<Record<string, string>> = {
 /** A connection's text: UTF-8, or for a database that knows no encoding the bytes as they are (UTF-8 would be refused where they are none). */
 export type ClientEncoding = 'UTF8' | 'SQL_ASCII';
 
-export interface ConnectionKind {
-  readonly encoding: ClientEncoding;
-  /** Settings beside the pinned ones: `lock_timeout`, `wal_sender_timeout`. */
-  readonly settings: Readonly<Record<string, string>>;
+/** To be run on a new connection, for pg asks every server for UTF-8 in its startup message; null when that is right. */
+export function encodingStatement(encoding: ClientEncoding): string | null {
+  return encoding === 'UTF8' ? null : `SET client_encoding = '${encoding}'`;
 }
 
 export interface ConnectionSettings {
@@ -46,12 +45,12 @@ export interface ConnectionSettings {
   readonly socket: Socket;
 }
 
-/** Works out one connection. Throws CFG_INVALID for a url that is none and SRC_TLS or SRC_AUTH for a file that cannot be read. */
-export async function connectionSettings(config: PostgresConfig, kind: ConnectionKind): Promise<ConnectionSettings> {
+/** Works out one connection, with server settings beside the pinned ones: `lock_timeout`, `wal_sender_timeout`. Throws CFG_INVALID for a url that is none and SRC_TLS or SRC_AUTH for a file that cannot be read. */
+export async function connectionSettings(config: PostgresConfig, settings: Readonly<Record<string, string>>): Promise<ConnectionSettings> {
   const url = parseUrl(config.url.reveal());
   const password = await passwordOf(config, url);
   const socket = new Socket();
-  const options = Object.entries({ ...pinnedSettings, client_encoding: kind.encoding, ...kind.settings }).map(([name, value]) => `-c ${name}=${value}`);
+  const options = Object.entries({ ...pinnedSettings, ...settings }).map(([name, value]) => `-c ${name}=${value}`);
   return {
     socket,
     client: {

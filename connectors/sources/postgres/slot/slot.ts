@@ -83,6 +83,15 @@ export async function createSlot(connection: ReplicationConnection, query: Query
   }
 }
 
+/** Removes the slot if it is there. Throws SRC_SLOT_IN_USE while somebody reads from it. */
+export async function dropSlot(query: Query, slot: string, source: string, signal: AbortSignal): Promise<void> {
+  const [row] = await query(slotSql(slot), [], signal);
+  const facts = slotFacts(row);
+  if (facts === null) return;
+  if (facts.active) throw new TailraceError('SRC_SLOT_IN_USE', { message: `Source ${source}: the slot ${slot} is in use by pid ${facts.activePid ?? 'unknown'}, and was left as it is.`, entity: source });
+  await query('SELECT pg_catalog.pg_drop_replication_slot($1)', [slot], signal);
+}
+
 export interface OpenTransaction {
   /** null for a prepared one. */
   readonly pid: number | null;

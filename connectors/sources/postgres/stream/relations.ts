@@ -15,11 +15,15 @@ interface KnownRelation {
   /** The message that described it, with the names of its types: the same again changes nothing. */
   readonly description: string;
   readonly schema: DeclaredSchema;
+  /** The session's catalog has described this form or one before it: whatever changed since, it has judged. */
+  readonly watched: boolean;
   readonly row: RowTable;
 }
 
 export interface RelationsDeps {
   readonly catalog: Catalog;
+  /** What was committed before is from before the session. */
+  readonly catalogLsn: bigint;
   readonly sink: ChangeSink;
   /** Brings the catalog up to date if the server's has changed, and tells the sink what that does to rows. */
   readonly refreshCatalog: () => Promise<void>;
@@ -58,14 +62,14 @@ export class Relations {
     this.#typeNames.set(oid, { namespace, name });
   }
 
-  /** Reads a Relation message. null when nothing is to be waited for; otherwise the stream goes on when the promise resolves. */
-  relation(bytes: Buffer, start: number, end: number): Promise<void> | null {
+  /** Reads a Relation message of a transaction that committed at `commitLsn`. null when nothing is to be waited for; otherwise the stream goes on when the promise resolves. */
+  relation(bytes: Buffer, start: number, end: number, commitLsn: bigint): Promise<void> | null {
     const sent = readRelation(bytes, start, end, new Map());
     const relation = { ...sent, typeNames: this.#typeNamesOf(sent) };
     const description = JSON.stringify([bytes.toString('latin1', start, end), [...relation.typeNames]]);
     const known = this.#known.get(relation.oid);
     if (known?.description === description && this.#deps.catalog.tableOf(relation.oid) === known.row.table) return null;
-    return this.#resolve(relation, description);
+    return this.#resolve(relation, description, commitLsn);
   }
 
   /** The catalog was refreshed: what left our tables is not ours any more, whatever of it is still to come. */
@@ -79,8 +83,8 @@ export class Relations {
     }
   }
 
-  async #resolve(relation: Relation, description: string): Promise<void> {
-    const { catalog, sink, signal, refreshCatalog } = this.#deps;
+  async #resolve(relation: Relation, description: string, commitLsn: bigint): Promise<void> {
+    const { catalog, sink, signal, catalogLsn, refreshCatalog } = this.#deps;
     const { oid } = relation;
     // A description that changed, or of a relation that is new: DDL was run, and the catalog may not know it yet.
     if (this.#known.has(oid) || catalog.tableOf(oid) === undefined) await refreshCatalog();
@@ -99,9 +103,10 @@ export class Relations {
       columnCount: relation.columns.length,
       identity: relation.columns.map((column) => column.identity || relation.replicaIdentity === 'f'),
     };
+    const judged = commitLsn >= catalogLsn && previous?.watched === true;
     this.#foreign.delete(oid);
-    this.#known.set(oid, { description, schema, row });
-    if (previous === undefined || this.#shapes.has(oid, previous.schema) || !tellsMore(previous.schema, schema)) return;
+    this.#known.set(oid, { description, schema, row, watched: judged || this.#shapes.has(oid, schema) });
+    if (previous === undefined || judged || !tellsMore(previous.schema, schema)) return;
     sink.reread(table, `the columns of ${relation.namespace}.${relation.name} changed before this session began`, false);
   }
 

@@ -29,6 +29,8 @@ export interface StreamRunDeps {
   readonly sink: ChangeSink;
   readonly catalog: Catalog;
   readonly visibility: VisibilityTracker;
+  /** The catalog that the session began with is at least as new as this. */
+  readonly catalogLsn: bigint;
   /** The START_REPLICATION command, and where and on which timeline it starts. */
   readonly command: string;
   readonly startLsn: bigint;
@@ -70,7 +72,7 @@ export class StreamRun {
       deps.onMoved();
     });
     this.#liveness = new Liveness(deps.walSenderTimeoutMs, clock.monotonicMs());
-    this.#relations = new Relations({ catalog, sink, refreshCatalog: deps.refreshCatalog, signal });
+    this.#relations = new Relations({ catalog, sink, signal, catalogLsn: deps.catalogLsn, refreshCatalog: deps.refreshCatalog });
     this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, timeline, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false) });
   }
 
@@ -111,7 +113,7 @@ export class StreamRun {
 
   /** The newest position that the sink knows. */
   get pushedLsn(): bigint {
-    return this.#progress.told > this.#transactions.endLsn ? this.#progress.told : this.#transactions.endLsn;
+    return this.#progress.told > this.#transactions.committedLsn ? this.#progress.told : this.#transactions.committedLsn;
   }
 
   /** Somebody waits for the stream's position to move: the server is asked how far it is. */
@@ -169,15 +171,15 @@ export class StreamRun {
   /** Between transactions: everything up to `lsn` has been pushed. */
   #quiet(lsn: bigint, now: boolean): void {
     this.#feedback.received(lsn);
-    this.#progress.committed(this.#transactions.endLsn);
+    this.#progress.committed(this.#transactions.committedLsn);
     this.#progress.reached(lsn, now);
   }
 
   /** Tells the sink of a position that was reached some time ago, if that is due. */
   #tellProgress(): void {
     if (this.#transactions.inTransaction) return;
-    this.#feedback.received(this.#transactions.endLsn);
-    this.#progress.committed(this.#transactions.endLsn);
+    this.#feedback.received(this.#transactions.committedLsn);
+    this.#progress.committed(this.#transactions.committedLsn);
     this.#progress.tick();
   }
 

@@ -36,21 +36,24 @@ export class Transactions {
   #begun = false;
   /** The open transaction is one that the start is behind. */
   #skipped = false;
+  /** End of the last transaction that was read. */
   #endLsn: bigint;
+  #committedLsn: bigint;
 
   constructor(deps: TransactionsDeps) {
     this.#deps = deps;
     this.#rows = new RowChanges(deps.sink);
     this.#endLsn = deps.startLsn;
+    this.#committedLsn = deps.startLsn;
   }
 
   get inTransaction(): boolean {
     return this.#open !== null;
   }
 
-  /** End of the last transaction. */
-  get endLsn(): bigint {
-    return this.#endLsn;
+  /** End of the last transaction that was committed in the sink. */
+  get committedLsn(): bigint {
+    return this.#committedLsn;
   }
 
   /** Takes the message in `bytes` from `start` to `end`. When it returns a promise, the next message waits for it. */
@@ -68,7 +71,7 @@ export class Transactions {
         this.#commit(bytes, start, end);
         return null;
       case MessageTag.relation:
-        return this.#deps.relations.relation(bytes, start, end);
+        return this.#deps.relations.relation(bytes, start, end, this.#open?.commitLsn ?? this.#endLsn);
       case MessageTag.type:
         this.#deps.relations.type(bytes, start, end);
         return null;
@@ -119,8 +122,12 @@ export class Transactions {
     this.#open = null;
     if (this.#skipped) return;
     this.#endLsn = endLsn;
-    if (this.#begun) this.#deps.sink.commit(encodePosition(endLsn, this.#deps.timeline));
-    else this.#deps.onQuiet(endLsn);
+    if (!this.#begun) {
+      this.#deps.onQuiet(endLsn);
+      return;
+    }
+    this.#committedLsn = endLsn;
+    this.#deps.sink.commit(encodePosition(endLsn, this.#deps.timeline));
   }
 
   #truncate(relationOids: readonly number[]): void {

@@ -8,7 +8,7 @@ import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import { closeClient } from '../connection/close-client.ts';
 import { sourceError, type ErrorContext } from '../connection/server-error.ts';
-import { connectionSettings, type ClientEncoding } from '../connection/settings.ts';
+import { connectionSettings, encodingStatement, type ClientEncoding } from '../connection/settings.ts';
 import { ColumnKindByte, lengthAt, rowLimits, TupleLayout, valueStart, type RowLimits } from '../tuple.ts';
 import { appendTupleOfDataRow } from './data-row.ts';
 import { readErrorResponse } from './error-response.ts';
@@ -40,12 +40,14 @@ interface RunningQuery {
 
 export async function openRawConnection(deps: RawConnectionDeps, signal: AbortSignal): Promise<RawConnection> {
   const settings = { default_transaction_read_only: 'on' };
-  const { client: clientConfig, socket } = await connectionSettings(deps.config, { encoding: deps.encoding, settings });
+  const { client: clientConfig, socket } = await connectionSettings(deps.config, settings);
   const client = new Client(clientConfig);
   // Before the connection stands `connect` tells of errors, afterwards the query that runs.
   client.on('error', () => {});
+  const setEncoding = encodingStatement(deps.encoding);
   try {
     await untilAborted(client.connect(), signal);
+    if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
   } catch (error) {
     socket.destroy();
     throw sourceError(error, { ...deps.errors, doing: 'connecting' });
