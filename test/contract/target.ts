@@ -84,10 +84,13 @@ const index = 'things';
 export function targetContract(name: string, factory: () => Promise<TargetFixture>): void {
   const run: Run = (body) => async () => {
     await using fixture = await factory();
-    await using target = await fixture.connect();
-    await using generation = await target.open(planOf(index), signal);
-    await generation.promote(signal);
-    await body({ fixture, target, generation });
+    {
+      await using target = await fixture.connect();
+      await using generation = await target.open(planOf(index), signal);
+      await generation.promote(signal);
+      await body({ fixture, target, generation });
+    }
+    await fixture.inspect?.();
   };
   describe(`${name} keeps the target contract:`, () => {
     documents(run);
@@ -282,7 +285,9 @@ function removal(run: Run): void {
       await outcomes(generation, { operations: [], clearBelow: 20n, cursor: 20 });
       expect(await versions(target, index, ['a', 'b', 'c', 'd', 'e'])).toEqual([null, null, null, null, null]);
       await eventually(async () => expect((await generation.stats()).documents).toBe(0));
-      expect(await outcomes(generation, batchOf(21, put('a', 21n)))).toEqual(['applied']);
+      expect(await outcomes(generation, batchOf(22, put('a', 21n), put('b', 22n)))).toEqual(['applied', 'applied']);
+      await outcomes(generation, { operations: [], clearBelow: 22n, cursor: 23 });
+      expect(await versions(target, index, ['a', 'b'])).toEqual([null, 22n]);
     }),
   );
 
@@ -303,7 +308,7 @@ function removal(run: Run): void {
     run(async ({ target, generation }) => {
       const operations = Array.from({ length: 2500 }, (_, i) => put(`k${i}`, BigInt(i + 1)));
       await outcomes(generation, batchOf(2500, ...operations));
-      await outcomes(generation, batchOf(2501, del('k0', 2501n)));
+      await outcomes(generation, batchOf(2501, del('k0', 2501n), del('never', 5n)));
       await eventually(async () => expect((await generation.stats()).documents).toBe(2499));
       expect(await generation.sweep(2201n, signal)).toBe(2199);
       expect(await generation.sweep(2201n, signal)).toBe(0);

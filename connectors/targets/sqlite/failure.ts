@@ -26,6 +26,9 @@ const troubleOfResult: Readonly<Record<number, Trouble>> = {
   26: 'not_a_database', // SQLITE_NOTADB
 };
 
+/** The file of shared memory beside the write-ahead log could not be made as long as it must be: SQLite's only word for a full disk there. */
+const IOERR_SHMSIZE = 4874;
+
 /** Of the system calls that make the folder. */
 const troubleOfSystem: Readonly<Record<string, Trouble>> = {
   EACCES: 'forbidden',
@@ -40,7 +43,7 @@ const troubleOfSystem: Readonly<Record<string, Trouble>> = {
 
 function troubleOf(error: unknown): Trouble | undefined {
   if (!(error instanceof Error)) return undefined;
-  if ('errcode' in error && typeof error.errcode === 'number') return troubleOfResult[error.errcode & 0xff];
+  if ('errcode' in error && typeof error.errcode === 'number') return error.errcode === IOERR_SHMSIZE ? 'full' : troubleOfResult[error.errcode & 0xff];
   return 'code' in error && typeof error.code === 'string' ? troubleOfSystem[error.code] : undefined;
 }
 
@@ -70,25 +73,25 @@ export function failureOn(path: string, error: unknown): TailraceError {
   if (codeOf(error) !== undefined) return error as TailraceError;
   const said = error instanceof Error ? error.message : String(error);
   const build = (code: ErrorCode, message: string, more: { hint?: string; did?: string } = {}): TailraceError =>
-    new TailraceError(code, { message: `${message} The error says: ${said}.`, entity: path, cause: error, ...more });
+    new TailraceError(code, { message: `${message}: ${said}.`, entity: path, cause: error, ...more });
   switch (troubleOf(error)) {
     case 'full':
-      return build('TGT_BLOCKED', `The disk of ${path} is full.`, { hint: 'Free space on that disk; work goes on by itself.' });
+      return build('TGT_BLOCKED', `The disk of ${path} is full`, { hint: 'Free space on that disk; work goes on by itself.' });
     case 'locked':
-      return build('TGT_BLOCKED', `Another program keeps ${path} locked.`, { hint: 'End the transaction that another program has open on the file; work goes on by itself.' });
+      return build('TGT_BLOCKED', `Another program keeps ${path} locked`, { hint: 'End the transaction that another program has open on the file; work goes on by itself.' });
     case 'forbidden':
-      return build('TGT_BLOCKED', `${path} cannot be opened or written.`, { hint: 'Make the file and its folder readable and writable for the user that runs tailrace; work goes on by itself.' });
+      return build('TGT_BLOCKED', `${path} cannot be opened or written`, { hint: 'Make the file and its folder readable and writable for the user that runs tailrace; work goes on by itself.' });
     case 'no_memory':
-      return build('TGT_BLOCKED', `There is no memory for working on ${path}.`, { hint: 'Give the process more memory.' });
+      return build('TGT_BLOCKED', `There is no memory for working on ${path}`, { hint: 'Give the process more memory.' });
     case 'damaged':
     case 'not_a_database':
-      return build('TGT_CORRUPT', `${path} is damaged.`);
+      return build('TGT_CORRUPT', `${path} is damaged`);
     case 'disk':
-      return build('DISK_FAILED', `The disk of ${path} failed.`);
+      return build('DISK_FAILED', `The disk of ${path} failed`);
     case 'constraint':
-      return build('INVARIANT', `A rule of tailrace's own was broken: a batch for ${path} has one operation per id.`);
+      return build('INVARIANT', `A rule of tailrace's own was broken: a batch for ${path} has one operation per id`);
     case 'too_big':
     case undefined:
-      return build('UNKNOWN', `Something unknown went wrong with ${path}.`, { did: 'Writing to this target stopped; the log keeps what follows.' });
+      return build('UNKNOWN', `Something unknown went wrong with ${path}`, { did: 'Writing to this target stopped; the log keeps what follows.' });
   }
 }

@@ -4,7 +4,7 @@
  * WAL with `synchronous = FULL`: a commit that returned is on disk. That costs one fdatasync per batch, and it is what allows the log to
  * remove what lies behind the cursor as soon as a batch is confirmed: a cursor in the file never goes back, not even by a power cut.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
@@ -20,6 +20,7 @@ export const writerPragmas = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = FU
 /** Opens the file for writing, making it and its folder when they are not there. */
 export function openForWriting(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true });
+  refuseFolder(path);
   const db = new DatabaseSync(path, { timeout: LOCK_SLICE_MS });
   try {
     const found = recognise(db, path);
@@ -36,7 +37,8 @@ export function openForWriting(path: string): DatabaseSync {
 
 /** Opens the file for reading only; undefined when there is none, or nothing in it yet. */
 export function openForReading(path: string): DatabaseSync | undefined {
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+  if (!existsSync(path)) return undefined;
+  refuseFolder(path);
   const db = new DatabaseSync(path, { timeout: LOCK_SLICE_MS, readOnly: true });
   try {
     if (recognise(db, path) === 'ours') return db;
@@ -81,6 +83,10 @@ function pragma(db: DatabaseSync, path: string, name: 'application_id' | 'user_v
     if (isNotADatabase(error)) throw notOurs(path, 'is no SQLite database');
     throw error;
   }
+}
+
+function refuseFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw notOurs(path, 'is a folder');
 }
 
 function notOurs(path: string, what: string): TailraceError {

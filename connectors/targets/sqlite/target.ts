@@ -53,9 +53,8 @@ export class SqliteTarget implements Target {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The reader first: the last connection to close is the one that empties the write-ahead log.
-    await this.#reader.close();
-    await this.#writer.close();
+    // The writer last: the last connection to close is the one that can empty the write-ahead log.
+    await this.#writer.close(this.#reader.close());
   }
 }
 

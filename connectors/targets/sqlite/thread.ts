@@ -51,13 +51,14 @@ export class DatabaseThread {
     }) as Promise<Exchanges[K]['reply']>;
   }
 
-  /** Performs what was asked for, closes the file and ends the thread. */
-  close(): Promise<void> {
-    this.#closing ??= this.#finish();
+  /** Takes no more requests, performs those it has, and when `after` has resolved closes the file and ends the thread. */
+  close(after: Promise<void> = Promise.resolve()): Promise<void> {
+    this.#closing ??= this.#finish(after);
     return this.#closing;
   }
 
-  async #finish(): Promise<void> {
+  async #finish(after: Promise<void>): Promise<void> {
+    await after;
     if (this.#worker === undefined && this.#tasks.length === 0) return;
     const ended = new Promise<void>((resolve) => {
       const closed = this.request('close', null);
@@ -85,7 +86,8 @@ export class DatabaseThread {
   }
 
   #launch(): Worker {
-    const worker = new Worker(this.#file, { workerData: this.#start, name: `sqlite ${this.#start.role}` });
+    // No flags of the process: some are about its main script (`--input-type`), and the thread needs none.
+    const worker = new Worker(this.#file, { workerData: this.#start, name: `sqlite ${this.#start.role}`, execArgv: [] });
     let reason = 'it ended';
     worker.on('message', (answer: Answer) => {
       const task = this.#take();
