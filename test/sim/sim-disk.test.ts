@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Disk, DiskFile } from '../../src/runtime/disk.ts';
 import { seededRandom } from '../log/seeded-random.ts';
-import { SECTOR_BYTES, SimDisk } from './sim-disk.ts';
+import { SimDisk } from './sim-disk.ts';
+import { SECTOR_BYTES } from './sim-inode.ts';
 
 async function created(disk: Disk, path: string): Promise<DiskFile> {
   await disk.makeDirectory('/data');
