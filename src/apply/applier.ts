@@ -21,7 +21,7 @@ import { FrameFeed } from './frame-feed.ts';
 import { InFlight } from './in-flight.ts';
 import { LowWater } from './low-water.ts';
 
-/** A cursor that moved only over other tables' changes is made durable this often. */
+/** A cursor that moved only over other tables' changes, or that is not stored yet when the log falls silent, is made durable this often. */
 const IDLE_CURSOR_EVERY_MS = 1_000;
 
 /** A cursor that the target does not keep is written to the state store at most this often. */
@@ -140,7 +140,8 @@ export class Applier {
     let batch = new ChangeBatch(this.#lowWater.cursor);
     for (;;) {
       inFlight.signal.throwIfAborted();
-      const frame = await this.#nextFrame(frames, batch);
+      const frame = await this.#nextFrame(frames, batch, inFlight);
+      if (frame === undefined && batch.isEmpty) this.#storeCursor();
       const finished = frame === undefined ? [] : this.#learn(frame.registers);
       if (frame !== undefined) batch.add(frame, this.#interest);
       if (!this.#isDue(batch, frame, finished, inFlight)) {
@@ -158,9 +159,11 @@ export class Applier {
   }
 
   /** What the log has now if the batch holds work; else whatever comes, or undefined when the cursor is to be made durable. */
-  async #nextFrame(frames: FrameFeed, batch: ChangeBatch): Promise<Frame | undefined> {
+  async #nextFrame(frames: FrameFeed, batch: ChangeBatch, inFlight: InFlight): Promise<Frame | undefined> {
     if (!batch.isEmpty) return frames.poll();
-    return batch.through === this.#dispatchedThrough ? frames.next() : frames.nextWithin(IDLE_CURSOR_EVERY_MS);
+    const isStored = this.#deps.atomicCursor || this.#storedCursor === this.#lowWater.cursor;
+    const isAtRest = batch.through === this.#dispatchedThrough && inFlight.count === 0 && isStored;
+    return isAtRest ? frames.next() : frames.nextWithin(IDLE_CURSOR_EVERY_MS);
   }
 
   #isDue(batch: ChangeBatch, frame: Frame | undefined, finished: readonly Snapshot[], inFlight: InFlight): boolean {
