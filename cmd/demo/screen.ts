@@ -2,7 +2,7 @@
 import { relative } from 'node:path';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { watchProgress } from '../daemon/watch-progress.ts';
-import { documentText } from '../screens/hits.ts';
+import { documentText, parseDocument } from '../screens/hits.ts';
 import { standardError, standardOutput } from '../terminal/output.ts';
 import { ProgressBars, progressText } from '../terminal/progress.ts';
 import { count, rate } from '../terminal/units.ts';
@@ -14,10 +14,10 @@ export interface DemoResult {
   /** From the start of the pipeline until all of them were searchable. */
   readonly snapshot_ms: number;
   readonly query: string;
-  /** The best hit's document, before and after the change. */
-  readonly before: Readonly<Record<string, unknown>>;
+  /** The best hit's document as it is stored, JSON text, before and after the change. */
+  readonly before: string;
   readonly sql: string;
-  readonly after: Readonly<Record<string, unknown>>;
+  readonly after: string;
   /** From when COMMIT had returned until a search found the changed document. */
   readonly commit_to_searchable_ms: number;
   readonly postgres_version: string;
@@ -92,9 +92,9 @@ export class DemoScreen {
     this.#done(`${count(rows)} rows read and searchable, ${rate((rows / ms) * 1000)} rows/s`, ms);
   }
 
-  found(query: string, document: Readonly<Record<string, unknown>>): void {
+  found(query: string, document: string): void {
     this.say(`\nA search in the index ${paint('cyan', 'products')} for ${paint('cyan', query)} finds:`);
-    this.say(`   ${documentText(document, standardOutput.columns - 4)}`);
+    this.#product(document);
   }
 
   changing(sql: string): void {
@@ -104,11 +104,12 @@ export class DemoScreen {
 
   result(result: DemoResult): void {
     if (this.#json) {
-      standardOutput.write(`${JSON.stringify(result)}\n`);
+      const { before, after, ...rest } = result;
+      standardOutput.write(`${JSON.stringify(rest).slice(0, -1)},"before":${before},"after":${after}}\n`);
       return;
     }
     this.say('\nThe same search finds now:');
-    this.say(`   ${documentText(result.after, standardOutput.columns - 4)}`);
+    this.#product(result.after);
     this.say(`\n${paint('green', paint('bold', `${result.commit_to_searchable_ms.toFixed(1)} ms`))} after COMMIT had returned. ${paint('dim', `(${(result.total_ms / 1000).toFixed(1)} s in all)`)}`);
   }
 
@@ -126,6 +127,12 @@ export class DemoScreen {
     this.say(`\n${paint('bold', 'It stays up.')} Try, in another terminal:`);
     for (const [typed, what] of lines) this.say(`   ${paint('cyan', typed.padEnd(width))}${what === '' ? '' : `   ${paint('dim', what)}`}`.trimEnd());
     this.say('\nCtrl-C stops it and removes everything that it has made.');
+  }
+
+  /** The fields that tell the story. */
+  #product(document: string): void {
+    const { id, name, price, stock } = parseDocument(document);
+    this.say(`   ${paint('bold', documentText({ id, name, price, stock }, standardOutput.columns - 4))}`);
   }
 
   #eraseLine(): void {

@@ -39,6 +39,11 @@ class WrittenNumber {
   }
 }
 
+/** A document's fields, its numbers as they were written. */
+export function parseDocument(text: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(text, keepDigits) as Record<string, unknown>;
+}
+
 /** `name: Desk lamp  price: 12.50`, cut to `width`. */
 export function documentText(document: Readonly<Record<string, unknown>>, width: number): string {
   const text = Object.entries(document)

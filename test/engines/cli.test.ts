@@ -1,0 +1,289 @@
+/** The command line beside a real daemon, and on what it leaves behind: documented shapes, screens, exit statuses, signals. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execFile, spawn } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { repository, runCli, script, shapeDifferences, type CliResult } from '../cmd/run-cli.ts';
+import type { PostgresServer } from './postgres-client.ts';
+import { describePostgres } from './postgres.ts';
+import { eventually } from './servers.ts';
+import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
+
+const run = promisify(execFile);
+
+const ROWS = 2_000;
+const PASSWORD = 'not-to-be-seen-7f3a';
+
+/** JSON examples of docs/cli.md by the verb that prints them. */
+const documented = new Map([...readFileSync(join(repository, 'docs', 'cli.md'), 'utf8').matchAll(/<!-- shape: ([\w ]+) -->\n```json\n([^]*?)\n```/g)].map(([, verb = '', json = '']) => [verb, JSON.parse(json) as unknown]));
+
+/** What each verb is asked for; a shape of a line is that of its first line. */
+const asked: Readonly<Record<string, readonly string[]>> = {
+  check: ['check'],
+  status: ['status'],
+  lag: ['lag'],
+  search: ['search', 'products', 'kettle'],
+  positions: ['positions'],
+  'log stat': ['log', 'stat'],
+  'log tail': ['log', 'tail'],
+  'log dump': ['log', 'dump', '--last', '3'],
+  'log verify': ['log', 'verify'],
+  'dlq list': ['dlq', 'list'],
+};
+
+test('docs/cli.md has a shape for every verb that prints JSON', () => {
+  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'error'].toSorted());
+});
+
+describePostgres([18], (postgres) => {
+  let folder: string;
+  let server: PostgresServer;
+  let database: string;
+  let url: string;
+
+  const cli = async (...args: readonly string[]): Promise<CliResult> => runCli(args, { cwd: folder });
+  const json = async (...args: readonly string[]): Promise<unknown> => JSON.parse((await cli(...args, '--json')).stdout.split('\n')[0] ?? '') as unknown;
+  const config = (name: string, text: string): string => {
+    const path = join(folder, name);
+    writeFileSync(path, text);
+    return path;
+  };
+
+  /** Shapes that differ from those of docs/cli.md. */
+  const undocumented = async (verbs: readonly string[]): Promise<string[]> => {
+    const differences: string[] = [];
+    for (const verb of verbs) {
+      const { stdout } = await cli(...(asked[verb] ?? []), '--json');
+      const [first = ''] = stdout.split('\n');
+      for (const difference of shapeDifferences(withoutFreeParts(documented.get(verb)), withoutFreeParts(JSON.parse(first)))) differences.push(`${verb}: ${difference}`);
+    }
+    return differences;
+  };
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'tailrace-cli-'));
+    server = await postgres.server();
+    database = await server.createDatabase();
+    await server.query(`CREATE ROLE ${database}_app LOGIN REPLICATION SUPERUSER PASSWORD '${PASSWORD}'`);
+    await server.query(`CREATE TABLE products (id bigint PRIMARY KEY, name text NOT NULL, price numeric(20,2), note text)`, database);
+    await server.query(`INSERT INTO products SELECT i, 'kettle number ' || i, i + 0.50, repeat('x', 200) FROM generate_series(1, ${ROWS}) i`, database);
+    await server.query(`UPDATE products SET name = 'blue teapot', price = 123456789012345678.90, note = repeat('y', 5000) WHERE id = 7`, database);
+    url = server.url(database, `${database}_app`).replace('@', `:${PASSWORD}@`);
+    config(
+      'tailrace.yaml',
+      `sources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.products, max_document_bytes: 2000 } }\nadmin: { http: { port: 0 } }\n`,
+    );
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  describe('beside a daemon', () => {
+    let daemon: TailraceProcess;
+    let address: string;
+
+    beforeAll(async () => {
+      daemon = await spawnTailrace(['run'], { cwd: folder });
+      address = String((await daemon.event('admin_listening'))['url']);
+      await daemon.event('index_serving');
+      await eventually('the daemon is in step', 30_000, async () => ((await json('status')) as { ready: boolean }).ready);
+    });
+    afterAll(async () => daemon[Symbol.asyncDispose]());
+
+    test('verbs print the JSON that docs/cli.md says', async () => {
+      expect(await undocumented(Object.keys(asked))).toEqual([]);
+    });
+
+    test('status, lag and positions are read at a glance', async () => {
+      const status = await cli('status');
+      expect(status).toMatchObject({ code: 0, stderr: '' });
+      expect(status.stdout).toMatch(/^tailrace \S+, pid \d+, up .*: in step\n/);
+      expect(status.stdout).toMatch(/\nshop +postgres +streaming +0 /);
+      expect(status.stdout).toMatch(/\nproducts +embedded +serving +0 .* 1,999 +1\n/);
+      expect(status.stdout).toMatch(/\nNEXT\ntailrace dlq list products +see why 1 document is parked\n$/);
+      expect(status.stdout).not.toContain('\u001B');
+      expect((await cli('lag')).stdout).toMatch(/\nshop +streaming +0 B +0 s +[0-9A-F]+\/[0-9A-F]+ +[0-9A-F]+\/[0-9A-F]+ +.*\n\nINDEX.*\nproducts +serving +0 +0 s +[\d,]+ +[\d,]+\n$/);
+      expect((await cli('positions')).stdout).toMatch(/\nproducts +1 +serving +[\d,]+\n$/);
+    });
+
+    test('lag --max-seconds is quiet while all is well', async () => {
+      expect(await cli('lag', '--max-seconds', '600')).toMatchObject({ code: 0, stderr: '' });
+    });
+
+    test('lag --watch goes on, a line at a time where nothing can be drawn over', async () => {
+      const watching = spawn(process.execPath, [script, 'lag', '--watch', '--json'], { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+      let text = '';
+      watching.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      await eventually('two looks', 30_000, () => text.split('\n').length > 2);
+      watching.kill('SIGINT');
+      expect(JSON.parse(text.split('\n')[1] ?? '')).toMatchObject({ running: true, indices: [{ name: 'products' }] });
+    });
+
+    test('search finds by words, shows every digit, and says so when it finds nothing', async () => {
+      const hits = (await cli('search', 'products', 'kettle', '1234', '--json')).stdout;
+      expect(hits).toContain('"price":1234.50');
+      expect((await cli('search', 'products', 'kettle', '1234')).stdout).toMatch(/^1234 +-?\d+\.\d\d +id: 1234 {2}name: kettle number 1234 {2}price: 1234.50/);
+      expect((await cli('search', 'products', 'xylophone')).stdout).toBe('Nothing in products matches "xylophone".\n');
+      expect((await cli('search', 'produtcs', 'x')).stderr).toContain('did you mean `products`?');
+    });
+
+    test('log tail and log dump show changes as they are made', async () => {
+      await server.query(`UPDATE products SET name = 'green kettle' WHERE id = 42`, database);
+      const line = (await eventually('the change is in the log', 30_000, async () => {
+        const lines = (await cli('log', 'tail', '-n', '1', '--json')).stdout;
+        return lines.includes('"update"') ? lines : undefined;
+      })) as string;
+      const { seq, table, id } = JSON.parse(line) as { seq: number; table: string; id: string };
+      expect({ table, id }).toEqual({ table: 'public.products', id: '42' });
+      expect(line).not.toContain('green');
+      const dumped = (await cli('log', 'dump', '--first', String(seq), '--last', String(seq), '--json')).stdout;
+      expect(dumped).toContain('"row":{"id":42,"name":"green kettle","price":42.50,');
+      expect((await cli('log', 'dump', '--first', String(seq))).stdout).toMatch(/update +shop\.public\.products +42 .*\n +\{"id":42,"name":"green kettle"/);
+      expect((await cli('log', 'verify')).stdout).toMatch(/The log is whole\.\n$/);
+    });
+
+    test('dlq list names the parked document, its code and its reason', async () => {
+      const { stdout } = await cli('dlq', 'list', 'products');
+      expect(stdout).toMatch(/\nproducts +7 +[\d,]+ +\S+Z +DOC_TOO_LARGE +\S/);
+      expect(stdout).not.toContain('yyyy');
+    });
+
+    test('what is asked for by more than the reader reads ends quietly', async () => {
+      const { stdout, stderr } = await run('bash', ['-c', `"${process.execPath}" "${script}" log dump --json | head -n 1; echo "status \${PIPESTATUS[0]}"`], { cwd: folder });
+      expect(stdout.split('\n').slice(1)).toEqual(['status 0', '']);
+      expect(JSON.parse(stdout.split('\n')[0] ?? '')).toMatchObject({ seq: 1 });
+      expect(stderr).toBe('');
+    });
+
+    test('a second daemon on the data directory ends with status 75, and the first goes on', async () => {
+      const second = await cli('run');
+      expect(second.code).toBe(75);
+      expect(second.stderr).toContain('LOCK_HELD');
+      expect((await cli('status')).code).toBe(0);
+    });
+
+    test('the socket is the account\'s own; over TCP there is what monitoring needs', async () => {
+      expect(statSync(join(folder, 'tailrace-data', 'admin.sock')).mode & 0o777).toBe(0o600);
+      expect((await fetch(`${address}/readyz`)).status).toBe(200);
+      const metrics = await (await fetch(`${address}/metrics`)).text();
+      expect(metrics).toMatch(/^tailrace_ready 1$/m);
+      expect(metrics).toMatch(/^tailrace_index_dead_letters\{index="products"\} 1$/m);
+      expect((await fetch(`${address}/v1/dead-letters`)).status).toBe(403);
+    });
+
+    test('no log line and no answer holds the password or a row', async () => {
+      const answers = await Promise.all([cli('status', '--json'), cli('check'), cli('log', 'stat'), cli('positions', '--json')]);
+      for (const text of [daemon.output, address, ...answers.map(({ stdout, stderr }) => stdout + stderr)]) {
+        expect(text).not.toContain(PASSWORD);
+        expect(text).not.toContain('kettle');
+      }
+    });
+
+    test('SIGTERM ends it with status 0, and everything that was in step stays so', async () => {
+      daemon.kill('SIGTERM');
+      expect(await daemon.exit()).toEqual({ code: 0, signal: null });
+      expect(daemon.lines.map(({ msg }) => msg).slice(-2)).toEqual(['stopping', 'stopped']);
+      expect(() => statSync(join(folder, 'tailrace-data', 'admin.sock'))).toThrow('ENOENT');
+    });
+  });
+
+  describe('without a daemon', () => {
+    test('reading verbs print the same shapes, from the data directory', async () => {
+      expect(await undocumented(Object.keys(asked))).toEqual([]);
+    });
+
+    test('status says so and ends with 1, and so does an alert', async () => {
+      const status = await cli('status');
+      expect(status.code).toBe(1);
+      expect(status.stdout).toMatch(/^tailrace \S+ is not running; this is what its data directory says\.\n/);
+      expect(status.stdout).toMatch(/\nNEXT\ntailrace run +start the daemon\n/);
+      const alert = await cli('lag', '--max-seconds', '600');
+      expect(alert.code).toBe(1);
+      expect(alert.stderr).toContain('tailrace is not running.');
+    });
+
+    test('search, log and dlq answer as before', async () => {
+      expect((await cli('search', 'products', 'green', 'kettle', '--json')).stdout).toContain('"name":"green kettle"');
+      expect((await cli('dlq', 'list')).stdout).toContain('DOC_TOO_LARGE');
+      expect((await cli('log', 'dump', '--json')).stdout.trimEnd().split('\n').length).toBeGreaterThanOrEqual(ROWS);
+    });
+
+    test('with nothing ever run, verbs say that there is nothing, and where', async () => {
+      const elsewhere = await cli('status', '--data-directory', join(folder, 'empty'));
+      expect(elsewhere.code).toBe(1);
+      expect(elsewhere.stderr).toContain(`there is nothing in ${join(folder, 'empty')}`);
+      expect((await cli('log', 'verify', '--data-directory', join(folder, 'empty'))).code).toBe(1);
+    });
+
+    test('run --once brings what was written meanwhile, says what it did, and ends with 0', async () => {
+      await server.query(`UPDATE products SET name = 'red kettle' WHERE id = 43`, database);
+      await using once = await spawnTailrace(['run', '--once'], { cwd: folder });
+      expect(await once.exit()).toEqual({ code: 0, signal: null });
+      expect(await once.event('caught_up')).toMatchObject({ indices: 1, dead_letters: 1 });
+      expect((await cli('search', 'products', 'red', 'kettle', '--json')).stdout).toContain('"id":"43"');
+    });
+
+    test('a damaged log is found, with the file, and status 74', async () => {
+      await run('cp', ['-R', join(folder, 'tailrace-data'), join(folder, 'damaged')]);
+      const stat = (await json('log', 'verify', '--data-directory', join(folder, 'damaged'))) as { subject: string };
+      const file = join(folder, 'damaged', 'log', stat.subject);
+      const bytes = readFileSync(file);
+      bytes[Math.floor(bytes.length / 2)] = (bytes[Math.floor(bytes.length / 2)] ?? 0) ^ 0xff;
+      writeFileSync(file, bytes);
+      const verified = await cli('log', 'verify', '--data-directory', join(folder, 'damaged'));
+      expect(verified.code).toBe(74);
+      expect(verified.stdout).toContain(`${stat.subject}: `);
+      expect(verified.stdout).toMatch(/The log is damaged: 1 place\.\n$/);
+    });
+  });
+
+  describe('check', () => {
+    test('of a pipeline that can run says so', async () => {
+      const { code, stdout } = await cli('check');
+      expect({ code, last: stdout.trimEnd().split('\n').at(-1) }).toMatchObject({ code: 0, last: expect.stringMatching(/^Ready: tailrace run/) as unknown });
+    });
+
+    test('of one that cannot names each problem with its code and what mends it, and ends with 1', async () => {
+      const path = config('missing.yaml', `data_directory: other\nsources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.productz } }\n`);
+      const { code, stdout } = await cli('check', '--config', path);
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/✗ .*\(SRC_TABLE_MISSING\)/);
+      expect(stdout).toMatch(/\n1 problem: mend it, then check again\./);
+    });
+
+    test('of a server that does not answer says so within its connect timeout', async () => {
+      const path = config('away.yaml', 'data_directory: other\nsources: { shop: { type: postgres, url: "postgres://u:p@127.0.0.1:1/d", connect_timeout_ms: 2000 } }\nindices: { products: { from: shop.public.products } }\n');
+      const { code, stdout } = await cli('check', '--config', path);
+      expect(code).toBe(1);
+      expect(stdout).toContain('(SRC_CONN)');
+    });
+  });
+
+  describe('a daemon that cannot go on', () => {
+    test('with --once ends with the status of what stopped it, and says what to do', async () => {
+      const path = config('wrong-table.yaml', `data_directory: wrong\nsources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.productz } }\n`);
+      const { code, stderr } = await cli('run', '--once', '--config', path);
+      expect(code).toBe(65);
+      expect(stderr).toContain('SRC_TABLE_MISSING');
+    });
+
+    test('while its server is away waits, says so in its status, and stops when it is told to', async () => {
+      const path = config('gone.yaml', 'data_directory: gone\nsources: { shop: { type: postgres, url: "postgres://u:p@127.0.0.1:1/d" } }\nindices: { products: { from: shop.public.products } }\n');
+      await using daemon = await spawnTailrace(['run', '--config', path], { cwd: folder });
+      await daemon.event('source_disconnected');
+      const status = await cli('status', '--config', path);
+      expect(status.code).toBe(0);
+      expect(status.stdout).toMatch(/: not in step: \d problems?\n/);
+      expect(status.stdout).toMatch(/\nshop +postgres +(?:waiting|connecting) /);
+      daemon.kill('SIGINT');
+      expect(await daemon.exit()).toEqual({ code: 0, signal: null });
+    });
+  });
+});
+
+/** Documents and rows have the fields that users give them. */
+function withoutFreeParts(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutFreeParts);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).filter(([name]) => name !== 'code' && name !== 'fix').map(([name, item]: [string, unknown]) => [name, name === 'document' || name === 'row' ? null : withoutFreeParts(item)]));
+}
