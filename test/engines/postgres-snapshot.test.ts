@@ -5,7 +5,7 @@ import { jsonOf } from '../../src/change/value.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';
 import { never } from './postgres-control.ts';
-import { openReading, readTable, rowsOf, type Reading, type ReadingOptions } from './postgres-reading.ts';
+import { openReading, readChunks, readTable, rowsOf, type Reading, type ReadingOptions } from './postgres-reading.ts';
 import { describePostgres, startPostgres } from './postgres.ts';
 
 const MiB = 1024 * 1024;
@@ -272,6 +272,24 @@ describePostgres([15, 18], (postgres) => {
       expect((await readTable(at, 'public.t')).rows).toEqual([[1, 'x']]);
       await at.run(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
     });
+  });
+
+  test('settings of a role and a database change nothing of the bytes that are read', async () => {
+    const role = `exotic_${postgres.major}`;
+    const setup = `
+      CREATE TABLE public.t (id int PRIMARY KEY, at timestamptz, naive timestamp, d date, i interval, f float8, g real, b bytea, m money, r regclass, x xml, n name);
+      INSERT INTO public.t VALUES (1, '2026-01-02 12:04:05.5+01', '2026-01-02 03:04', '2026-01-02', '1 mon -1 day 1:00', 0.1::float8 + 0.2::float8, 0.1, '\\x00ff41', 1234.5, 'pg_class', '<a/>', 'n');
+      DROP ROLE IF EXISTS ${role}; CREATE ROLE ${role} LOGIN; GRANT SELECT ON public.t TO ${role}; CREATE PUBLICATION pub FOR TABLE public.t`;
+    await using plain = await open(setup, { tables: ['public.t'] });
+    const [expected] = await readChunks(plain, 'public.t');
+    const exotic = ['datestyle = German', 'timezone = "Asia/Tokyo"', 'intervalstyle = sql_standard', 'extra_float_digits = 0', 'bytea_output = escape', 'search_path = nowhere', 'xmlbinary = hex', 'default_transaction_isolation = serializable', 'client_encoding = LATIN1', 'quote_all_identifiers = on', 'row_security = off', 'statement_timeout = 1', 'standard_conforming_strings = off', 'enable_tidscan = off', 'synchronize_seqscans = on', 'max_parallel_workers_per_gather = 4', 'debug_parallel_query = on', 'force_parallel_mode = on'];
+    for (const setting of exotic) await plain.run(`ALTER ROLE ${role} SET ${setting}`).catch(() => {});
+    await using at = await open('', { tables: ['public.t'], database: plain.database, user: role });
+    const [chunk] = await readChunks(at, 'public.t');
+    expect(chunk?.bytes.length).toBeGreaterThan(100);
+    expect(Buffer.from(chunk?.bytes ?? []).equals(Buffer.from(expected?.bytes ?? []))).toBe(true);
+    expect(chunk?.schema).toEqual(expected?.schema);
+    await plain.run(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
 
   test('a reader that waits for a lock does not stop others for long, and goes on when it is gone', async () => {

@@ -10,7 +10,7 @@ const IDLE_MS = 10_000;
  * pg asks for UTF-8 as it connects, and only afterwards is it heard.
  */
 const SETUP = `SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false);
-  SET row_security = off; SET lock_timeout = '5s'; SET jit = off; SET synchronize_seqscans = off; SET max_parallel_workers_per_gather = 0`;
+  SET row_security = off; SET lock_timeout = '5s'; SET jit = off; SET synchronize_seqscans = off; SET enable_tidscan = on; SET max_parallel_workers_per_gather = 0`;
 
 export class ReadConnections implements AsyncDisposable {
   readonly #open: OpenRawConnection;
