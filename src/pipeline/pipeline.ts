@@ -13,11 +13,10 @@ import type { DocumentTransform } from '../document/transform.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import { together } from '../runtime/abort.ts';
+import { together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { DeadLetter, StateStore } from '../state/state-store.ts';
 import { chooseGeneration } from './generations.ts';
-import { LogWatch } from './log-watch.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
 import { sourcePosition, type PositionReport } from './positions.ts';
 import { report } from './report.ts';
@@ -178,16 +177,16 @@ export class Pipeline implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
-    const { log, runtime } = this.#parts;
+    const { log } = this.#parts;
     const evictions = log.onEvicted((name) => this.#indices.find((index) => index.name === name)?.evict());
     try {
       await this.#forgetRebuilt(signal);
-      // Runners that stopped for a person leave the others at work, and the process up to say so: the watch goes on.
-      const runners = [...this.#sources, ...this.#indices, new LogWatch(log, runtime)];
-      await together(
-        signal,
-        runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
-      );
+      const runners = [...this.#sources, ...this.#indices];
+      await together(signal, [
+        ...runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
+        // Runners that stopped for a person leave the others at work, and the process up to say so.
+        async (s) => untilAborted(new Promise<never>(() => {}), s),
+      ]);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {

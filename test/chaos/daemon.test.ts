@@ -127,7 +127,7 @@ describePostgres([18], ({ server }) => {
       await using daemon = await stage.daemon({}, ['run', '--data-directory', join(mount, 'data')]);
       await daemon.event('index_serving');
       await stage.database.query("INSERT INTO items SELECT i, repeat('x', 1000) FROM generate_series(100001, 108000) i");
-      await daemon.event('log_condition', { where: ({ condition }) => condition === 'disk_full' });
+      await daemon.event('log_disk_full');
       await rm(ballast);
       await stage.inStep(daemon);
     } finally {
