@@ -5,13 +5,24 @@ import { bytes, count, counted, duration, percent, rate } from '../terminal/unit
 import { errorBelow, phaseText } from './phase.ts';
 
 export function statusScreen(status: StatusReport, paint: Paint): string[] {
-  return [headline(status, paint), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint)];
+  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint)];
 }
 
 function headline({ version, pid, started_ms: startedMs, now_ms: nowMs, running, ready, problems }: StatusReport, paint: Paint): string {
   if (!running || startedMs === null) return `${paint('bold', `tailrace ${version}`)} is ${paint('yellow', 'not running')}; this is what its data directory says.`;
   const state = ready ? paint('green', 'in step') : paint('yellow', `not in step: ${counted(problems.length, 'problem')}`);
   return `${paint('bold', `tailrace ${version}`)}, pid ${pid}, up ${duration((nowMs - startedMs) / 1000)}: ${state}`;
+}
+
+const PROBLEMS_SHOWN_MAX = 5;
+
+/** What is in the way of being in step, unless an error below says the same. */
+function problemLines({ running, problems, sources, indices }: StatusReport): string[] {
+  if (!running) return [];
+  const errors = [...sources, ...indices].flatMap(({ error }) => (error === null ? [] : [error.message]));
+  const others = problems.filter((problem) => !errors.some((message) => problem.includes(message)));
+  const more = others.length > PROBLEMS_SHOWN_MAX ? [`  and ${others.length - PROBLEMS_SHOWN_MAX} more`] : [];
+  return [...others.slice(0, PROBLEMS_SHOWN_MAX).map((problem) => `  ${problem}`), ...more];
 }
 
 function sourceLines({ sources, running }: StatusReport, paint: Paint): string[] {

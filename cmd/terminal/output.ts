@@ -41,7 +41,9 @@ class StreamOutput implements Output {
   }
 
   get columns(): number {
-    return this.#stream.columns ?? COLUMNS_DEFAULT;
+    // A terminal that does not tell its size says 0.
+    const { columns } = this.#stream;
+    return columns > 0 ? columns : COLUMNS_DEFAULT;
   }
 
   get closed(): AbortSignal {

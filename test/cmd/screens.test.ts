@@ -41,9 +41,10 @@ describe('status', () => {
   test('shows what is wrong in three sentences below what it is wrong with, and what to do', () => {
     const error = { code: 'SRC_AUTH', message: 'The user app was refused.', did: 'tailrace stopped reading this source.', hint: 'Correct the password.' };
     const sources = [{ ...quietSource, phase: 'stopped' as const, lag_bytes: null, lag_seconds: null, head: null, error }];
-    const lines = statusScreen({ ...quiet, ready: false, problems: ['Source shop is stopped'], sources }, plainPaint);
-    expect(lines[0]).toBe('tailrace 1.2.3, pid 4711, up 1 min: not in step: 1 problem');
-    expect(lines.slice(3, 7)).toEqual(['shop    postgres  stopped  ?               0  0/1A2B000  ?', '  ! shop: The user app was refused. (SRC_AUTH)', '    tailrace stopped reading this source.', '    → Correct the password.']);
+    const lines = statusScreen({ ...quiet, ready: false, problems: ['Source shop is stopped: The user app was refused.', 'Index orders is building'], sources }, plainPaint);
+    expect(lines[0]).toBe('tailrace 1.2.3, pid 4711, up 1 min: not in step: 2 problems');
+    expect(lines[1]).toBe('  Index orders is building');
+    expect(lines.slice(4, 8)).toEqual(['shop    postgres  stopped  ?               0  0/1A2B000  ?', '  ! shop: The user app was refused. (SRC_AUTH)', '    tailrace stopped reading this source.', '    → Correct the password.']);
     expect(lines.slice(-2)).toEqual(['NEXT', 'tailrace check  see what sources and targets lack, with the statements that mend it']);
   });
 

