@@ -8,16 +8,21 @@ export interface Appended {
 
 export interface PendingAppend {
   readonly encoded: EncodedDraft;
+  readonly signal: AbortSignal;
   readonly resolve: (appended: Appended) => void;
   readonly reject: (reason: unknown) => void;
 }
 
-interface Entry extends PendingAppend {
-  readonly signal: AbortSignal;
-}
-
 export class AppendQueue {
-  #entries: Entry[] = [];
+  #entries: PendingAppend[] = [];
+  /** One listener per signal, while anything waits that has it: many appends share one signal, and listeners are dear. */
+  readonly #listeners = new Map<AbortSignal, () => void>();
+  readonly #onDrop: () => void;
+
+  /** `onDrop` is called when aborted appends have left the queue. */
+  constructor(onDrop: () => void) {
+    this.#onDrop = onDrop;
+  }
 
   get length(): number {
     return this.#entries.length;
@@ -29,33 +34,14 @@ export class AppendQueue {
   }
 
   /** Rejects with the signal's reason when it is aborted before the write began; from then on the write decides. */
-  push(encoded: EncodedDraft, signal: AbortSignal, onAbort: () => void): Promise<Appended> {
+  push(encoded: EncodedDraft, signal: AbortSignal): Promise<Appended> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason as Error);
         return;
       }
-      const abort = (): void => {
-        const place = this.#entries.indexOf(entry);
-        if (place === -1) return;
-        this.#entries.splice(place, 1);
-        reject(signal.reason as Error);
-        onAbort();
-      };
-      const entry: Entry = {
-        encoded,
-        signal,
-        resolve: (appended) => {
-          signal.removeEventListener('abort', abort);
-          resolve(appended);
-        },
-        reject: (reason) => {
-          signal.removeEventListener('abort', abort);
-          reject(reason as Error);
-        },
-      };
-      signal.addEventListener('abort', abort, { once: true });
-      this.#entries.push(entry);
+      this.#listenTo(signal);
+      this.#entries.push({ encoded, signal, resolve, reject });
     });
   }
 
@@ -68,15 +54,21 @@ export class AppendQueue {
       if (count > 0 && (bytes > bytesMax || count >= framesMax)) break;
       count += 1;
     }
-    return this.#entries.splice(0, count);
+    const taken = this.#entries.splice(0, count);
+    if (this.#entries.length === 0) this.#listenToNone();
+    return taken;
   }
 
   /** Puts back what found no room. What was aborted meanwhile is gone. */
   putBack(group: readonly PendingAppend[]): void {
-    const waiting: Entry[] = [];
-    for (const entry of group as readonly Entry[]) {
-      if (entry.signal.aborted) entry.reject(entry.signal.reason);
-      else waiting.push(entry);
+    const waiting: PendingAppend[] = [];
+    for (const entry of group) {
+      if (entry.signal.aborted) {
+        entry.reject(entry.signal.reason);
+        continue;
+      }
+      this.#listenTo(entry.signal);
+      waiting.push(entry);
     }
     this.#entries = [...waiting, ...this.#entries];
   }
@@ -84,6 +76,27 @@ export class AppendQueue {
   rejectAll(reason: unknown): void {
     const entries = this.#entries;
     this.#entries = [];
+    this.#listenToNone();
     for (const entry of entries) entry.reject(reason);
+  }
+
+  #listenTo(signal: AbortSignal): void {
+    if (this.#listeners.has(signal)) return;
+    const drop = (): void => this.#drop(signal);
+    this.#listeners.set(signal, drop);
+    signal.addEventListener('abort', drop, { once: true });
+  }
+
+  #listenToNone(): void {
+    for (const [signal, drop] of this.#listeners) signal.removeEventListener('abort', drop);
+    this.#listeners.clear();
+  }
+
+  #drop(signal: AbortSignal): void {
+    this.#listeners.delete(signal);
+    const { waiting = [], dropped = [] } = Object.groupBy(this.#entries, (entry) => (entry.signal === signal ? 'dropped' : 'waiting'));
+    this.#entries = waiting;
+    for (const entry of dropped) entry.reject(signal.reason);
+    if (dropped.length > 0) this.#onDrop();
   }
 }

@@ -71,7 +71,7 @@ export class LogCore implements LogView {
       const place = group.places[i];
       if (place === undefined) continue;
       foldRegisters(this.registers, draft.registers);
-      this.recent.add(ordinal, { place, frame: { ...draft, firstSeq: place.firstSeq, lastSeq: place.lastSeq, epoch, appendTimeMs } });
+      this.recent.add({ ordinal, place, frame: { ...draft, firstSeq: place.firstSeq, lastSeq: place.lastSeq, epoch, appendTimeMs } });
     }
   }
 

@@ -30,7 +30,7 @@ export class LogWriter {
   readonly #core: LogCore;
   readonly #limits: WriterLimits;
   readonly #retention: Retention;
-  readonly #queue = new AppendQueue();
+  readonly #queue: AppendQueue;
   readonly #listeners = new Set<() => void>();
   readonly #stop = new AbortController();
   /** Undefined when the last segment is sealed and the next is not there yet. */
@@ -43,13 +43,14 @@ export class LogWriter {
     this.#limits = limits;
     this.#retention = retention;
     this.#active = active;
+    this.#queue = new AppendQueue(() => retention.changes.happened());
   }
 
   async append(draft: FrameDraft, signal: AbortSignal): Promise<Appended> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#stop.signal.aborted) throw closedError();
     const encoded = encodeDraft(draft, this.#limits.compress);
-    const appended = this.#queue.push(encoded, signal, () => this.#retention.changes.happened());
+    const appended = this.#queue.push(encoded, signal);
     this.#running ??= this.#run();
     return await appended;
   }

@@ -95,7 +95,8 @@ export class Scenario {
       return 'failed';
     }
     const process = new Process(log, this.#model, this.#audit, this.#random);
-    log.onEvicted((name) => this.#evict(name, log));
+    // What is left of a process that crashed may still think; nobody hears it.
+    log.onEvicted((name) => life === this.#life && this.#evict(name, log));
     try {
       await this.#model.reopened(log, afterFailure);
       await process.attach(this.#consumers);
