@@ -98,28 +98,39 @@ const knownParameters = new Set(['sslmode', 'application_name', 'host', 'port', 
 
 /** Reads `postgres://user:password@host:port/database?sslmode=...`; a socket folder is given as `?host=/var/run/postgresql`. */
 export function parseUrl(text: string): SourceUrl {
-  if (!URL.canParse(text)) throw invalidUrl('it is not a url');
-  const url = new URL(text);
+  // A user before an empty host, as in `postgres://user@/database?host=/folder`, is no url to others than PostgreSQL.
+  const complete = text.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)\//, '$1localhost/');
+  if (!URL.canParse(complete)) throw invalidUrl('it is not a url');
+  const url = new URL(complete);
   if (url.protocol !== 'postgres:' && url.protocol !== 'postgresql:') throw invalidUrl('it does not begin with postgres://');
   const parameters = url.searchParams;
   for (const name of parameters.keys()) if (!knownParameters.has(name)) throw invalidUrl(`the parameter ${name} is not known`);
-  const user = parameters.get('user') ?? decodeURIComponent(url.username);
+  const user = parameters.get('user') ?? decoded(url.username);
   if (user === '') throw invalidUrl('it names no user');
   const sslmode = parameters.get('sslmode');
   const tlsMode = sslmode === null ? null : tlsModes[sslmode];
   if (tlsMode === undefined) throw invalidUrl(`sslmode ${sslmode} is not known`);
   const port = Number(parameters.get('port') ?? (url.port === '' ? 5432 : url.port));
-  const host = parameters.get('host') ?? decodeURIComponent(url.hostname).replace(/^\[(.*)\]$/, '$1');
-  const path = decodeURIComponent(url.pathname.slice(1));
+  const host = parameters.get('host') ?? decoded(url.hostname).replace(/^\[(.*)\]$/, '$1');
+  const path = decoded(url.pathname.slice(1));
   return {
     host: host === '' ? 'localhost' : host,
     port,
     user,
-    password: decodeURIComponent(url.password),
+    password: decoded(url.password),
     database: parameters.get('dbname') ?? (path === '' ? user : path),
     applicationName: parameters.get('application_name') ?? 'tailrace',
     tlsMode,
   };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // The error would repeat the text, which may be the password.
+    throw invalidUrl('it has a % that begins no escape');
+  }
 }
 
 function invalidUrl(why: string): TailraceError {

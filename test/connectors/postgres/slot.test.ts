@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest';
+import { adoptionProblem, resumeProblem, type GateFacts } from '../../../connectors/sources/postgres/slot/resume-gate.ts';
+import { slotBlocked, slotFacts, type SlotFacts } from '../../../connectors/sources/postgres/slot/slot.ts';
+import { divergence, parseTimelineHistory } from '../../../connectors/sources/postgres/slot/timeline.ts';
+
+const sound: SlotFacts = {
+  plugin: 'pgoutput',
+  database: 'shop',
+  active: false,
+  activePid: null,
+  twoPhase: false,
+  restartLsn: 50n,
+  confirmedFlushLsn: 100n,
+  walStatus: 'reserved',
+  safeWalSize: null,
+  invalidationReason: null,
+  synced: false,
+};
+
+function gate(facts: Partial<SlotFacts> | null, insertLsn = 1_000n): GateFacts {
+  return { source: 'shop', slot: 's', database: 'shop', facts: facts === null ? null : { ...sound, ...facts }, insertLsn, user: null };
+}
+
+test('a stream goes on exactly from positions between what was confirmed and the end of the log', () => {
+  expect(resumeProblem(100n, gate({}))).toBeNull();
+  expect(resumeProblem(1_000n, gate({}))).toBeNull();
+  expect(resumeProblem(99n, gate({}))).toMatchObject({ code: 'SRC_SLOT_AHEAD' });
+  expect(resumeProblem(1_001n, gate({}))).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(resumeProblem(1_001n, gate(null))).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(resumeProblem(500n, gate(null))).toMatchObject({ code: 'SRC_HISTORY_LOST' });
+});
+
+test('a slot that cannot be used says why, before anything else about it', () => {
+  expect(resumeProblem(500n, gate({ invalidationReason: 'rows_removed', active: true }))).toMatchObject({ code: 'SRC_HISTORY_LOST', message: expect.stringContaining('rows_removed') });
+  expect(resumeProblem(500n, gate({ plugin: 'wal2json' }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('wal2json') });
+  expect(resumeProblem(500n, gate({ plugin: null }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('physical') });
+  expect(resumeProblem(500n, gate({ database: 'other' }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('other') });
+  expect(resumeProblem(500n, gate({ twoPhase: true }))).toMatchObject({ code: 'SRC_SETTING' });
+  expect(resumeProblem(500n, gate({ synced: true }))).toMatchObject({ code: 'SRC_SETTING' });
+  expect(resumeProblem(500n, { ...gate({ active: true, activePid: 7 }), user: 'pid 7 (psql)' })).toMatchObject({ code: 'SRC_SLOT_IN_USE', message: expect.stringContaining('pid 7 (psql)') });
+  expect(adoptionProblem({ ...gate({}), facts: sound })).toBeNull();
+  expect(adoptionProblem({ ...gate({}), facts: { ...sound, walStatus: 'lost', invalidationReason: 'wal_removed' } })).toMatchObject({ code: 'SRC_HISTORY_LOST' });
+});
+
+test('a slot is read from whatever columns the server\'s version has', () => {
+  const old = { slot_name: 's', plugin: 'pgoutput', database: 'shop', active: true, active_pid: 7, restart_lsn: '0/10', confirmed_flush_lsn: '0/20', wal_status: 'extended', safe_wal_size: 4096 };
+  expect(slotFacts({ slot: JSON.stringify(old) })).toEqual({ ...sound, active: true, activePid: 7, restartLsn: 0x10n, confirmedFlushLsn: 0x20n, walStatus: 'extended', safeWalSize: 4096 });
+  expect(slotFacts({ slot: JSON.stringify({ ...old, wal_status: 'lost', restart_lsn: null }) })).toMatchObject({ invalidationReason: 'wal_removed', restartLsn: null });
+  expect(slotFacts({ slot: JSON.stringify({ ...old, conflicting: true }) })).toMatchObject({ invalidationReason: 'conflict with recovery' });
+  expect(slotFacts({ slot: JSON.stringify({ ...old, wal_status: 'lost', invalidation_reason: 'idle_timeout', two_phase: true, synced: true }) })).toMatchObject({ invalidationReason: 'idle_timeout', twoPhase: true, synced: true });
+  expect(slotFacts({ slot: null })).toBeNull();
+  expect(slotFacts(undefined)).toBeNull();
+});
+
+test('a later timeline goes on from positions up to its switch point only', () => {
+  const history = parseTimelineHistory("1\t0/3000148\tno recovery target specified\n\n2\t0/5000000\tbefore 2026-01-01 00:00:00+00\n");
+  expect([...history]).toEqual([
+    [1, 0x300_0148n],
+    [2, 0x500_0000n],
+  ]);
+  const at = (lsn: bigint, timeline: number, now = 3): unknown => divergence({ lsn, timeline }, now, history, 'shop');
+  expect(at(0x300_0148n, 1)).toBeNull();
+  expect(at(0x300_0149n, 1)).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(at(0x500_0000n, 2)).toBeNull();
+  expect(at(0x500_0001n, 2)).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(at(0x900_0000n, 3)).toBeNull();
+  expect(at(0x100_0000n, 4)).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(at(0x100_0000n, 1, 2)).toBeNull();
+  expect(divergence({ lsn: 1n, timeline: 1 }, 2, new Map(), 'shop')).toMatchObject({ code: 'SRC_DIVERGED' });
+});
+
+test('a message names a few transactions, each once, with the statement that ends them', () => {
+  const open = [1, 1, 2, 3, 4, 5, 6].map((pid, i) => ({ pid, xid: i, seconds: 10, description: `pid ${pid}` }));
+  const error = slotBlocked('It waits', [...open, { pid: null, xid: 9, seconds: null, description: 'prepared transaction "p"' }]);
+  expect(error.message).toBe('It waits: pid 1; pid 2; pid 3; pid 4; pid 5.');
+  expect(error.hint).toContain('SELECT pg_terminate_backend(5);');
+  expect(slotBlocked('It waits', []).message).toBe('It waits.');
+});
