@@ -138,6 +138,19 @@ const types: readonly Typed[] = [
   { type: 'circle', kind: 'object', values: ["'<(1,2),3.5>'"], oracle: `${pointOracle('center(v)')} || jsonb_build_object('radius', radius(v))` },
 ];
 
+/** Types of extensions that a server may or may not have to offer. */
+const offered: readonly (Typed & { readonly extension: string })[] = [
+  { extension: 'vector', type: 'vector', kind: 'vector', values: ["'[1,2.5,1e-8]'", "'[-0,3.4028235e38]'"], oracle: 'to_jsonb(v::real[]::float8[])', random: fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 30 }).map((floats) => `'[${floats.join(',')}]'::vector`) },
+  { extension: 'vector', type: 'vector(3)', kind: 'vector', values: ["'[1,2,3]'"], oracle: 'to_jsonb(v::real[]::float8[])' },
+  { extension: 'vector', type: 'halfvec(2)', kind: 'vector', values: ["'[0.1,65504]'"], oracle: 'to_jsonb(v::vector::real[]::float8[])' },
+  { extension: 'vector', type: 'vector(2)[]', kind: 'array', values: ["ARRAY['[1,2]', '[3,4.5]', NULL]::vector[]"], oracle: "(SELECT jsonb_agg(to_jsonb(x::real[]::float8[])) FROM unnest(v) x)" },
+  { extension: 'vector', type: 'sparsevec(9)', kind: 'object', values: ["'{1:0.5,7:-2e-5}/9'", "'{}/9'"], oracle: `jsonb_build_object('dimensions', 9, 'indices', CASE WHEN v::text LIKE '{}%' THEN '[]' ELSE '[1,7]' END::jsonb, 'values', CASE WHEN v::text LIKE '{}%' THEN '[]' ELSE '[0.5,-0.00002]' END::jsonb)` },
+  { extension: 'postgis', type: 'geometry(Point,4326)', kind: 'geometry', values: ["'SRID=4326;POINT(8.5 47.25)'"], oracle: 'ST_AsGeoJSON(v, 15)::jsonb' },
+  { extension: 'postgis', type: 'geometry', kind: 'geometry', values: ["'POLYGON((0 0,4 0,4 4,0 0))'", "'MULTIPOINT Z ((1 2 3))'", "'SRID=3857;POINT(1 2)'"], oracle: 'ST_AsGeoJSON(v, 15, 2)::jsonb' },
+  { extension: 'postgis', type: 'geography', kind: 'geometry', values: ["'POINT(3 4)'"], oracle: 'ST_AsGeoJSON(v, 15)::jsonb' },
+  { extension: 'postgis', type: 'geometry[]', kind: 'array', values: ["ARRAY['POINT(1 2)', 'LINESTRING(0 0,1 1)']::geometry[]"], oracle: '(SELECT jsonb_agg(ST_AsGeoJSON(x, 15)::jsonb) FROM unnest(v) x)' },
+];
+
 /** A value as a tuple of one column. */
 function tupleOf(text: string | null): Buffer {
   if (text === null) return Buffer.from([0, 1, 0x6e]);
@@ -188,6 +201,19 @@ describePostgres([15, 18], (postgres) => {
 
   test.for(types.map((typed) => [typed.type, typed] as const))('%s', async ([, typed]) => {
     expect(await judge(await judgeOf(), typed, [...typed.values, 'NULL'])).toEqual([]);
+  });
+
+  test.for(offered.map((typed) => [typed.extension, typed.type, typed] as const))('%s: %s', async ([extension, , typed], { skip }) => {
+    const at = await judgeOf();
+    const [available] = await at.control.query('SELECT name FROM pg_available_extensions WHERE name = $1', [extension], never);
+    if (available === undefined) skip(`this server has no ${extension}`);
+    await at.server.query(`CREATE EXTENSION IF NOT EXISTS ${extension}`, at.database);
+    expect(await judge(at, typed, [...typed.values, 'NULL'])).toEqual([]);
+    const { random } = typed;
+    if (random === undefined) return;
+    await fc.assert(fc.asyncProperty(fc.array(random, { minLength: 1, maxLength: 50 }), async (some) => {
+      expect(await judge(at, typed, some)).toEqual([]);
+    }), { numRuns: 5, endOnFailure: true });
   });
 
   describe('random values', () => {

@@ -3,8 +3,8 @@
  *
  * EWKB is OGC's well-known binary with three flags in the type number: 0x80000000 for Z, 0x40000000 for M, 0x20000000 for an SRID that
  * follows. ISO's own numbers for Z and M (thousands) are read too. GeoJSON knows no M: it is left out, as `ST_AsGeoJSON` does. An SRID
- * other than 4326 becomes the member `crs`, as there. Curves, surfaces and TINs, which GeoJSON does not have, keep their OGC names
- * with `coordinates` or `geometries` of the same make.
+ * other than 4326 becomes the member `crs`, as there. Triangles, TINs and polyhedral surfaces become polygons. Curves, which GeoJSON
+ * does not have, keep their OGC names with `coordinates` or `geometries` of the same make.
  */
 import type { Value, ValueObject } from '../../../../src/change/value.ts';
 import { Malformed } from './malformed.ts';
@@ -20,7 +20,7 @@ const DEPTH_MAX = 200;
 
 type Shape = 'position' | 'positions' | 'rings' | 'coordinates-of' | 'geometries-of';
 
-/** OGC's geometry types by number: GeoJSON's name where it has one, and how the parts lie. */
+/** OGC's geometry types by number: the name they get, and how the parts lie. */
 const geometryTypes: Readonly<Record<number, readonly [name: string, shape: Shape]>> = {
   1: ['Point', 'position'],
   2: ['LineString', 'positions'],
@@ -34,9 +34,9 @@ const geometryTypes: Readonly<Record<number, readonly [name: string, shape: Shap
   10: ['CurvePolygon', 'geometries-of'],
   11: ['MultiCurve', 'geometries-of'],
   12: ['MultiSurface', 'geometries-of'],
-  15: ['PolyhedralSurface', 'coordinates-of'],
-  16: ['TIN', 'coordinates-of'],
-  17: ['Triangle', 'rings'],
+  15: ['MultiPolygon', 'coordinates-of'],
+  16: ['GeometryCollection', 'geometries-of'],
+  17: ['Polygon', 'rings'],
 };
 
 const hexText = /^(?:[0-9A-Fa-f]{2})+$/;
