@@ -4,7 +4,7 @@
  *
  * Of the package only the connection's life is used. Everything else of it is off or bypassed, because it loses data or time: its
  * `acknowledge` confirms one byte too many, its timer confirms what was merely received, its parser hands out views into memory that is
- * written over. test/connectors/postgres/replication-package.test.ts holds the package to what is relied on here.
+ * written over. test/engines/postgres-stream-package.test.ts holds the package to what is relied on here.
  */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
