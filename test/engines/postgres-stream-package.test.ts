@@ -62,7 +62,8 @@ describePostgres([15, 18], (postgres) => {
     await used.run('INSERT INTO t VALUES (1)');
     await eventually('the commit is there', () => commits.length === 1);
     await used.service.acknowledge(formatLsn(commits[0] ?? 0n));
-    await eventually('the server knows', async () => (await used.confirmed()) === (commits[0] ?? 0n) + 1n);
+    await eventually('the server knows', async () => (await used.confirmed()) >= (commits[0] ?? 0n));
+    expect(await used.confirmed()).toBe((commits[0] ?? 0n) + 1n);
   });
 
   test('F2: with a timer the package confirms what nobody has confirmed', async () => {
@@ -75,7 +76,8 @@ describePostgres([15, 18], (postgres) => {
     const before = await used.confirmed();
     await used.run('INSERT INTO t VALUES (1)');
     await eventually('something was received', () => received >= 3);
-    await eventually('it is confirmed although nobody did', async () => (await used.confirmed()) > before);
+    await eventually('it is confirmed', async () => (await used.confirmed()) > before);
+    expect(received).toBeGreaterThan(0);
   });
 
   test('without a timer and without being told, the package confirms nothing', async () => {
@@ -128,9 +130,9 @@ describePostgres([15, 18], (postgres) => {
     expect(tags).toEqual(['began', 'B', 'R', 'I', 'C']);
     expect(dataEvents).toBe(0);
     expect((mux as unknown as Mux).forwarded).toBe(1);
-    const told = expect(subscribed).rejects.toMatchObject({ code: '57P01' });
+    const outcome = subscribed.catch((error: unknown) => error);
     await used.run(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '${used.slot}'`);
-    await told;
+    expect(await outcome).toMatchObject({ code: '57P01' });
   });
 
   test('a stop while streaming ends the subscription without an error', async () => {
@@ -140,7 +142,7 @@ describePostgres([15, 18], (postgres) => {
     const subscribed = used.service.subscribe(plugin(used.slot, () => {}), used.slot);
     await started.promise;
     await used.service.stop();
-    await subscribed;
+    expect(await subscribed.then(() => 'ended')).toBe('ended');
   });
 
   test('F8: when the start fails the package stays connected until it is stopped', async () => {

@@ -56,11 +56,11 @@ describePostgres([15, 18], (postgres) => {
   test('values above the limit are read past, and cost no memory', async () => {
     await using connection = await open();
     const before = process.memoryUsage().rss;
-    expect(await rows(connection, "SELECT 'a', repeat('x', 64 * 1024 * 1024), 'b' UNION ALL SELECT 'c', 'small', 'd'")).toEqual([
-      ['0', 'a', `left out ${64 * 1024 * 1024}`, 'b'],
+    expect(await rows(connection, "SELECT 'a', repeat('x', 200 * 1024 * 1024), 'b' UNION ALL SELECT 'c', 'small', 'd'")).toEqual([
+      ['0', 'a', `left out ${200 * 1024 * 1024}`, 'b'],
       ['0', 'c', 'small', 'd'],
     ]);
-    expect(process.memoryUsage().rss - before).toBeLessThan(40 * 1024 * 1024);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100 * 1024 * 1024);
     const [row] = await rows(connection, "SELECT repeat('x', 1048576), repeat('y', 1048577), repeat('z', 1048576), 'w'");
     expect(row?.map((text) => (text ?? '').slice(0, 16))).toEqual(['0', 'x'.repeat(16), 'left out 1048577', 'z'.repeat(16), 'left out 1']);
   });
@@ -97,17 +97,16 @@ describePostgres([15, 18], (postgres) => {
   test('a server process that is ended, and a connection that breaks, reject what runs', async () => {
     const server = await postgres.server();
     await using ended = await open();
-    const waiting = ended.query('SELECT pg_sleep(600)', null, never);
-    const told = expect(waiting).rejects.toMatchObject({ code: 'SRC_CONN' });
+    const outcome = ended.query('SELECT pg_sleep(600)', null, never).catch((error: unknown) => error);
     await eventually('it is ended', async () => (await server.query(`SELECT pg_terminate_backend(${ended.pid}) AS done`))[0]?.['done'] === true);
-    await told;
+    expect(await outcome).toMatchObject({ code: 'SRC_CONN' });
     await expect(ended.query('SELECT 1', null, never)).rejects.toMatchObject({ code: 'SRC_CONN' });
     await using proxy = new FaultProxy(server.port, '127.0.0.1');
     await proxy.listen();
     await using cut = await open({ port: proxy.port });
-    const reading = expect(cut.query('SELECT pg_sleep(600)', null, never)).rejects.toMatchObject({ code: 'SRC_CONN' });
+    const reading = cut.query('SELECT pg_sleep(600)', null, never).catch((error: unknown) => error);
     await proxy.set({ kind: 'cut' });
-    await reading;
+    expect(await reading).toMatchObject({ code: 'SRC_CONN' });
   });
 
   test('bytes of a database without an encoding come as they are', async () => {
