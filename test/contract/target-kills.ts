@@ -43,7 +43,8 @@ export async function killAndCompare(
   const { atomicCursor } = await withTarget(fixture, async ({ capabilities }) => capabilities);
   for (let kill = 0; kill < kills; kill += 1) {
     const task: WriterTask = { plan, shape, from: null, again: Math.floor(next() * 4) };
-    const confirmed = await writeUntilKilled(way, atomicCursor ? task : { ...task, from: taken }, 1 + Math.floor(next() * 6), next() * 15);
+    const from = taken;
+    const confirmed = await writeUntilKilled(way, atomicCursor ? task : { ...task, from }, 1 + Math.floor(next() * 6), next() * 15);
     takeThrough(confirmed);
     await withTarget(fixture, async (target) => {
       await using generation = await target.open(plan, signal);
@@ -56,10 +57,10 @@ export async function killAndCompare(
         expect(cursor, `kill ${kill}`).toBe(model.cursor);
         expect((await generation.stats()).documents, `kill ${kill}`).toBe(model.count);
       } else {
-        // The batch that was under way may have taken effect in part: brought to its end, it is whole.
+        // What was under way may have taken effect in part, and a replay may have ended half-way: brought to its end, all is whole.
         takeThrough(taken);
         unconfirmed += 1;
-        await generation.apply(batches[taken - 1] as Batch, signal);
+        for (const batch of batches.slice(Math.max(0, from - task.again), taken)) await generation.apply(batch, signal);
       }
       await compare(target, plan.index, shape.ids, model);
     });

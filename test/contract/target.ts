@@ -291,6 +291,20 @@ function removal(run: Run): void {
     }),
   );
 
+  test(
+    'clearing and sweeping work with the greatest versions',
+    run(async ({ target, generation }) => {
+      const great = 2n ** 63n - 9n;
+      await outcomes(generation, batchOf(1, put('a', great - 1n), put('b', great)));
+      await outcomes(generation, { operations: [put('c', great + 2n)], clearBelow: great, cursor: 2 });
+      expect(await versions(target, index, ['a', 'b', 'c'])).toEqual([null, great, great + 2n]);
+      expect(await generation.sweep(great + 1n, signal)).toBe(1);
+      await using again = await target.open(planOf(index), signal);
+      await eventually(async () => expect((await again.stats()).documents).toBe(1));
+      expect(await versions(target, index, ['a', 'b', 'c'])).toEqual([null, null, great + 2n]);
+    }),
+  );
+
   test('where cursor and documents are one, nothing older than a clearing or a sweep comes back', async (context) => {
     await run(async ({ target, generation }) => {
       if (!target.capabilities.atomicCursor) return context.skip('needs an atomic cursor');
@@ -515,7 +529,7 @@ function searching(run: Run): void {
 const KILLS = 50;
 
 function kills(factory: () => Promise<TargetFixture>): void {
-  test(`a process killed ${KILLS} times at any moment leaves nothing torn: documents and cursor are those of a prefix, and nothing confirmed is lost`, { timeout: 180_000 }, async (context) => {
+  test(`a process killed ${KILLS} times at any moment leaves nothing torn: documents and cursor are those of a prefix, and nothing confirmed is lost`, { timeout: 300_000 }, async (context) => {
     await using fixture = await factory();
     if (fixture.process === undefined) return context.skip('no other process can reach this storage');
     const shape: HistoryShape = { seed: 20_261_122, ids: Array.from({ length: 300 }, (_, i) => `key-${i}`), changesMax: 400, clears: true, forgetAfter: 8 };

@@ -87,7 +87,8 @@ export class Reader implements Handlers<'search' | 'fetch' | 'check' | 'close'> 
       const row = db.prepare('SELECT number, text_plan FROM tailrace_generations WHERE index_name = ? AND promoted = 1').get(index);
       return row === undefined ? nothing : read(db, { number: row['number'] as number, plan: JSON.parse(row['text_plan'] as string) as TextPlan });
     } finally {
-      db.exec('ROLLBACK');
+      // SQLite itself has ended the transaction after some errors.
+      if (db.isTransaction) db.exec('ROLLBACK');
     }
   }
 

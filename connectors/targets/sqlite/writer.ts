@@ -25,6 +25,9 @@ interface GenerationRow {
   readonly documents: number;
 }
 
+/** Not `floor`: it is beyond what a number holds exactly, and node:sqlite refuses to read it as one. */
+const rowColumns = 'number, uid, index_name, generation, log_id, epoch, fingerprint, fields, text_plan, promoted, cursor, documents';
+
 /** An open file. */
 interface Open {
   readonly db: DatabaseSync;
@@ -46,7 +49,7 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
     const { db } = this.#file();
     refuseReservedName(plan.index);
     return inTransaction(db, () => {
-      const row = db.prepare('SELECT * FROM tailrace_generations WHERE index_name = ? AND generation = ?').get(plan.index, plan.generation) as GenerationRow | undefined;
+      const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE index_name = ? AND generation = ?`).get(plan.index, plan.generation) as GenerationRow | undefined;
       if (row === undefined) return { uid: this.#create(db, plan, text) };
       this.#verify(row, plan, text);
       const fields = JSON.stringify(plan.fields);
@@ -125,7 +128,7 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
   }
 
   #row(db: DatabaseSync, uid: string): GenerationRow {
-    const row = db.prepare('SELECT * FROM tailrace_generations WHERE uid = ?').get(uid);
+    const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE uid = ?`).get(uid);
     if (row !== undefined) return row as unknown as GenerationRow;
     const { path } = this.#start;
     throw new TailraceError('TGT_IDENTITY', { message: `${path} no longer holds the generation that is written to: the file was replaced.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: path });
