@@ -15,9 +15,8 @@ import { SegmentWriter } from './segment-writer.ts';
 import { listSegments, surveyLog } from './survey.ts';
 import type { Tail } from './tail-scan.ts';
 
-export const SEGMENT_BYTES_DEFAULT = 64 * 1024 * 1024;
-/** Offsets within a segment are 32 bits wide, and the last frame may reach beyond the limit. */
-export const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024;
+/** Offsets within a segment are 32 bits wide, and a segment's only frame may be larger than the limit for segments. */
+export const SEGMENT_BYTES_MAX = 3 * 1024 * 1024 * 1024;
 
 /** A log id is 16 random bytes in hex; the first segment's header is its head, an empty meta (2 bytes) and the id. */
 const LOG_ID_BYTES = 16;
