@@ -144,7 +144,7 @@ const types: readonly Typed[] = [
 
 /** Types of extensions that a server may or may not have to offer. */
 const offered: readonly (Typed & { readonly extension: string })[] = [
-  { extension: 'vector', type: 'vector', kind: 'vector', values: ["'[1,2.5,1e-8]'", "'[-0,3.4028235e38]'"], same: "ARRAY(SELECT jsonb_array_elements_text(NULLIF(ours, 'null')::jsonb))::real[]::vector = v", random: fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 30 }).map((floats) => `'[${floats.join(',')}]'::vector`) },
+  { extension: 'vector', type: 'vector', kind: 'vector', values: ["'[1,2.5,1e-8]'", "'[-0,3.4028235e38]'"], same: "CASE WHEN ours <> 'null' THEN ARRAY(SELECT jsonb_array_elements_text(ours::jsonb))::real[]::vector = v END", random: fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 30 }).map((floats) => `'[${floats.join(',')}]'::vector`) },
   { extension: 'vector', type: 'vector(3)', kind: 'vector', values: ["'[1,2,3]'"], oracle: 'to_jsonb(v::real[]::float8[])' },
   { extension: 'vector', type: 'halfvec(2)', kind: 'vector', values: ["'[0.1,65504]'"], oracle: 'to_jsonb(v::vector::real[]::float8[])' },
   { extension: 'vector', type: 'vector(2)[]', kind: 'array', values: ["ARRAY['[1,2]', '[3,4.5]', NULL]::vector[]"], oracle: "(SELECT jsonb_agg(to_jsonb(x::real[]::float8[])) FROM unnest(v) x)" },
