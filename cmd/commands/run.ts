@@ -1,6 +1,6 @@
 /** `tailrace run`: the daemon; with `--once`, until everything is in step. */
 import { ExitCode } from '../../src/errors/policy.ts';
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { isAbort, TailraceError } from '../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../src/runtime/abort.ts';
 import { suggestion } from '../../src/config/nearest.ts';
 import type { LoadedConfig } from '../config-file.ts';
@@ -73,10 +73,16 @@ async function runDaemon(loaded: LoadedConfig, { once, rebuild, debug }: RunOpti
   const ended = new AbortController();
   try {
     await Promise.race([work(started, stop, once, startedMs), showProgress(started, bars, AbortSignal.any([stop.signal, ended.signal]))]);
+    ended.abort();
+    bars?.clear();
     // From here on the deadline of a stop holds, whatever brought it about.
     stop.request('caught_up');
     await started.pipeline.stop();
     started.logger.info('stopped');
+  } catch (error) {
+    // An end that nobody asked for is no success, even when it calls itself one.
+    if (isAbort(error) && !stop.signal.aborted) throw new TailraceError('INVARIANT', { message: 'The work was ended, and nobody had asked for it.', cause: error });
+    throw error;
   } finally {
     ended.abort();
     bars?.clear();

@@ -121,10 +121,11 @@ export class DemoScreen {
       [`${command} search orders Utrecht returned`, 'a second index, of orders'],
       [`${command} lag --watch`, 'how far behind it is, drawn anew each second'],
       [`${command} status`, 'everything on one screen'],
-      [`psql '${url}'`, 'change rows, then search again'],
+      [`psql '${url}'`, ''],
     ];
+    // The first and the last are long, and say themselves what they do.
     const width = Math.max(...lines.slice(1, -1).map(([typed]) => typed.length));
-    this.say(`\n${paint('bold', 'It stays up.')} Try, in another terminal:`);
+    this.say(`\n${paint('bold', 'It stays up.')} Try in another terminal; change rows with psql, then search again:`);
     for (const [typed, what] of lines) this.say(`   ${paint('cyan', typed.padEnd(width))}${what === '' ? '' : `   ${paint('dim', what)}`}`.trimEnd());
     this.say('\nCtrl-C stops it and removes everything that it has made.');
   }

@@ -4,6 +4,7 @@ import { paintFor } from './table.ts';
 
 export interface Output {
   readonly isTerminal: boolean;
+  /** Without limit where nothing is cut: in a file, in a pipe. */
   readonly columns: number;
   readonly paint: Paint;
   readonly hasColours: boolean;
@@ -41,6 +42,7 @@ class StreamOutput implements Output {
   }
 
   get columns(): number {
+    if (!this.isTerminal) return Infinity;
     // A terminal that does not tell its size says 0.
     const { columns } = this.#stream;
     return columns > 0 ? columns : COLUMNS_DEFAULT;

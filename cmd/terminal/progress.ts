@@ -100,7 +100,8 @@ export class ProgressBars {
     this.clear();
     if (items.length === 0) return;
     const width = Math.max(...items.map(({ label }) => label.length));
-    const multi = new cliProgress.MultiBar({ stream: this.#stream, clearOnComplete: true, hideCursor: true, gracefulExit: false, barsize: 24, format: `{label}  {bar}  {text}` }, cliProgress.Presets.shades_classic);
+    // Redrawn even when unchanged: a log line that is written above the bars has taken their place.
+    const multi = new cliProgress.MultiBar({ stream: this.#stream, clearOnComplete: true, hideCursor: true, gracefulExit: false, forceRedraw: true, barsize: 24, format: '{label}  {bar}  {text}' }, cliProgress.Presets.shades_classic);
     for (const item of items) this.#bars.set(item.label, multi.create(Math.max(1, item.total ?? 1), item.done, { label: item.label.padEnd(width), text: '' }));
     this.#multi = multi;
   }

@@ -1,5 +1,5 @@
 /** The command line beside a real daemon, and on what it leaves behind: documented shapes, screens, exit statuses, signals. */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFile, spawn } from 'node:child_process';
@@ -70,11 +70,16 @@ describePostgres([18], (postgres) => {
     await server.query(`CREATE TABLE products (id bigint PRIMARY KEY, name text NOT NULL, price numeric(20,2), note text)`, database);
     await server.query(`INSERT INTO products SELECT i, 'kettle number ' || i, i + 0.50, repeat('x', 200) FROM generate_series(1, ${ROWS}) i`, database);
     await server.query(`UPDATE products SET name = 'blue teapot', price = 123456789012345678.90, note = repeat('y', 5000) WHERE id = 7`, database);
+    await server.query('ANALYZE products', database);
     url = server.url(database, `${database}_app`).replace('@', `:${PASSWORD}@`);
     config(
       'tailrace.yaml',
       `sources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.products, max_document_bytes: 2000 } }\nadmin: { http: { port: 0 } }\n`,
     );
+  });
+  beforeAll(() => {
+    // Slow enough to be seen at work.
+    config('slow.yaml', `sources: { slow: { type: postgres, url: "${url}" } }\nindices: { products: { from: slow.public.products } }\nsnapshot: { parallel: 1, chunk_bytes: 65536, max_bytes_per_second: 400000 }\n`);
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -234,6 +239,36 @@ describePostgres([18], (postgres) => {
       expect(verified.code).toBe(74);
       expect(verified.stdout).toContain(`${stat.subject}: `);
       expect(verified.stdout).toMatch(/The log is damaged: 1 place\.\n$/);
+    });
+  });
+
+  describe.skipIf(!existsSync('/usr/bin/script') || process.platform !== 'linux')('on a terminal', () => {
+    /** What a terminal of 120 columns gets. */
+    const onTerminal = async (command: string, env: Record<string, string> = {}): Promise<string> => {
+      const { stdout } = await run('script', ['-qec', `stty cols 120 rows 40; "${process.execPath}" "${script}" ${command}`, '/dev/null'], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env } });
+      return stdout;
+    };
+
+    test('there are colours, unless NO_COLOR says otherwise', async () => {
+      expect(await onTerminal('dlq list')).toContain('\u001B[2mINDEX');
+      expect(await onTerminal('dlq list', { NO_COLOR: '1' })).not.toContain('\u001B');
+    });
+
+    test('long documents are cut to its width', async () => {
+      const lines = (await onTerminal('search products kettle', { NO_COLOR: '1' })).split('\r\n').filter((line) => line.includes('kettle'));
+      expect(lines.map((line) => line.length)).toEqual(Array.from({ length: 10 }, () => 120));
+      expect((await cli('search', 'products', 'kettle')).stdout).toContain('x'.repeat(200));
+    });
+
+    test('run draws bars below log lines for eyes, and takes them away', async () => {
+      const shown = await onTerminal('run --once --data-directory fresh --config slow.yaml');
+      expect(shown).toMatch(/\] \S*INFO\S*: \S*source_connected/);
+      expect(shown).toMatch(/reading slow\.public\.products +[█░]+ +\d+ % +[\d,]+ of about 2,000 rows/);
+      const afterBars = shown.slice(shown.lastIndexOf('░'));
+      expect(afterBars).toContain('\u001B[0J');
+      expect(afterBars).toContain('stopped');
+      // The cursor was hidden, and is there again.
+      expect(shown.lastIndexOf('\u001B[?25h')).toBeGreaterThan(shown.lastIndexOf('\u001B[?25l'));
     });
   });
 
