@@ -15,7 +15,7 @@ import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { DeadLetter, StateStore } from '../state/state-store.ts';
+import { generationName, type DeadLetter, type StateStore } from '../state/state-store.ts';
 import { chooseGeneration } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
 import { sourcePosition, type PositionReport } from './positions.ts';
@@ -142,6 +142,8 @@ export class Pipeline implements AsyncDisposable {
     if (known !== undefined) runner.learnShape(known);
     // Nothing this generation needs may be removed before its applier has a cursor of its own.
     log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);
+    // The log was opened with a hold of the generation that was the newest then; nobody moves it any more.
+    for (const { index, generation } of choice.superseded) log.release(generationName(index, generation));
     return runner;
   }
 
