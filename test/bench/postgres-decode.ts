@@ -16,6 +16,7 @@ import { Transactions } from '../../connectors/sources/postgres/stream/transacti
 import { rowLimits } from '../../connectors/sources/postgres/tuple.ts';
 import { parseSnapshot, VisibilityTracker } from '../../connectors/sources/postgres/visibility.ts';
 import { Mux } from '../../connectors/sources/postgres/wire/mux.ts';
+import { SocketPieces } from '../../connectors/sources/postgres/wire/socket-pieces.ts';
 import type { ChangeSink } from '../../src/connector/source.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';
 import { startPostgres } from '../engines/postgres.ts';
@@ -81,7 +82,7 @@ async function record(name: string, write: (url: string) => Promise<void>, rows:
       else if (seen >= rows && bytes[start] === 0x43) complete.resolve();
     };
     const handlers = { began: () => {}, pluginMessage: count, largeMessage: () => ({ part: () => {}, end: () => {} }), keepalive: () => {}, received: () => {}, failed: complete.reject };
-    mux = new Mux(socket, handlers, limits.valueBytesMax);
+    mux = new Mux(socket, byListener(), handlers, limits.valueBytesMax);
     socket.on('data', (piece: Buffer) => pieces.push(Buffer.from(piece)));
   };
   let mux: Mux | null = null;
@@ -91,6 +92,11 @@ async function record(name: string, write: (url: string) => Promise<void>, rows:
   (mux as Mux | null)?.discard();
   await connection.endStreaming();
   return { name, rows, pieces, catalog };
+}
+
+/** By an ordinary listener, so that pieces can be kept beside. */
+function byListener(): SocketPieces {
+  return new SocketPieces(false);
 }
 
 function isRow(tag: number | undefined): boolean {
@@ -117,7 +123,7 @@ async function replay({ pieces, rows, catalog }: Recording): Promise<number> {
   const failed = (error: unknown): void => {
     throw error;
   };
-  const mux = new Mux(socket as unknown as Duplex, { began: () => {}, pluginMessage: take, largeMessage: () => large.begin(), keepalive: () => {}, received: () => {}, failed }, limits.valueBytesMax);
+  const mux = new Mux(socket as unknown as Duplex, byListener(), { began: () => {}, pluginMessage: take, largeMessage: () => large.begin(), keepalive: () => {}, received: () => {}, failed }, limits.valueBytesMax);
   const before = process.cpuUsage();
   for (const piece of pieces) {
     socket.emit('data', piece);

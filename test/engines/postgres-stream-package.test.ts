@@ -9,6 +9,7 @@ import { Parser } from 'pg-protocol/dist/parser.js';
 import { expect, test } from 'vitest';
 import { parseLsn, formatLsn } from '../../connectors/sources/postgres/position.ts';
 import { Mux } from '../../connectors/sources/postgres/wire/mux.ts';
+import { SocketPieces } from '../../connectors/sources/postgres/wire/socket-pieces.ts';
 import { message } from '../connectors/postgres/wire-bytes.ts';
 import { describePostgres } from './postgres.ts';
 import { eventually } from './postgres-stream-harness.ts';
@@ -111,6 +112,7 @@ describePostgres([15, 18], (postgres) => {
         expect(stream.listenerCount('data')).toBe(1);
         mux = new Mux(
           stream,
+          new SocketPieces(false),
           {
             began: () => tags.push('began'),
             pluginMessage: (bytes, start) => tags.push(String.fromCharCode(bytes[start] as number)),

@@ -102,7 +102,7 @@ export class ControlConnection implements AsyncDisposable {
     if (this.#open !== null) return this.#open.client;
     if (this.#closed) throw new TailraceError('SRC_CONN', { message: `Source ${this.#deps.errors.source}: the connection was closed.` });
     const settings = { default_transaction_read_only: 'on', lock_timeout: LOCK_TIMEOUT, jit: 'off' };
-    const { client: clientConfig, socket } = await connectionSettings(this.#deps.config, settings);
+    const { client: clientConfig, pieces } = await connectionSettings(this.#deps.config, settings);
     const client = new Client(clientConfig);
     client.on('error', () => {
       // What runs on it rejects by itself; what comes next connects anew.
@@ -113,10 +113,10 @@ export class ControlConnection implements AsyncDisposable {
       await untilAborted(client.connect(), signal);
       if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
     } catch (error) {
-      socket.destroy();
+      pieces.socket.destroy();
       throw this.#mapped(error, 'connecting');
     }
-    this.#open = { client, socket };
+    this.#open = { client, socket: pieces.socket };
     return client;
   }
 

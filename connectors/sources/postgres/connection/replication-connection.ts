@@ -6,7 +6,6 @@
  * `acknowledge` confirms one byte too many, its timer confirms what was merely received, its parser hands out views into memory that is
  * written over. test/engines/postgres-stream-package.test.ts holds the package to what is relied on here.
  */
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Client, CustomTypesConfig } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
@@ -14,6 +13,7 @@ import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
+import type { SocketPieces } from '../wire/socket-pieces.ts';
 import type { QueryRow } from './query.ts';
 import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
 import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
@@ -39,7 +39,7 @@ export class ReplicationConnection implements AsyncDisposable {
   readonly #deps: ReplicationDeps;
   readonly #service: LogicalReplicationService;
   readonly #client: Client;
-  readonly #socket: Socket;
+  readonly #pieces: SocketPieces;
   /** Settles when the package may consider its subscription ended. */
   readonly #finished: PromiseWithResolvers<void>;
   #streaming: Promise<unknown> | null = null;
@@ -50,7 +50,7 @@ export class ReplicationConnection implements AsyncDisposable {
       lock_timeout: String(deps.lockTimeoutMs ?? LOCK_TIMEOUT_MS),
       wal_sender_timeout: String(deps.config.wal_sender_timeout_ms),
     };
-    const { client: clientConfig, socket } = await connectionSettings(deps.config, settings);
+    const { client: clientConfig, pieces } = await connectionSettings(deps.config, settings);
     const service = new LogicalReplicationService(clientConfig, { acknowledge: { auto: false, timeoutSeconds: 0 }, flowControl: { enabled: false } });
     // Every error also rejects what waits for it; the emitter would throw without a listener.
     service.on('error', () => {});
@@ -72,20 +72,20 @@ export class ReplicationConnection implements AsyncDisposable {
     try {
       const client = await untilAborted(opened.promise, signal);
       if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
-      return new ReplicationConnection(deps, service, client, socket, finished);
+      return new ReplicationConnection(deps, service, client, pieces, finished);
     } catch (error) {
-      socket.destroy();
+      pieces.socket.destroy();
       finished.resolve();
       await service.destroy();
       throw sourceError(error, { ...deps.errors, doing: 'connecting for replication' });
     }
   }
 
-  private constructor(deps: ReplicationDeps, service: LogicalReplicationService, client: Client, socket: Socket, finished: PromiseWithResolvers<void>) {
+  private constructor(deps: ReplicationDeps, service: LogicalReplicationService, client: Client, pieces: SocketPieces, finished: PromiseWithResolvers<void>) {
     this.#deps = deps;
     this.#service = service;
     this.#client = client;
-    this.#socket = socket;
+    this.#pieces = pieces;
     this.#finished = finished;
   }
 
@@ -96,7 +96,7 @@ export class ReplicationConnection implements AsyncDisposable {
       const { rows } = await untilAborted(result, signal);
       return rows;
     } catch (error) {
-      if (signal.aborted) this.#socket.destroy();
+      if (signal.aborted) this.#pieces.socket.destroy();
       throw this.#mapped(error, doing);
     }
   }
@@ -106,14 +106,14 @@ export class ReplicationConnection implements AsyncDisposable {
    * not go on. Resolves when the server has begun to stream; `ended`, in what it
    * resolves to, settles when the stream has ended: it rejects with what ended it, and resolves when both sides ended it in good order.
    */
-  async startStreaming(sql: string, takeOver: (socket: Duplex) => void, onFatalWarning: (error: Error) => void): Promise<{ readonly ended: Promise<void> }> {
+  async startStreaming(sql: string, takeOver: (socket: Duplex, pieces: SocketPieces) => void, onFatalWarning: (error: Error) => void): Promise<{ readonly ended: Promise<void> }> {
     const started = Promise.withResolvers<void>();
     this.#service.once('start', () => started.resolve());
     this.#client.on('notice', (notice) => {
       const error = fatalWarning(notice, this.#deps.errors);
       if (error !== null) onFatalWarning(error);
     });
-    takeOver(this.#client.connection.stream);
+    takeOver(this.#client.connection.stream, this.#pieces);
     const query = this.#client.query({ text: sql, types: asText });
     this.#streaming = query;
     query.then(
@@ -149,11 +149,11 @@ export class ReplicationConnection implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const cancel = this.#deps.clock.schedule(END_WITHIN_MS, () => this.#socket.destroy());
+    const cancel = this.#deps.clock.schedule(END_WITHIN_MS, () => this.#pieces.socket.destroy());
     this.#finished.resolve();
     await this.#service.destroy();
     cancel();
-    this.#socket.destroy();
+    this.#pieces.socket.destroy();
   }
 
   #mapped(error: unknown, doing: Doing): Error {

@@ -5,11 +5,11 @@
  * not change it. Stream, snapshot and catalog connections all use the same ones, so that one row has the same bytes everywhere.
  */
 import { readFile } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import type { ClientConfig } from 'pg';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { PostgresConfig } from '../config.ts';
+import { SocketPieces } from '../wire/socket-pieces.ts';
 
 /** Every one of these changes what a value looks like as text, hides something from us, or ends a statement that must not be ended. */
 const pinnedSettings: Readonly<Record<string, string>> = {
@@ -41,18 +41,19 @@ export function encodingStatement(encoding: ClientEncoding): string | null {
 
 export interface ConnectionSettings {
   readonly client: ClientConfig;
-  /** The socket that pg will connect: ours to destroy when connecting takes too long or is called off. */
-  readonly socket: Socket;
+  /** The socket that pg will connect: ours to destroy when connecting takes too long or is called off, and to take over. */
+  readonly pieces: SocketPieces;
 }
 
 /** Works out one connection, with server settings beside the pinned ones: `lock_timeout`, `wal_sender_timeout`. Throws CFG_INVALID for a url that is none and SRC_TLS or SRC_AUTH for a file that cannot be read. */
 export async function connectionSettings(config: PostgresConfig, settings: Readonly<Record<string, string>>): Promise<ConnectionSettings> {
   const url = parseUrl(config.url.reveal());
   const password = await passwordOf(config, url);
-  const socket = new Socket();
+  const ssl = await tlsOptions(config, url);
+  const pieces = new SocketPieces(ssl === false);
   const options = Object.entries({ ...pinnedSettings, ...settings }).map(([name, value]) => `-c ${name}=${value}`);
   return {
-    socket,
+    pieces,
     client: {
       host: url.host,
       port: url.port,
@@ -62,8 +63,8 @@ export async function connectionSettings(config: PostgresConfig, settings: Reado
       password: () => password,
       application_name: url.applicationName,
       options: options.join(' '),
-      ssl: await tlsOptions(config, url),
-      stream: () => socket,
+      ssl,
+      stream: () => pieces.socket,
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
       connectionTimeoutMillis: config.connect_timeout_ms,

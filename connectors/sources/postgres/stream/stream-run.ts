@@ -13,6 +13,7 @@ import { encodePosition } from '../position.ts';
 import type { RowLimits } from '../tuple.ts';
 import type { VisibilityTracker } from '../visibility.ts';
 import { Mux, type MuxHandlers } from '../wire/mux.ts';
+import type { SocketPieces } from '../wire/socket-pieces.ts';
 import { Feedback } from './feedback.ts';
 import { Liveness } from './liveness.ts';
 import { Progress } from './progress.ts';
@@ -21,6 +22,14 @@ import { Transactions } from './transactions.ts';
 
 /** The server hears from us, and we look after the server, this often. */
 const TICK_MS = 1_000;
+
+/**
+ * A server that sends as fast as it decodes wakes us for every 8 KiB, and waking costs more than the rows. When small pieces come closely behind
+ * each other, reading pauses for a moment, so that the next is worth it. A piece that comes alone is never delayed.
+ */
+const PIECE_WORTHWHILE_BYTES = 48 * 1024;
+const PIECES_APART_MS = 0.5;
+const GATHER_MS = 1;
 
 export interface StreamRunDeps {
   readonly source: string;
@@ -58,6 +67,7 @@ export class StreamRun {
   /** How many things the stream waits for before it reads on. */
   #waits = 0;
   #awaitingSink = false;
+  #receivedMs = -Infinity;
   #cancelTick = (): void => {};
 
   constructor(deps: StreamRunDeps, signal: AbortSignal) {
@@ -85,7 +95,7 @@ export class StreamRun {
     if (signal.aborted) onAbort();
     this.#failed.promise.catch(() => {});
     try {
-      const starting = connection.startStreaming(command, (socket) => this.#takeOver(socket), (warning) => this.#fail(warning));
+      const starting = connection.startStreaming(command, (socket, pieces) => this.#takeOver(socket, pieces), (warning) => this.#fail(warning));
       this.#scheduleTick();
       const streamed = starting.then(async ({ ended }) => {
         await ended;
@@ -141,7 +151,7 @@ export class StreamRun {
     this.#failed.reject(error);
   }
 
-  #takeOver(socket: Duplex): void {
+  #takeOver(socket: Duplex, pieces: SocketPieces): void {
     const large = new LargeMessage(this.#deps.limits, (bytes, start, end) => this.#pluginMessage(bytes, start, end));
     const handlers: MuxHandlers = {
       began: () => {
@@ -151,10 +161,10 @@ export class StreamRun {
       pluginMessage: (bytes, start, end) => this.#pluginMessage(bytes, start, end),
       largeMessage: () => large.begin(),
       keepalive: (lsn, replyRequested) => this.#keepalive(lsn, replyRequested),
-      received: () => this.#received(),
+      received: (bytes) => this.#received(bytes, pieces.gathers),
       failed: (error) => this.#fail(error),
     };
-    this.#mux = new Mux(socket, handlers, this.#deps.limits.valueBytesMax);
+    this.#mux = new Mux(socket, pieces, handlers, this.#deps.limits.valueBytesMax);
   }
 
   #pluginMessage(bytes: Buffer, start: number, end: number): void {
@@ -183,8 +193,13 @@ export class StreamRun {
     this.#progress.tick();
   }
 
-  #received(): void {
-    this.#liveness.heard(this.#deps.clock.monotonicMs());
+  #received(bytes: number, gathers: boolean): void {
+    const { clock } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    this.#liveness.heard(nowMs);
+    const crowded = gathers && bytes < PIECE_WORTHWHILE_BYTES && nowMs - this.#receivedMs < PIECES_APART_MS;
+    this.#receivedMs = nowMs;
+    if (crowded) this.#waitFor(new Promise((resolve) => clock.schedule(GATHER_MS, resolve)));
     if (!this.#awaitingSink && this.#deps.sink.congested) {
       this.#awaitingSink = true;
       this.#waitFor(this.#sinkDrained());

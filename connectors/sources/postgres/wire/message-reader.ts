@@ -62,10 +62,10 @@ export class MessageReader {
     if (!this.#reading) this.#readWaiting();
   }
 
-  /** Takes a piece of the stream over; the bytes must stay as they are until they are read, which `hold` may delay. */
+  /** Reads a piece of the stream. Its bytes may be written over afterwards: what has to wait is copied. */
   push(piece: Buffer): void {
     if (this.#held || this.#reading) {
-      this.#waiting.push(piece);
+      this.#waiting.push(Buffer.from(piece));
       return;
     }
     this.#readPiece(piece);
@@ -86,7 +86,7 @@ export class MessageReader {
         else if (this.#assembled > 0) at = this.#assemble(piece, at);
         else at = this.#readWhole(piece, at);
       }
-      if (at < end) this.#waiting.unshift(piece.subarray(at));
+      if (at < end) this.#waiting.unshift(Buffer.from(piece.subarray(at)));
     } finally {
       this.#reading = false;
     }

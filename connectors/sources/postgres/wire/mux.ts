@@ -9,6 +9,7 @@ import type { Duplex } from 'node:stream';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { MessageReader, type BodyParts, type MessageConsumer } from './message-reader.ts';
 import { KEEPALIVE_BYTES, ReplicationTag, XLOG_DATA_HEADER_BYTES } from './replication-message.ts';
+import type { PieceListener, SocketPieces } from './socket-pieces.ts';
 
 const COPY_DATA = 0x64;
 /** The answer to START_REPLICATION: the stream follows. */
@@ -24,8 +25,8 @@ export interface MuxHandlers {
   largeMessage(): BodyParts;
   /** The server has decoded everything up to `lsn`. */
   keepalive(lsn: bigint, replyRequested: boolean): void;
-  /** Bytes came, of whatever kind, and as much of them has been handled as could be. */
-  received(): void;
+  /** So many bytes came, of whatever kind, and as much of them has been handled as could be. */
+  received(bytes: number): void;
   /** A handler threw, or the bytes are not what the protocol allows. Nothing is read any more. */
   failed(error: unknown): void;
 }
@@ -34,21 +35,22 @@ export class Mux implements MessageConsumer {
   readonly #socket: Duplex;
   readonly #handlers: MuxHandlers;
   readonly #reader: MessageReader;
-  readonly #pgListeners: readonly ((piece: Buffer) => void)[];
-  readonly #onData = (piece: Buffer): void => this.#guarded(() => this.#reader.push(piece));
+  readonly #toPg: PieceListener;
   #discarding = false;
   #failed = false;
   /** How many messages went on to pg. */
   forwarded = 0;
 
-  constructor(socket: Duplex, handlers: MuxHandlers, bodyBytesMax: number) {
+  constructor(socket: Duplex, pieces: Pick<SocketPieces, 'take'>, handlers: MuxHandlers, bodyBytesMax: number) {
     this.#socket = socket;
     this.#handlers = handlers;
     this.#reader = new MessageReader(this, bodyBytesMax);
-    this.#pgListeners = socket.listeners('data') as ((piece: Buffer) => void)[];
-    if (this.#pgListeners.length !== 1) throw new TailraceError('INVARIANT', { message: `pg has ${this.#pgListeners.length} listeners on its socket's data; the stream takes over from exactly one.` });
-    socket.removeAllListeners('data');
-    socket.on('data', this.#onData);
+    this.#toPg = pieces.take(socket, (piece) =>
+      this.#guarded(() => {
+        this.#reader.push(piece);
+        handlers.received(piece.length);
+      }),
+    );
   }
 
   get paused(): boolean {
@@ -100,14 +102,13 @@ export class Mux implements MessageConsumer {
     this.forwarded += 1;
     // A copy: pg may keep views of what it gets.
     const message = Buffer.from(bytes.subarray(start, end));
-    for (const listener of this.#pgListeners) listener.call(this.#socket, message);
+    this.#toPg.call(this.#socket, message);
   }
 
   #guarded(work: () => void): void {
     if (this.#failed) return;
     try {
       work();
-      this.#handlers.received();
     } catch (error) {
       // Thrown into the socket's handler it would end the process; the stream fails with it instead.
       this.#failed = true;

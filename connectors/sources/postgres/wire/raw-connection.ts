@@ -15,6 +15,7 @@ import { readErrorResponse } from './error-response.ts';
 import { GrowingBytes } from './growing-bytes.ts';
 import { MessageReader, type BodyParts, type MessageConsumer } from './message-reader.ts';
 import type { RawConnection, RowListener } from './raw-query.ts';
+import type { SocketPieces } from './socket-pieces.ts';
 import { TupleSieve } from './tuple-sieve.ts';
 
 const MessageType = { rowDescription: 0x54, dataRow: 0x44, error: 0x45, ready: 0x5a, copyIn: 0x47, copyOut: 0x48 } as const;
@@ -40,7 +41,7 @@ interface RunningQuery {
 
 export async function openRawConnection(deps: RawConnectionDeps, signal: AbortSignal): Promise<RawConnection> {
   const settings = { default_transaction_read_only: 'on' };
-  const { client: clientConfig, socket } = await connectionSettings(deps.config, settings);
+  const { client: clientConfig, pieces } = await connectionSettings(deps.config, settings);
   const client = new Client(clientConfig);
   // Before the connection stands `connect` tells of errors, afterwards the query that runs.
   client.on('error', () => {});
@@ -49,17 +50,17 @@ export async function openRawConnection(deps: RawConnectionDeps, signal: AbortSi
     await untilAborted(client.connect(), signal);
     if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
   } catch (error) {
-    socket.destroy();
+    pieces.socket.destroy();
     throw sourceError(error, { ...deps.errors, doing: 'connecting' });
   }
-  return new SocketConnection(deps, client, socket);
+  return new SocketConnection(deps, client, pieces);
 }
 
 class SocketConnection implements RawConnection, MessageConsumer {
   readonly #deps: RawConnectionDeps;
   readonly #client: Client;
   readonly #socket: Socket;
-  /** The socket, or what encrypts it. */
+  /** The socket, or what decrypts it. */
   readonly #stream: Duplex;
   readonly #reader: MessageReader;
   readonly #row = new GrowingBytes();
@@ -67,16 +68,15 @@ class SocketConnection implements RawConnection, MessageConsumer {
   #running: RunningQuery | null = null;
   #broken: Error | null = null;
 
-  constructor(deps: RawConnectionDeps, client: Client, socket: Socket) {
+  constructor(deps: RawConnectionDeps, client: Client, pieces: SocketPieces) {
     this.#deps = deps;
     this.#client = client;
-    this.#socket = socket;
+    this.#socket = pieces.socket;
     this.#stream = client.connection.stream;
     const limits = rowLimits(deps.config.max_value_bytes);
     this.#reader = new MessageReader(this, limits.valueBytesMax);
     this.#largeRow = new LargeRow(limits, this.#row, () => this.#deliverRow());
-    this.#stream.removeAllListeners('data');
-    this.#stream.on('data', (piece: Buffer) => this.#read(piece));
+    pieces.take(this.#stream, (piece) => this.#read(piece));
     client.on('error', (error) => this.#break(error));
   }
 
