@@ -1,12 +1,12 @@
 /** The state of an open log that its writer, retention and readers share. Only the writer and retention change it. */
 import type { Seq } from '../change/seq.ts';
-import type { FrameDraft, LogCondition, LogStats } from '../connector/log-store.ts';
+import type { LogCondition, LogStats } from '../connector/log-store.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { foldRegisters } from './frame-meta.ts';
-import type { EncodedGroup } from './group.ts';
+import type { EncodedDraft, EncodedGroup } from './group.ts';
 import type { LogIdentity } from './identity.ts';
 import { durableSeqOf, type LogView } from './log-view.ts';
 import { Notice } from './notice.ts';
@@ -63,15 +63,15 @@ export class LogCore implements LogView {
   }
 
   /** Makes a durable group visible. */
-  publish(drafts: readonly FrameDraft[], group: EncodedGroup, appendTimeMs: number): void {
+  publish(drafts: readonly EncodedDraft[], group: EncodedGroup, appendTimeMs: number): void {
     const { ordinal } = this.segments.last;
     const { epoch } = this.identity;
     this.segments.grow(group.bytes);
-    for (const [i, draft] of drafts.entries()) {
+    for (const [i, encoded] of drafts.entries()) {
       const place = group.places[i];
       if (place === undefined) continue;
-      foldRegisters(this.registers, draft.registers);
-      this.recent.add({ ordinal, place, frame: { ...draft, firstSeq: place.firstSeq, lastSeq: place.lastSeq, epoch, appendTimeMs } });
+      foldRegisters(this.registers, encoded.draft.registers);
+      this.recent.add(ordinal, place, encoded, epoch, appendTimeMs);
     }
   }
 

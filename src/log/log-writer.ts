@@ -113,28 +113,22 @@ export class LogWriter {
   async #writeGroup(active: SegmentWriter): Promise<void> {
     const bytesMax = Math.min(GROUP_BYTES_MAX, this.#limits.segmentBytes - active.segment.bytes);
     const group = this.#queue.take(bytesMax, GROUP_FRAMES_MAX);
+    const drafts = group.map(({ encoded }) => encoded);
     const nowMs = this.#core.clock.nowMs();
     let written: EncodedGroup;
     try {
-      written = await active.append(
-        group.map(({ encoded }) => encoded),
-        nowMs,
-      );
+      written = await active.append(drafts, nowMs);
     } catch (error) {
       if (isNoSpace(error)) this.#queue.putBack(group);
       else for (const pending of group) pending.reject(error);
       throw error;
     }
-    this.#publish(active, group, written, nowMs);
+    active.published(written, nowMs);
+    this.#core.publish(drafts, written, nowMs);
+    this.#tell(group, written);
   }
 
-  #publish(active: SegmentWriter, group: readonly PendingAppend[], written: EncodedGroup, nowMs: number): void {
-    active.published(written, nowMs);
-    this.#core.publish(
-      group.map(({ encoded }) => encoded.draft),
-      written,
-      nowMs,
-    );
+  #tell(group: readonly PendingAppend[], written: EncodedGroup): void {
     this.#core.setCondition('ok');
     for (const [i, pending] of group.entries()) {
       const place = written.places[i];

@@ -4,7 +4,7 @@
  */
 import type { Seq } from '../change/seq.ts';
 import type { LogReader, LogStats } from '../connector/log-store.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -122,6 +122,16 @@ export class ReadOnlyLog implements LogView, AsyncDisposable {
   }
 
   async #refresh(): Promise<void> {
+    try {
+      await this.#goOn();
+    } catch (error) {
+      // Retention, or a daemon that took a write back, has changed what was known: the truth is seen from the beginning, damage as well.
+      if (systemCodeOf(error) !== 'ENOENT' && codeOf(error) !== 'LOG_CORRUPT') throw diskFailed(`Reading the change log in ${this.directory}`, error);
+      await this.#startAgain();
+    }
+  }
+
+  async #goOn(): Promise<void> {
     const { segment } = this.#tail;
     const before = segment.bytes;
     const files = await listSegments(this.disk, this.directory);
@@ -145,7 +155,6 @@ export class ReadOnlyLog implements LogView, AsyncDisposable {
     if (this.#tail.segment !== segment || segment.bytes > before) this.#appends += 1;
   }
 
-  /** Retention has removed even the segment that was the last one. */
   async #startAgain(): Promise<void> {
     const { segments, tail, scan } = await surveyBeside(this.disk, this.directory, this.identity);
     this.#segments = segments;
@@ -171,7 +180,7 @@ async function surveyBeside(disk: Disk, directory: string, identity: LogIdentity
     try {
       return await surveyLog(disk, directory, identity);
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT' || attempt === SURVEY_ATTEMPTS_MAX) throw error;
+      if (systemCodeOf(error) !== 'ENOENT' || attempt === SURVEY_ATTEMPTS_MAX) throw diskFailed(`Reading the change log in ${directory}`, error);
     }
   }
 }

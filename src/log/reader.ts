@@ -13,10 +13,11 @@ import { closedError, corrupt, diskFailed, gap, systemCodeOf } from './log-error
 import { durableSeqOf, marksOf, type LogView } from './log-view.ts';
 import { indexEntryBefore, readFooter } from './sealed-segment.ts';
 import type { Segment } from './segment.ts';
-import { StoredFrame } from './stored-frame.ts';
+import { frameOf } from './recent-frames.ts';
+import { entriesOf, StoredFrame } from './stored-frame.ts';
 
 interface Place {
-  readonly segment: Segment;
+  segment: Segment;
   readonly file: DiskFile;
   readonly scanner: FrameScanner;
 }
@@ -75,6 +76,8 @@ export class SegmentReader implements LogReader {
   async #poll(): Promise<Frame | undefined> {
     this.#place ??= await this.#start();
     for (;;) {
+      // A log that is only looked at may have been looked at anew.
+      this.#place.segment = this.#view.segments.byOrdinal(this.#place.segment.ordinal) ?? this.#place.segment;
       const frame = this.#fromMemory(this.#place) ?? (await this.#fromDisk(this.#place));
       if (frame === 'end of segment') {
         const next = await this.#nextPlace(this.#place);
@@ -88,7 +91,7 @@ export class SegmentReader implements LogReader {
     const recent = this.#view.recent?.at(segment.ordinal, scanner.offset);
     if (recent === undefined || recent.place.prevCrc !== (scanner.prevCrc ?? recent.place.prevCrc)) return undefined;
     scanner.skipTo(recent.place.end, recent.place.crc, recent.place.lastSeq + 1);
-    return recent.frame;
+    return frameOf(recent);
   }
 
   /** Undefined at the head of the log. */
@@ -99,7 +102,7 @@ export class SegmentReader implements LogReader {
       if (scan.head.role === FrameRole.footer) return 'end of segment';
       if (scan.head.role === FrameRole.header) continue;
       try {
-        return new StoredFrame(scan.head, scan.meta, scan.body);
+        return new StoredFrame(scan.head, scan.meta, entriesOf(scan.head, scan.body));
       } catch (error) {
         throw corrupt(placeOf(segment, scan.head.offset, scan.head.firstSeq), 'the frame cannot be decoded', error);
       }

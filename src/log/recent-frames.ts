@@ -1,17 +1,27 @@
-/** The newest durable frames as they were appended, so that readers at the head neither read nor check what is still in memory. */
+/** The newest durable frames, so that readers at the head neither read nor check what is still in memory. */
 import type { Frame } from '../connector/log-store.ts';
-import type { FramePlace } from './group.ts';
+import type { EncodedDraft, FramePlace } from './group.ts';
+import { StoredFrame, type FrameFacts } from './stored-frame.ts';
 
-/** How much is kept, and what a frame and a transaction cost beyond the entries' bytes. */
+/** How much is kept, and what a frame costs beyond its bytes. */
 const RECENT_BYTES_MAX = 8 * 1024 * 1024;
 const FRAME_OVERHEAD_BYTES = 512;
-const TRANSACTION_BYTES = 128;
+
+/** Larger frames come under load only, when nobody waits for a single one: they are read back from the system's cache. */
+const KEPT_ENTRIES_BYTES_MAX = 64 * 1024;
 
 export interface RecentFrame {
-  readonly frame: Frame;
   /** Segment that the place is in. */
   readonly ordinal: number;
   readonly place: FramePlace;
+  readonly facts: FrameFacts;
+  readonly meta: Buffer;
+  readonly entries: Buffer;
+}
+
+/** As a reader of the disk would see it. */
+export function frameOf({ facts, meta, entries }: RecentFrame): Frame {
+  return new StoredFrame(facts, meta, entries);
 }
 
 export class RecentFrames {
@@ -20,7 +30,12 @@ export class RecentFrames {
   #start = 0;
   #bytes = 0;
 
-  add(recent: RecentFrame): void {
+  /** Takes a copy, because the bytes of the entries go back to whoever appended them. */
+  add(ordinal: number, place: FramePlace, { draft, meta }: EncodedDraft, epoch: number, appendTimeMs: number): void {
+    if (draft.entries.length > KEPT_ENTRIES_BYTES_MAX) return;
+    const { kind, snapshot, count, registers, transactions } = draft;
+    const facts = { kind, snapshot, count, firstSeq: place.firstSeq, epoch, appendTimeMs, registerCount: registers.length, transactionCount: transactions.length };
+    const recent = { ordinal, place, facts, meta, entries: Buffer.from(draft.entries) };
     this.#frames.push(recent);
     this.#bytes += costOf(recent);
     while (this.#bytes > RECENT_BYTES_MAX) this.#giveUpOldest();
@@ -52,6 +67,6 @@ export class RecentFrames {
   }
 }
 
-function costOf({ frame }: RecentFrame): number {
-  return frame.entries.length + frame.transactions.length * TRANSACTION_BYTES + FRAME_OVERHEAD_BYTES;
+function costOf({ meta, entries }: RecentFrame): number {
+  return entries.length + meta.length + FRAME_OVERHEAD_BYTES;
 }

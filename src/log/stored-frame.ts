@@ -2,9 +2,12 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { Seq } from '../change/seq.ts';
 import { FrameKind, type Frame, type FrameTransaction, type RegisterUpdate } from '../connector/log-store.ts';
-import { BODY_BYTES_MAX, FrameFlag } from './format.ts';
+import { FrameFlag } from './format.ts';
 import type { FrameHead } from './frame-head.ts';
 import { decodeMeta, decodeTransactions } from './frame-meta.ts';
+
+/** What a frame's head says that its readers care for. */
+export type FrameFacts = Pick<FrameHead, 'kind' | 'snapshot' | 'count' | 'firstSeq' | 'epoch' | 'appendTimeMs' | 'registerCount' | 'transactionCount'>;
 
 /** What can be known of a frame without its entries. */
 export class FrameHeader {
@@ -22,21 +25,21 @@ export class FrameHeader {
   readonly #transactionCount: number;
   #transactions: readonly FrameTransaction[] | undefined;
 
-  /** Throws RangeError when head and meta do not fit each other. */
-  constructor(head: FrameHead, meta: Buffer) {
-    const { source, registers, transactionsAt } = decodeMeta(meta, head.registerCount);
-    this.kind = kindOf(head.kind);
+  /** Throws RangeError when facts and meta do not fit each other. */
+  constructor(facts: FrameFacts, meta: Buffer) {
+    const { source, registers, transactionsAt } = decodeMeta(meta, facts.registerCount);
+    this.kind = kindOf(facts.kind);
     this.source = source;
-    this.snapshot = head.snapshot;
-    this.count = head.count;
+    this.snapshot = facts.snapshot;
+    this.count = facts.count;
     this.registers = registers;
-    this.firstSeq = head.firstSeq;
-    this.lastSeq = head.firstSeq + head.count - 1;
-    this.epoch = head.epoch;
-    this.appendTimeMs = head.appendTimeMs;
+    this.firstSeq = facts.firstSeq;
+    this.lastSeq = facts.firstSeq + facts.count - 1;
+    this.epoch = facts.epoch;
+    this.appendTimeMs = facts.appendTimeMs;
     this.#meta = meta;
     this.#transactionsAt = transactionsAt;
-    this.#transactionCount = head.transactionCount;
+    this.#transactionCount = facts.transactionCount;
   }
 
   /** Decoded at the first use: a frame of small transactions has as many as it has entries, and most readers want none of them. */
@@ -46,28 +49,25 @@ export class FrameHeader {
   }
 }
 
-/** A whole frame. `entries` is a view of what was read, or of what was decompressed. */
+/** A whole frame. */
 export class StoredFrame extends FrameHeader implements Frame {
   readonly entries: Uint8Array;
 
-  /** Throws RangeError when the parts do not fit each other. */
-  constructor(head: FrameHead, meta: Buffer, body: Buffer) {
-    super(head, meta);
-    this.entries = rawBody(head, body);
+  /** Throws RangeError when facts and meta do not fit each other. */
+  constructor(facts: FrameFacts, meta: Buffer, entries: Uint8Array) {
+    super(facts, meta);
+    this.entries = entries;
   }
+}
+
+/** The entries of a data frame's body: the body itself, or what it decompresses to. Throws when it is not what the head says. */
+export function entriesOf(head: FrameHead, body: Buffer): Buffer {
+  const entries = (head.flags & FrameFlag.zstd) === 0 ? body : zstdDecompressSync(body, { maxOutputLength: head.rawLength });
+  if (entries.length !== head.rawLength) throw new RangeError('the body has not the length that the head says');
+  return entries;
 }
 
 function kindOf(kind: number): FrameKind {
   if (kind !== FrameKind.stream && kind !== FrameKind.snapshot && kind !== FrameKind.control) throw new RangeError(`the frame has the unknown kind ${kind}`);
   return kind;
-}
-
-function rawBody(head: FrameHead, body: Buffer): Buffer {
-  if ((head.flags & FrameFlag.zstd) === 0) {
-    if (head.rawLength !== body.length) throw new RangeError('the body has not the length that the head says');
-    return body;
-  }
-  const raw = zstdDecompressSync(body, { maxOutputLength: Math.min(head.rawLength, BODY_BYTES_MAX) });
-  if (raw.length !== head.rawLength) throw new RangeError('the body decompresses to another length than the head says');
-  return raw;
 }

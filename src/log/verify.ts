@@ -12,10 +12,10 @@ import { FrameScanner, type FrameFound, type ScanStart, type SegmentMarks } from
 import { findFrame, findProofOfDamage } from './frame-search.ts';
 import { readIdentity, type LogIdentity } from './identity.ts';
 import { corrupt, corruptFolder, diskFailed, systemCodeOf } from './log-error.ts';
-import { marksOf } from './log-view.ts';
+import { marksOf, noteInIndex } from './log-view.ts';
 import type { SegmentFileName } from './sealed-segment.ts';
-import { decodeFooter, type SegmentFooter } from './segment-footer.ts';
-import { StoredFrame } from './stored-frame.ts';
+import { decodeFooter, type IndexEntry, type SegmentFooter } from './segment-footer.ts';
+import { entriesOf, StoredFrame } from './stored-frame.ts';
 import { listSegments } from './survey.ts';
 
 /** One `ok` finding per segment that is whole, and a `problem` for every damage. Beside a running daemon an unfinished last write is a `warning`. */
@@ -55,7 +55,7 @@ class SegmentCheck {
   readonly #before: SegmentCheck | undefined;
   readonly #findings: Finding[] = [];
   readonly #registers = new Map<string, Uint8Array>();
-  readonly #offsets = new Map<number, { readonly seq: number; readonly prevCrc: number }>();
+  readonly #index: IndexEntry[] = [];
   #footer: SegmentFooter | undefined;
   /** False once damage hid a frame: then later sums mean nothing. */
   #whole = true;
@@ -163,11 +163,11 @@ class SegmentCheck {
         this.#checkHeader(crc32(meta));
         return;
       }
-      this.#checkEntries(new StoredFrame(head, meta, body));
+      this.#checkEntries(new StoredFrame(head, meta, entriesOf(head, body)));
     } catch (error) {
       this.#problem(head.offset, `the frame cannot be decoded: ${error instanceof Error ? error.message : String(error)}`);
     }
-    this.#offsets.set(head.offset, { seq: head.firstSeq, prevCrc: head.prevCrc });
+    noteInIndex(this.#index, { seq: head.firstSeq, offset: head.offset, prevCrc: head.prevCrc });
     if (this.#frames === 0) this.#firstAppendMs = head.appendTimeMs;
     this.#lastAppendMs = head.appendTimeMs;
     this.#frames += 1;
@@ -195,8 +195,7 @@ class SegmentCheck {
     const times = firstAppendMs === this.#firstAppendMs && lastAppendMs === this.#lastAppendMs;
     if (!counts || !times) this.#problem(this.#bytes, 'its footer does not describe its frames');
     if (registersCrc !== crc32(encodeRegisters(this.#registers))) this.#problem(this.#bytes, 'the registers of its footer are not what its frames add up to');
-    const misplaced = index.some(({ seq, offset, prevCrc }) => this.#offsets.get(offset)?.seq !== seq || this.#offsets.get(offset)?.prevCrc !== prevCrc);
-    if (misplaced) this.#problem(this.#bytes, 'the index of its footer points at no frame');
+    if (JSON.stringify(index) !== JSON.stringify(this.#index)) this.#problem(this.#bytes, 'the index of its footer is not that of its frames');
   }
 
   /** `behind`: the seq with which the log goes on behind the damage. */

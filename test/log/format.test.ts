@@ -8,7 +8,7 @@ import { FrameScanner } from '../../src/log/frame-scanner.ts';
 import { encodeDraft, encodeGroup } from '../../src/log/group.ts';
 import { decodeFooter, encodeFooter } from '../../src/log/segment-footer.ts';
 import { parseSegmentName, segmentName } from '../../src/log/segment.ts';
-import { StoredFrame } from '../../src/log/stored-frame.ts';
+import { entriesOf, StoredFrame } from '../../src/log/stored-frame.ts';
 import { simRuntime } from './sim-runtime.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -129,7 +129,7 @@ describe('the format', () => {
         for (const draft of group) {
           const scan = await scanner.next(500 + encoded.bytes);
           if (scan.kind !== 'frame') throw new Error(JSON.stringify(scan));
-          const frame = new StoredFrame(scan.head, scan.meta, scan.body);
+          const frame = new StoredFrame(scan.head, scan.meta, entriesOf(scan.head, scan.body));
           expect({ kind: frame.kind, source: frame.source, snapshot: frame.snapshot, count: frame.count, registers: frame.registers }).toEqual({
             kind: draft.kind,
             source: draft.source,

@@ -85,6 +85,36 @@ describe('a log that is opened read-only', () => {
     }
   });
 
+  test('goes on when a write that it had seen was taken back and written otherwise', async () => {
+    const files = async (labels: readonly string[]): Promise<ReadonlyMap<string, Buffer>> => {
+      const runtime = { ...simRuntime(), random: { fraction: () => 0.5, hex: () => 'ab'.repeat(16) } };
+      await using log = await openLog(optionsOf('/log'), runtime);
+      for (const label of labels) await log.append(draftOf(label, 1), never);
+      return imageOf(runtime.sim);
+    };
+    const taken = simRuntime();
+    for (const [path, bytes] of await files(['one', 'taken back, and long'])) taken.sim.place(path, bytes);
+    await using log = await openLogReadOnly('/log', simRuntime(taken.sim));
+    await using reader = log.reader(0);
+    expect(rowsOf(await reader.next(never))).toEqual(['1:one/0']);
+    for (const [path, bytes] of await files(['one', 'other', 'more', 'and more'])) taken.sim.place(path, bytes);
+    await log.refresh();
+    expect(log.durableSeq).toBe(4);
+    await using anew = log.reader(1);
+    expect((await drain(anew)).flatMap(rowsOf)).toEqual(['2:other/0', '3:more/0', '4:and more/0']);
+  });
+
+  test('reports a disk that cannot be read', async () => {
+    const runtime = simRuntime();
+    await appendTen(runtime);
+    await using log = await openLogReadOnly('/log', simRuntime(runtime.sim));
+    runtime.sim.onOperation = ({ kind }) => (kind === 'list' ? 'EIO' : undefined);
+    await expect(log.refresh()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    await expect(openLogReadOnly('/log', simRuntime(runtime.sim))).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    runtime.sim.onOperation = undefined;
+    await log.refresh();
+  });
+
   test('is LOG_CORRUPT where the log is, and says when there is none', async () => {
     const runtime = simRuntime();
     await appendTen(runtime);

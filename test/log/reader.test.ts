@@ -94,6 +94,24 @@ describe('a reader', () => {
     expect(Buffer.from(stored.entries)).toEqual(recent.entries);
   });
 
+  test('is handed what was appended, though the bytes are used for something else once the append has settled', async () => {
+    await using log = await openLog(optionsOf('/log'), simRuntime());
+    await using reader = log.reader(0);
+    for (const length of [10, 30_000, 70_000]) {
+      const entries = entriesOf(['x'.repeat(length)]);
+      const before = Buffer.from(entries);
+      const position = Buffer.from([1, 2]);
+      const transactions = [{ id: 1n, position, commitTimeMs: 1, firstEntry: 0, entriesBefore: 0, complete: true }];
+      await log.append(draftOf('x', 1, { entries, transactions, registers: [['r', position]] }), never);
+      entries.fill(0);
+      position.fill(0);
+      const frame = await reader.next(never);
+      expect(Buffer.compare(frame.entries, before)).toBe(0);
+      expect(frame.transactions[0]?.position).toEqual(Buffer.from([1, 2]));
+      expect(log.registers.get('r')).toEqual(new Uint8Array([1, 2]));
+    }
+  });
+
   test('waits without looking at the disk, for as many readers as there are', async () => {
     const runtime = simRuntime();
     await using log = await openLog(optionsOf('/log'), runtime);
