@@ -100,11 +100,20 @@ export class ChunkWindows {
     this.streamPassed(this.#passed);
   }
 
-  /** The stream has pushed everything that was committed before `position`. */
+  /** The stream has pushed everything up to `position`, what was committed there included. */
   streamPassed(position: Uint8Array): void {
     this.#passed = position;
+    this.#reach((high) => this.#compare(high, position) <= 0);
+  }
+
+  /** The stream has pushed everything that was committed before `position`, and comes to what was committed there: a chunk may show that already. */
+  streamComesTo(position: Uint8Array): void {
+    this.#reach((high) => this.#compare(high, position) < 0);
+  }
+
+  #reach(isPassed: (high: Uint8Array) => boolean): void {
     for (const window of this.#windows) {
-      if (window.high === null || this.#compare(window.high, position) > 0) continue;
+      if (window.high === null || !isPassed(window.high)) continue;
       this.#windows.delete(window);
       window.reached();
     }

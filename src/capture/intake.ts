@@ -88,7 +88,7 @@ export class Intake implements ChangeSink {
 
   begin(start: TransactionStart): void {
     invariant(this.#transaction === null, 'a transaction begins after the one before has ended');
-    this.#deps.windows.streamPassed(start.position);
+    this.#deps.windows.streamComesTo(start.position);
     const partial = this.#partial;
     this.#partial = null;
     const isPartial = partial !== null && Buffer.compare(partial.position, start.position) === 0;
