@@ -11,7 +11,7 @@ import { Backoff } from '../runtime/backoff.ts';
 import { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { ChunkWindows } from './chunk-window.ts';
-import type { IncompleteEntry } from './frame-builder.ts';
+import { FrameBufferPool, type IncompleteEntry } from './frame-builder.ts';
 import { FrameQueue } from './frame-queue.ts';
 import { Intake, type IntakeCounters } from './intake.ts';
 import { decodeResumePoint, encodeResumePoint, identityRegister, positionRegister, type ResumePoint } from './resume-point.ts';
@@ -74,7 +74,8 @@ export class Capture {
   #intake: Intake | null = null;
   #session: SourceSession | null = null;
   #runner: SnapshotRunner | null = null;
-  #budget: ByteBudget;
+  readonly #budget: ByteBudget;
+  readonly #pool = new FrameBufferPool();
 
   constructor(deps: CaptureDeps) {
     this.#deps = deps;
@@ -172,7 +173,7 @@ export class Capture {
     const either = AbortSignal.any([signal, ended.signal]);
     const windows = new ChunkWindows((a, b) => source.comparePositions(a, b), resume.position);
     const complete = async (rows: readonly IncompleteEntry[], s: AbortSignal): Promise<(Uint8Array | 'gone')[]> => this.#complete(session, rows, s);
-    const queue = new FrameQueue({ source: source.name, log, budget: this.#budget, complete, signal: either });
+    const queue = new FrameQueue({ source: source.name, log, budget: this.#budget, pool: this.#pool, complete, signal: either });
     queue.onFailure((error) => ended.abort(error));
     const intake = new Intake({
       source: source.name,
@@ -180,13 +181,14 @@ export class Capture {
       windows,
       queue,
       budget: this.#budget,
+      pool: this.#pool,
       resume,
       counters: this.#counters,
       confirm: (position) => session.confirm(position),
       onReread: (table, reason, sweep) => this.#reread(runner, table, reason, sweep, ended),
       onCommit: (commitTimeMs) => (this.#lastCommitMs = commitTimeMs),
     });
-    const runner = new SnapshotRunner({ source: source.name, session, log, windows, intake, budget: this.#budget, settings: settings.snapshot, clock: runtime.clock, logger: runtime.logger.child({ source: source.name }) });
+    const runner = new SnapshotRunner({ source: source.name, session, log, windows, intake, budget: this.#budget, pool: this.#pool, settings: settings.snapshot, clock: runtime.clock, logger: runtime.logger.child({ source: source.name }) });
     const connection: Connection = { tables: session.tables, requestSnapshot: async (request, s) => runner.request(request, s) };
     this.#intake = intake;
     this.#session = session;

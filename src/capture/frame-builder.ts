@@ -8,7 +8,30 @@ import type { TransactionStart } from '../connector/source.ts';
 export const FRAME_BYTES_MAX = 512 * 1024;
 export const FRAME_ENTRIES_MAX = 4096;
 
-const FIRST_BUFFER_BYTES = 16 * 1024;
+/** Frames of single changes stay in small buffers; what outgrows one is under load and gets a buffer of the pool. */
+const SMALL_BUFFER_BYTES = 16 * 1024;
+const POOLED_BUFFER_BYTES = FRAME_BYTES_MAX + FRAME_BYTES_MAX / 4;
+
+/** Free buffers that are kept for the next frames. */
+const POOLED_BUFFERS_MAX = 16;
+
+/**
+ * Buffers of full frames, used again and again: made anew for every frame, they would cost more in garbage collection than everything else
+ * that is done to a row.
+ */
+export class FrameBufferPool {
+  readonly #free: Buffer[] = [];
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(POOLED_BUFFER_BYTES);
+  }
+
+  /** `entries`: a frame's bytes, which nobody looks at any more. */
+  giveBack(entries: Buffer): void {
+    if (entries.buffer.byteLength !== POOLED_BUFFER_BYTES || this.#free.length >= POOLED_BUFFERS_MAX) return;
+    this.#free.push(Buffer.from(entries.buffer, 0, POOLED_BUFFER_BYTES));
+  }
+}
 
 /** An entry whose row lacks columns: it lies in the frame's bytes from `start` to `end`. */
 export interface IncompleteEntry {
@@ -37,13 +60,18 @@ interface OpenTransaction {
 }
 
 export class FrameBuilder {
-  #buffer = Buffer.alloc(0);
+  readonly #pool: FrameBufferPool;
+  #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
   #count = 0;
   #transactions: FrameTransaction[] = [];
   #registers: RegisterUpdate[] = [];
   #incomplete: IncompleteEntry[] = [];
   #open: OpenTransaction | null = null;
+
+  constructor(pool: FrameBufferPool) {
+    this.#pool = pool;
+  }
 
   get isEmpty(): boolean {
     return this.#count === 0 && this.#registers.length === 0;
@@ -134,7 +162,7 @@ export class FrameBuilder {
   #makeRoom(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(FIRST_BUFFER_BYTES, needed, Math.min(this.#buffer.length * 4, FRAME_BYTES_MAX + FRAME_BYTES_MAX / 4)));
+    const grown = needed <= SMALL_BUFFER_BYTES ? Buffer.allocUnsafe(SMALL_BUFFER_BYTES) : needed <= POOLED_BUFFER_BYTES ? this.#pool.take() : Buffer.allocUnsafeSlow(needed);
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }

@@ -9,7 +9,7 @@ import { Op } from '../change/operation.ts';
 import type { FrameKind, LogStore } from '../connector/log-store.ts';
 import { invariant } from '../errors/invariant.ts';
 import type { ByteBudget } from '../runtime/byte-budget.ts';
-import type { BuiltFrame, IncompleteEntry } from './frame-builder.ts';
+import type { BuiltFrame, FrameBufferPool, IncompleteEntry } from './frame-builder.ts';
 
 export interface QueuedFrame {
   readonly kind: FrameKind;
@@ -23,6 +23,7 @@ export interface FrameQueueDeps {
   readonly source: string;
   readonly log: Pick<LogStore, 'append'>;
   readonly budget: ByteBudget;
+  readonly pool: FrameBufferPool;
   readonly complete: (rows: readonly IncompleteEntry[], signal: AbortSignal) => Promise<(Uint8Array | 'gone')[]>;
   readonly signal: AbortSignal;
 }
@@ -66,6 +67,7 @@ export class FrameQueue {
         const appended = this.#deps.log.append({ kind, source: this.#deps.source, snapshot, entries, count, transactions, registers }, this.#deps.signal);
         appended.then(
           () => {
+            this.#deps.pool.giveBack(frame.built.entries);
             frame.onDurable?.();
             this.#settle(bytes);
           },

@@ -12,7 +12,7 @@ import type { ChangeSink, TransactionStart } from '../connector/source.ts';
 import { invariant } from '../errors/invariant.ts';
 import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { ChunkWindows } from './chunk-window.ts';
-import { FrameBuilder, type BuiltFrame } from './frame-builder.ts';
+import { FrameBuilder, type BuiltFrame, type FrameBufferPool } from './frame-builder.ts';
 import type { FrameQueue } from './frame-queue.ts';
 import { encodeResumePoint, positionRegister, type ResumePoint } from './resume-point.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
@@ -34,6 +34,7 @@ export interface IntakeDeps {
   readonly windows: ChunkWindows;
   readonly queue: FrameQueue;
   readonly budget: ByteBudget;
+  readonly pool: FrameBufferPool;
   readonly resume: ResumePoint;
   readonly counters: IntakeCounters;
   readonly confirm: (position: Uint8Array) => void;
@@ -44,7 +45,7 @@ export interface IntakeDeps {
 
 export class Intake implements ChangeSink {
   readonly #deps: IntakeDeps;
-  readonly #builder = new FrameBuilder();
+  readonly #builder: FrameBuilder;
   readonly #tables = new Map<number, string>();
   #position: Uint8Array;
   #confirmed: Uint8Array;
@@ -55,6 +56,7 @@ export class Intake implements ChangeSink {
 
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
+    this.#builder = new FrameBuilder(deps.pool);
     this.#position = deps.resume.position;
     this.#confirmed = deps.resume.position;
     this.#partial = deps.resume.partial;

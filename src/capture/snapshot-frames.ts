@@ -3,7 +3,7 @@ import { Op } from '../change/operation.ts';
 import type { RegisterUpdate } from '../connector/log-store.ts';
 import type { Chunk } from '../connector/source.ts';
 import { windowKey, type ChunkWindow } from './chunk-window.ts';
-import { FrameBuilder, type BuiltFrame } from './frame-builder.ts';
+import { FrameBuilder, type BuiltFrame, type FrameBufferPool } from './frame-builder.ts';
 
 export interface ChunkFrames {
   /** At least one; the last carries `registers`, so that progress is durable with the chunk's last row and not before. */
@@ -14,8 +14,8 @@ export interface ChunkFrames {
   readonly superseded: number;
 }
 
-export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindow, registers: readonly RegisterUpdate[]): ChunkFrames {
-  const builder = new FrameBuilder();
+export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindow, registers: readonly RegisterUpdate[], pool: FrameBufferPool): ChunkFrames {
+  const builder = new FrameBuilder(pool);
   const frames: BuiltFrame[] = [];
   let superseded = 0;
   for (const [i, key] of chunk.keys.entries()) {

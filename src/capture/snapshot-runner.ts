@@ -9,6 +9,7 @@ import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Logger } from '../runtime/logger.ts';
 import type { ChunkWindow, ChunkWindows } from './chunk-window.ts';
+import type { FrameBufferPool } from './frame-builder.ts';
 import type { Intake } from './intake.ts';
 import { framesOfChunk } from './snapshot-frames.ts';
 import { rangesIn, removeRange, removeSnapshot, setRange, setSnapshot, snapshotsIn, type Range, type Snapshot } from './snapshot-state.ts';
@@ -37,6 +38,7 @@ export interface SnapshotRunnerDeps {
   readonly windows: ChunkWindows;
   readonly intake: Intake;
   readonly budget: ByteBudget;
+  readonly pool: FrameBufferPool;
   readonly settings: SnapshotSettings;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -238,7 +240,7 @@ export class SnapshotRunner {
       running.snapshot = { ...snapshot, rows: snapshot.rows + range.rows + kept };
       progress.push(removeRange(snapshot, range.number), setSnapshot(running.snapshot));
     } else progress.push(setRange(snapshot, { ...range, next: chunk.next, rows: range.rows + kept }));
-    const { frames } = framesOfChunk(chunk, schemaId, window, progress);
+    const { frames } = framesOfChunk(chunk, schemaId, window, progress, this.#deps.pool);
     for (const [i, frame] of frames.entries()) {
       const isLast = i === frames.length - 1;
       intake.insertSnapshotFrame(snapshot.number, frame, isLast ? () => done({ next: chunk.next, rows: kept }) : undefined);

@@ -38,7 +38,7 @@ export interface FrameDraft {
   readonly source: string;
   /** Snapshot number of a snapshot frame, 0 otherwise. */
   readonly snapshot: number;
-  /** Entries back to back (see `src/change/entry.ts`). The log takes the bytes over: the caller never changes them again. */
+  /** Entries back to back (see `src/change/entry.ts`). In a draft the bytes are the log's until the append has settled; then they are the caller's again. */
   readonly entries: Uint8Array;
   readonly count: number;
   readonly transactions: readonly FrameTransaction[];

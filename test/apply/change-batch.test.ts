@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { ChangeBatch, type Interest } from '../../src/apply/change-batch.ts';
-import { FrameBuilder } from '../../src/capture/frame-builder.ts';
+import { FrameBufferPool, FrameBuilder } from '../../src/capture/frame-builder.ts';
 import { Op } from '../../src/change/operation.ts';
 import { FrameKind, type Frame } from '../../src/connector/log-store.ts';
 
 type Change = readonly [op: Op, key: string, row?: string, schemaId?: number];
 
 function frame(firstSeq: number, changes: readonly Change[], over: Partial<Frame> = {}): Frame {
-  const builder = new FrameBuilder();
+  const builder = new FrameBuilder(new FrameBufferPool());
   for (const [op, key, row = '', schemaId = 1] of changes) builder.add(op, 0, schemaId, Buffer.from(key), key.length, Buffer.from(row), 0, row.length, false);
   const { entries, count } = builder.take([]);
   return { kind: FrameKind.stream, source: 's', snapshot: 0, entries, count, transactions: [], registers: [], firstSeq, lastSeq: firstSeq + count - 1, epoch: 1, appendTimeMs: 0, ...over };

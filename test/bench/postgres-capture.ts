@@ -10,11 +10,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { startPostgres } from '../engines/postgres.ts';
-import { findPostgres } from '../engines/postgres-find.ts';
 import type { CaptureReport } from './postgres-capture-child.ts';
 import { captureInChild } from './postgres-capture-parent.ts';
 import { median, perSecond, printRows } from './measure.ts';
-import { createItems, insertItems, withClient } from './postgres-rows.ts';
+import { clientProgram, createItems, insertItems, withClient } from './postgres-rows.ts';
 
 const { values } = parseArgs({
   options: { rows: { type: 'string', default: '1000000' }, 'per-transaction': { type: 'string', default: '1000' }, rounds: { type: 'string', default: '3' }, major: { type: 'string', default: '18' } },
@@ -64,18 +63,10 @@ async function peek(): Promise<number> {
 }
 
 async function receive(slot: string, until: string): Promise<number> {
-  const place = await findPostgres(major);
-  if (place.kind !== 'binaries') throw new Error('pg_recvlogical is needed beside the server');
-  const program = major === 18 ? await recvlogicalOf(place.binFolder) : join(place.binFolder, 'pg_recvlogical');
+  const program = await clientProgram('pg_recvlogical');
   const startMs = performance.now();
   await promisify(execFile)(program, ['-d', url, '-S', slot, '--start', '-f', '/dev/null', '--endpos', until, '-o', 'proto_version=1', '-o', `publication_names=${publication}`]);
   return (performance.now() - startMs) / 1000;
-}
-
-/** The npm package's binaries lack pg_recvlogical; any version's speaks to any server. */
-async function recvlogicalOf(binFolder: string): Promise<string> {
-  const older = await findPostgres(15);
-  return older.kind === 'binaries' ? join(older.binFolder, 'pg_recvlogical') : join(binFolder, 'pg_recvlogical');
 }
 
 function report(peeks: number[], recvs: number[], ours: CaptureReport[]): void {

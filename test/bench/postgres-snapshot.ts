@@ -9,11 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { startPostgres } from '../engines/postgres.ts';
-import { findPostgres } from '../engines/postgres-find.ts';
 import { median, perSecond, printRows } from './measure.ts';
 import type { CaptureReport } from './postgres-capture-child.ts';
 import { captureInChild } from './postgres-capture-parent.ts';
-import { createItems, insertItems, withClient } from './postgres-rows.ts';
+import { clientProgram, createItems, insertItems, withClient } from './postgres-rows.ts';
 
 const { values } = parseArgs({ options: { rows: { type: 'string', default: '1000000' }, rounds: { type: 'string', default: '3' }, major: { type: 'string', default: '18' } } });
 const rows = Number(values.rows);
@@ -25,15 +24,14 @@ const url = server.url(await server.createDatabase());
 await createItems(url);
 await insertItems(url, 1, rows, 100_000);
 await withClient(url, async (client) => client.query('VACUUM ANALYZE items'));
-const psql = await findPostgres(15);
-if (psql.kind !== 'binaries') throw new Error('psql is needed');
+const psql = await clientProgram('psql');
 const folder = await mkdtemp(join(tmpdir(), 'tailrace-bench-'));
 try {
   const copies: number[] = [];
   const ours: CaptureReport[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const startMs = performance.now();
-    await promisify(execFile)('sh', ['-c', `'${join(psql.binFolder, 'psql')}' '${url}' -c 'COPY (SELECT * FROM items) TO STDOUT' > /dev/null`]);
+    await promisify(execFile)('sh', ['-c', `'${psql}' '${url}' -c 'COPY (SELECT * FROM items) TO STDOUT' > /dev/null`]);
     copies.push((performance.now() - startMs) / 1000);
     ours.push(await captureInChild({ url, slot: `ours_${round}`, publication: 'tailrace_bench', directory: join(folder, `${round}`), until: 'snapshot' }));
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { EntryCursor } from '../../src/change/entry.ts';
 import { Op } from '../../src/change/operation.ts';
-import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FrameBuilder } from '../../src/capture/frame-builder.ts';
+import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FrameBufferPool, FrameBuilder } from '../../src/capture/frame-builder.ts';
 
 const start = (n: number): { id: bigint; position: Buffer; commitTimeMs: number } => ({ id: BigInt(n), position: Buffer.from([n]), commitTimeMs: n });
 const row = Buffer.from('row');
@@ -19,7 +19,7 @@ function keysOf(entries: Buffer): string[] {
 
 describe('a frame', () => {
   test('holds its changes in order, with the transactions they belong to', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     builder.begin(start(1));
     add(builder, 'a');
     builder.commit();
@@ -38,7 +38,7 @@ describe('a frame', () => {
   });
 
   test('that ends in the middle of a transaction says so, and the next goes on counting', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     builder.begin(start(1));
     add(builder, 'a');
     add(builder, 'b');
@@ -53,7 +53,7 @@ describe('a frame', () => {
   });
 
   test('does not mention a transaction without changes', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     builder.begin(start(1));
     builder.commit();
     expect(builder.isEmpty).toBe(true);
@@ -61,7 +61,7 @@ describe('a frame', () => {
   });
 
   test('counts what the log had of a transaction before a restart', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     builder.begin(start(1));
     builder.continueAfter(5);
     add(builder, 'f');
@@ -70,7 +70,7 @@ describe('a frame', () => {
   });
 
   test('remembers where rows lack columns, apart from buffers that are used again', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     add(builder, 'a');
     const key = Buffer.from('k');
     const bytes = Buffer.from('incomplete');
@@ -82,7 +82,7 @@ describe('a frame', () => {
   });
 
   test('is full by bytes or by changes, and takes a row that is larger than itself', () => {
-    const builder = new FrameBuilder();
+    const builder = new FrameBuilder(new FrameBufferPool());
     const large = Buffer.alloc(FRAME_BYTES_MAX + 5, 'x');
     builder.add(Op.insert, 0, 1, row, 3, large, 0, large.length, false);
     expect(builder.isFull).toBe(true);
