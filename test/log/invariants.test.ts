@@ -69,6 +69,7 @@ describe('the log, whatever happens to the process and the disk,', () => {
     [8, 'has the registers that its frames add up to'],
     [11, 'keeps what is held, and tells who is evicted'],
     [14, 'hands each reader every frame once, in order'],
+    [17, 'shows no damage to anybody where there is none but the traces of a crash'],
     [18, 'acknowledges nothing that a failing or full disk did not take, and goes on when it can'],
   ];
   for (const [number, sentence] of invariants) {

@@ -6,6 +6,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { codeOf, isAbort } from '../../src/errors/tailrace-error.ts';
 import type { FrameDraft, LogReader, LogStore } from '../../src/connector/log-store.ts';
 import { openLog, type LogOptions } from '../../src/log/open.ts';
+import { openLogReadOnly } from '../../src/log/read-only.ts';
+import { verifyLog } from '../../src/log/verify.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { SimDisk, type SimFault, type SimOperation } from '../sim/sim-disk.ts';
 import { draftOf, entriesOf, optionsOf, registersOf } from './fixtures.ts';
@@ -44,6 +46,8 @@ export class Scenario {
   #consumers: Consumer[];
   #life = 0;
   #consumersMade = 0;
+  /** The last seq that was seen from outside while no process ran. */
+  #looked: number | undefined;
 
   constructor(plan: Plan, audit: Audit) {
     this.#plan = plan;
@@ -78,6 +82,23 @@ export class Scenario {
       const end: 'closed' | 'failed' | 'crashed' = await Promise.race([this.#live(afterFailure, last), crashed]);
       this.#audit.reach(`life ${end}`);
       afterFailure = end === 'failed';
+      this.#sim.onOperation = undefined;
+      if (this.#random.below(4) === 0) await this.#look();
+    }
+  }
+
+  /** Whatever a crash left, somebody who only looks sees what opening the log will heal to, and nothing that is damaged. */
+  async #look(): Promise<void> {
+    const runtime = { clock: this.#clock, random: seededRandom(1), disk: this.#sim.mount(), logger: silentLogger };
+    const problems: string[] = [];
+    for await (const { level, code, message } of verifyLog('/log', runtime)) if (level === 'problem' && code !== 'STATE_IDENTITY') problems.push(message);
+    this.#audit.check(17, problems.length === 0, () => problems.join(' '));
+    try {
+      await using log = await openLogReadOnly('/log', runtime);
+      this.#looked = log.durableSeq;
+    } catch (error) {
+      if (codeOf(error) !== 'STATE_IDENTITY') throw error;
+      this.#looked = undefined;
     }
   }
 
@@ -85,6 +106,8 @@ export class Scenario {
   async #live(afterFailure: boolean, last: boolean): Promise<'closed' | 'failed' | 'crashed'> {
     const { random } = this.#runtime();
     const life = this.#life;
+    const looked = this.#looked;
+    this.#looked = undefined;
     const runtime = { clock: this.#clock, random, disk: this.#sim.mount(), logger: silentLogger };
     const holds = this.#consumers.map(({ name, cursor }) => [name, cursor] as const);
     let log: LogStore;
@@ -98,6 +121,7 @@ export class Scenario {
     // What is left of a process that crashed may still think; nobody hears it.
     log.onEvicted((name) => life === this.#life && this.#evict(name, log));
     try {
+      if (looked !== undefined) this.#audit.check(2, looked === log.durableSeq, () => `the log was seen to end at ${looked}, but heals to ${log.durableSeq}`);
       await this.#model.reopened(log, afterFailure);
       await process.attach(this.#consumers);
       for (let step = 0; step < this.#plan.stepsPerLife && life === this.#life; step += 1) await this.#step(process);
