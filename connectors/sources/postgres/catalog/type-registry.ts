@@ -18,7 +18,7 @@ function mapOf(types: Readonly<Record<string, readonly [ColumnKind, PlainForm]>>
 }
 
 /** Built-in types by name. One that is not here and has no parts is its own text, kind `other`. Documented in docs/sources/postgres-types.md. */
-const builtIn = mapOf({
+export const builtInTypes = mapOf({
   bool: ['boolean', 'boolean'],
   int2: ['int', 'int'],
   int4: ['int', 'int'],
@@ -60,7 +60,7 @@ const builtIn = mapOf({
 });
 
 /** Types of extensions, as `extension.type`: the schema that an extension was installed into says nothing. */
-const ofExtensions = mapOf({
+export const extensionTypes = mapOf({
   'hstore.hstore': ['object', 'hstore'],
   'citext.citext': ['text', 'text'],
   'ltree.ltree': ['text', 'text'],
@@ -154,12 +154,12 @@ export class TypeRegistry {
   #resolveBase(type: TypeFacts, modifier: number, depth: number): ResolvedType {
     const element = this.#types.get(type.element);
     // A true array, and not one of the fixed-length types that merely can be subscripted (point, name).
-    if (type.category === 'A' && type.length === -1 && element !== undefined && !builtIn.has(type.name)) {
+    if (type.category === 'A' && type.length === -1 && element !== undefined && !builtInTypes.has(type.name)) {
       return { kind: 'array', decoding: { as: 'array', of: this.#resolve(type.element, modifier, depth + 1).decoding, delimiter: element.delimiter } };
     }
     const qualified = `${type.extension}.${type.name}`;
     if (type.extension !== null && vectors.has(qualified)) return { kind: 'vector', decoding: { as: 'vector', dimensions: modifier > 0 ? modifier : null } };
-    const known = type.extension !== null ? ofExtensions.get(qualified) : type.namespace === 'pg_catalog' ? builtIn.get(type.name) : undefined;
+    const known = type.extension !== null ? extensionTypes.get(qualified) : type.namespace === 'pg_catalog' ? builtInTypes.get(type.name) : undefined;
     return known === undefined ? TEXT : { kind: known[0], decoding: { as: known[1] } };
   }
 }
