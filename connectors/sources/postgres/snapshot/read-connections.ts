@@ -6,11 +6,9 @@ const IDLE_MS = 10_000;
 
 /**
  * For the whole connection: rows hidden by row security are an error, not a shorter table; nobody's lock is waited for so long that others
- * queue up behind us; rows arrive in the order of the scan, from one process. A database that knows no encoding gives its bytes as they are:
- * pg asks for UTF-8 as it connects, and only afterwards is it heard.
+ * queue up behind us; rows arrive in the order of the scan, from one process.
  */
-const SETUP = `SELECT set_config('client_encoding', CASE current_setting('server_encoding') WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false);
-  SET row_security = off; SET lock_timeout = '5s'; SET jit = off; SET synchronize_seqscans = off; SET enable_tidscan = on; SET max_parallel_workers_per_gather = 0`;
+const SETUP = `SET row_security = off; SET lock_timeout = '5s'; SET jit = off; SET synchronize_seqscans = off; SET enable_tidscan = on; SET max_parallel_workers_per_gather = 0`;
 
 export class ReadConnections implements AsyncDisposable {
   readonly #open: OpenRawConnection;
