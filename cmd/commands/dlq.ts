@@ -3,6 +3,7 @@ import { ExitCode } from '../../src/errors/policy.ts';
 import type { DeadLetterReport } from '../../src/observe/reports.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { standardOutput } from '../terminal/output.ts';
+import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { count, counted } from '../terminal/units.ts';
 import { defineVerb, groupVerbs } from '../verb.ts';
@@ -25,7 +26,7 @@ const listVerb = defineVerb({
 
 function letterScreen(letters: readonly DeadLetterReport[], paint: Paint): string[] {
   if (letters.length === 0) return ['No documents are parked.'];
-  const rows = letters.map(({ index, id, seq, code, parked_at_ms: parkedAtMs, reason }) => [index, id, count(seq), new Date(parkedAtMs).toISOString(), code, reason]);
+  const rows = letters.map(({ index, id, seq, code, parked_at_ms: parkedAtMs, reason }) => [index, printable(id), count(seq), new Date(parkedAtMs).toISOString(), code, printable(reason)]);
   const lines = table([{ title: 'index' }, { title: 'id' }, { title: 'seq', align: 'right' }, { title: 'parked' }, { title: 'code' }, { title: 'reason' }], rows, paint);
   return [...lines, '', `${counted(letters.length, 'document is', 'documents are')} parked. A later change of the row takes the place of its parked one; docs/errors.md tells what mends each code.`];
 }

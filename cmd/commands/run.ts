@@ -1,10 +1,11 @@
 /** `tailrace run`: the daemon; with `--once`, until everything is in step. */
 import { ExitCode } from '../../src/errors/policy.ts';
-import { isAbort, TailraceError } from '../../src/errors/tailrace-error.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../src/runtime/abort.ts';
 import { suggestion } from '../../src/config/nearest.ts';
 import type { LoadedConfig } from '../config-file.ts';
 import type { Daemon } from '../daemon/daemon.ts';
+import { endOf } from '../daemon/end.ts';
 import type { Stop } from '../daemon/stop-signals.ts';
 import { configOptions, everywhereOptions } from '../options.ts';
 import { standardError } from '../terminal/output.ts';
@@ -80,9 +81,7 @@ async function runDaemon(loaded: LoadedConfig, { once, rebuild, debug }: RunOpti
     await started.pipeline.stop();
     started.logger.info('stopped');
   } catch (error) {
-    // An end that nobody asked for is no success, even when it calls itself one.
-    if (isAbort(error) && !stop.signal.aborted) throw new TailraceError('INVARIANT', { message: 'The work was ended, and nobody had asked for it.', cause: error });
-    throw error;
+    throw endOf(error, stop.signal.aborted);
   } finally {
     ended.abort();
     bars?.clear();

@@ -1,4 +1,5 @@
 /** Search results for people: a line or two for each hit, fields in their order, cut to the width of the terminal. */
+import { printable } from '../terminal/printable.ts';
 import type { Paint } from '../terminal/table.ts';
 import { counted } from '../terminal/units.ts';
 
@@ -13,8 +14,9 @@ const WIDTH_MIN = 40;
 export function hitLines(text: string, report: string, { paint, columns }: { readonly paint: Paint; readonly columns: number }): string[] {
   const { index, hits } = JSON.parse(report, keepDigits) as Hits;
   if (hits.length === 0) return [`Nothing in ${index} matches "${text}".`];
-  const idWidth = Math.max(...hits.map(({ id }) => id.length));
-  const lines = hits.map(({ id, score, document }) => {
+  const shown = hits.map(({ id, ...hit }) => ({ ...hit, id: printable(id) }));
+  const idWidth = Math.max(...shown.map(({ id }) => id.length));
+  const lines = shown.map(({ id, score, document }) => {
     const start = `${id.padEnd(idWidth)}  ${score.toFixed(2).padStart(6)}  `;
     return `${paint('cyan', id.padEnd(idWidth))}  ${paint('dim', score.toFixed(2).padStart(6))}  ${documentText(document, Math.max(WIDTH_MIN, columns - start.length))}`;
   });
@@ -48,18 +50,13 @@ export function parseDocument(text: string): Readonly<Record<string, unknown>> {
 export function documentText(document: Readonly<Record<string, unknown>>, width: number): string {
   const text = Object.entries(document)
     .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name}: ${valueText(value)}`)
+    .map(([name, value]) => `${printable(name)}: ${valueText(value)}`)
     .join('  ');
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
 function valueText(value: unknown): string {
-  if (typeof value === 'string') return oneLine(value);
+  if (typeof value === 'string') return printable(value);
   if (value instanceof WrittenNumber) return value.toString();
-  return oneLine(JSON.stringify(value, (_, inner: unknown) => (inner instanceof WrittenNumber ? inner.toString() : inner)) ?? '');
-}
-
-/** A row may hold line breaks, and sequences that would command the terminal. */
-function oneLine(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
+  return printable(JSON.stringify(value, (_, inner: unknown) => (inner instanceof WrittenNumber ? inner.toString() : inner)) ?? '');
 }

@@ -1,4 +1,5 @@
 /** Changes of the log for people: one line each, the row below it when there is one. */
+import { printable } from '../terminal/printable.ts';
 import type { Paint } from '../terminal/table.ts';
 import { bytes, count } from '../terminal/units.ts';
 
@@ -28,8 +29,8 @@ function describeEntry(line: string, paint: Paint): string[] {
   const head = [
     count(entry.seq).padStart(9),
     entry.op.padEnd(8),
-    `${entry.source}.${entry.table ?? '?'}`,
-    entry.id ?? '',
+    printable(`${entry.source}.${entry.table ?? '?'}`),
+    printable(entry.id ?? ''),
     paint('dim', [when, entry.position, entry.row_bytes === 0 ? null : bytes(entry.row_bytes)].filter((part) => part !== null).join('  ')),
   ].join('  ');
   // The row's text comes from the line itself, where every number has its digits.
@@ -37,9 +38,4 @@ function describeEntry(line: string, paint: Paint): string[] {
   if (rowAt !== -1) return [head, `           ${printable(line.slice(rowAt + 7, -1))}`];
   if (entry.row_base64 !== undefined) return [head, `           ${entry.row_error === undefined ? 'no format for this row' : paint('yellow', entry.row_error)}: ${entry.row_base64}`];
   return [head];
-}
-
-/** JSON escapes control characters below U+0020 only. */
-function printable(text: string): string {
-  return text.replaceAll(/[\u007F-\u009F]/g, ' ');
 }

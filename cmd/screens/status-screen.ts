@@ -1,5 +1,6 @@
 /** `tailrace status` for people: what there is, how it is, what to do now. One screen. */
 import type { IndexReport, LogReport, SourceReport, StatusReport } from '../../src/observe/status-report.ts';
+import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { bytes, count, counted, duration, percent, rate } from '../terminal/units.ts';
 import { errorBelow, phaseText } from './phase.ts';
@@ -22,7 +23,7 @@ function problemLines({ running, problems, sources, indices }: StatusReport): st
   const errors = [...sources, ...indices].flatMap(({ error }) => (error === null ? [] : [error.message]));
   const others = problems.filter((problem) => !errors.some((message) => problem.includes(message)));
   const more = others.length > PROBLEMS_SHOWN_MAX ? [`  and ${others.length - PROBLEMS_SHOWN_MAX} more`] : [];
-  return [...others.slice(0, PROBLEMS_SHOWN_MAX).map((problem) => `  ${problem}`), ...more];
+  return [...others.slice(0, PROBLEMS_SHOWN_MAX).map((problem) => `  ${printable(problem)}`), ...more];
 }
 
 function sourceLines({ sources, running }: StatusReport, paint: Paint): string[] {
@@ -46,8 +47,8 @@ function belowSource(source: SourceReport, paint: Paint): string[] {
   const { name, snapshots, notes, error, retry_in_ms: retryInMs, bytes_until_loss: bytesLeft, seconds_until_loss: secondsLeft } = source;
   const lines = snapshots
     .filter(({ phase }) => phase !== 'done')
-    .map(({ table: tableName, rows, estimated_rows: total }) => `  reading ${name}.${tableName}: ${total === null ? counted(rows, 'row') : `${count(rows)} of about ${counted(total, 'row')} (${percent(rows, total)})`}`);
-  for (const note of notes) lines.push(`  ${paint('yellow', 'note:')} ${note}`);
+    .map(({ table: tableName, rows, estimated_rows: total }) => `  reading ${name}.${printable(tableName)}: ${total === null ? counted(rows, 'row') : `${count(rows)} of about ${counted(total, 'row')} (${percent(rows, total)})`}`);
+  for (const note of notes) lines.push(`  ${paint('yellow', 'note:')} ${printable(note)}`);
   if (bytesLeft !== null && (bytesLeft < LOSS_NEAR_BYTES || (secondsLeft !== null && secondsLeft < LOSS_NEAR_SECONDS))) {
     lines.push(`  ${paint('yellow', 'note:')} ${name} drops what tailrace still needs after ${bytes(bytesLeft)} more of its history${secondsLeft === null ? '' : `, in about ${duration(secondsLeft)}`}.`);
   }

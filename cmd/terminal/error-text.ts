@@ -2,6 +2,7 @@
 import { codeOf } from '../../src/errors/tailrace-error.ts';
 import { errorRecord, type ErrorRecord } from '../../src/observe/logging/error-record.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
+import { printableLines } from './printable.ts';
 import type { Paint } from './table.ts';
 
 export interface ErrorTextOptions {
@@ -12,10 +13,13 @@ export interface ErrorTextOptions {
 /** Lines for people. */
 export function errorLines(error: unknown, { debug, paint }: ErrorTextOptions): string[] {
   const record = recordOf(error, debug);
-  const causes = debug ? record.causes.map(({ code, message }) => `  because: ${message}${code === undefined ? '' : ` (${code})`}`) : [];
-  const stack = record.stack === undefined ? [] : record.stack.split('\n').slice(1);
+  const causes = debug ? record.causes.flatMap(({ code, message }) => printableLines(`  because: ${message}${code === undefined ? '' : ` (${code})`}`)) : [];
+  // The message, which may have several lines, comes before the places.
+  const stack = printableLines(record.stack ?? '').filter((line) => /^\s+at /.test(line));
   const code = codeOf(error) === undefined ? 'UNKNOWN' : `${record.code}: docs/errors.md#${record.code.toLowerCase()}`;
-  return [`${paint('red', 'tailrace:')} ${record.message}`, ...causes, `  ${record.did}`, `  ${paint('cyan', '→')} ${record.hint}`, paint('dim', `  ${code}`), ...stack.map((line) => paint('dim', line))];
+  const [first = '', ...more] = printableLines(record.message);
+  const [hint = '', ...moreHint] = printableLines(record.hint);
+  return [`${paint('red', 'tailrace:')} ${first}`, ...more, ...causes, `  ${record.did}`, `  ${paint('cyan', '→')} ${hint}`, ...moreHint.map((line) => `    ${line}`), paint('dim', `  ${code}`), ...stack.map((line) => paint('dim', line))];
 }
 
 /** The same for programs: one line of JSON. */

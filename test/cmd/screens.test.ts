@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { findingLines } from '../../cmd/screens/findings.ts';
 import { hitLines } from '../../cmd/screens/hits.ts';
 import { behindMoreThan, lagLine, lagReport, lagScreen } from '../../cmd/screens/lag-screen.ts';
 import { entryLines } from '../../cmd/screens/log-entry.ts';
 import { statusScreen } from '../../cmd/screens/status-screen.ts';
+import { errorLines } from '../../cmd/terminal/error-text.ts';
 import { plainPaint } from '../../cmd/terminal/table.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
 import { statusReport, type StatusReport } from '../../src/observe/status-report.ts';
 import { indexStatus, pipelineStatus, sourceStatus } from '../observe/sample-status.ts';
@@ -108,6 +111,17 @@ describe('search results', () => {
   test('that are none say for what', () => {
     expect(hitLines('lmp', '{"index":"products","text":"lmp","limit":10,"hits":[]}', { paint: plainPaint, columns: 80 })).toEqual(['Nothing in products matches "lmp".']);
   });
+});
+
+test('what comes from elsewhere cannot command the terminal, wherever it is shown', () => {
+  const evil = 'a\u001B[2J\u009Bb\nc\u202Ed';
+  const error = { code: 'SRC_CONN', message: evil, did: evil, hint: evil };
+  const status = statusScreen({ ...report, problems: [`x ${evil}`], sources: [{ ...sourceStatus, notes: [evil], error }], indices: [{ ...indexStatus, error }] }, plainPaint);
+  const finding = findingLines({ level: 'problem', subject: evil, message: evil, fix: evil }, plainPaint);
+  const thrown = errorLines(new TailraceError('SRC_CONN', { message: evil, hint: evil, cause: new Error(evil) }), { debug: true, paint: plainPaint });
+  const entry = entryLines(JSON.stringify({ seq: 1, op: 'insert', source: 'shop', table: evil, id: evil, position: null, commit_time_ms: 0, snapshot: null, row_bytes: 0 }), plainPaint);
+  const hits = hitLines('x', JSON.stringify({ index: 'p', text: 'x', limit: 1, hits: [{ id: evil, score: 1, document: { [evil]: evil, nested: { [evil]: evil } } }] }), { paint: plainPaint, columns: 500 });
+  for (const line of [...status, ...finding, ...thrown, ...entry, ...hits]) expect(line).not.toMatch(/[\p{Cc}\p{Cf}]/u);
 });
 
 test('changes of the log are one line each, with the row below as it was written', () => {

@@ -3,6 +3,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { endOf } from '../../cmd/daemon/end.ts';
+import { ExitCode, exitCodeOf } from '../../src/errors/policy.ts';
 import { repository } from './run-cli.ts';
 
 interface Stopping {
@@ -37,6 +39,14 @@ test('the first signal asks, the second ends the process with the status of that
   child.kill('SIGINT');
   expect(await once(child, 'close')).toEqual([130, null]);
   expect(lines()).toEqual(['ready', 'stop SIGTERM', 'aborted', 'given up SIGINT']);
+});
+
+test('work that ends without having been told to is a defect, not a success', () => {
+  const aborted = new DOMException('This operation was aborted', 'AbortError');
+  expect(exitCodeOf(endOf(aborted, true))).toBe(ExitCode.ok);
+  expect(exitCodeOf(endOf(aborted, false))).toBe(ExitCode.invariant);
+  const other = new Error('other');
+  expect(endOf(other, false)).toBe(other);
 });
 
 test('a stop that takes longer than it may is given up with status 1', async () => {

@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repository, runCli, script, shapeDifferences, type CliResult } from '../cmd/run-cli.ts';
@@ -182,6 +183,17 @@ describePostgres([18], (postgres) => {
         expect(text).not.toContain(PASSWORD);
         expect(text).not.toContain('kettle');
       }
+    });
+
+    test('it goes on when nobody reads its log lines any more', async () => {
+      const path = config('unread.yaml', `data_directory: unread\nsources: { unread: { type: postgres, url: "${url}" } }\nindices: { products: { from: unread.public.products } }\n`);
+      const unread = spawn(process.execPath, [script, 'run', '--config', path], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+      unread.stderr.destroy();
+      const lag = async (): Promise<CliResult> => cli('lag', '--max-seconds', '600', '--config', path);
+      await eventually('it is in step', 60_000, async () => (await lag()).code === 0);
+      unread.kill('SIGTERM');
+      const [code] = (await once(unread, 'exit')) as [number];
+      expect(code).toBe(0);
     });
 
     test('SIGTERM ends it with status 0, and everything that was in step stays so', async () => {

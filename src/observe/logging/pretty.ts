@@ -15,10 +15,13 @@ export function prettyLines(colour: boolean): (line: string) => string {
   return (line) => `${pretty(line).trimEnd()}\n${errorLines(line)}`;
 }
 
+/** A driver's message may hold what would command the terminal. */
+const unprintable = /[\p{Cc}\p{Cf}]+/gu;
+
 function errorLines(line: string): string {
   const { error } = JSON.parse(line) as { error?: ErrorRecord };
   if (error === undefined) return '';
   const causes = error.causes.map(({ code, message }) => `because: ${message}${code === undefined ? '' : ` (${code})`}`);
   const lines = [error.message, ...causes, error.did, `→ ${error.hint}`, ...(error.stack?.split('\n').slice(1) ?? [])];
-  return lines.map((text) => `    ${text.trim()}\n`).join('');
+  return lines.map((text) => `    ${text.trim().replaceAll(unprintable, ' ')}\n`).join('');
 }
