@@ -110,7 +110,7 @@ async function replay({ pieces, rows, catalog }: Recording): Promise<number> {
   // What pg would get: the messages that are no data of the stream.
   socket.on('data', () => {});
   const visibility = new VisibilityTracker(parseSnapshot('700:700:'), []);
-  const relations = new Relations({ catalog, sink, signal, catalogLsn: 0n, refreshCatalog: async () => {} });
+  const relations = new Relations({ catalog, sink, signal, catalogLsn: 0n, refreshCatalog: async () => {}, hasParent: async () => false });
   const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn: 0n, timeline: 1, onQuiet: () => {} });
   let waited: Promise<void> | null = null;
   const take = (bytes: Buffer, start: number, end: number): void => {

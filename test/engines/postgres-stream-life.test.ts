@@ -78,6 +78,43 @@ describePostgres([15, 18], (postgres) => {
     }
   });
 
+  test('through cut connections, every transaction arrives once and whole when each session goes on from the last commit', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, part int)');
+    const { proxy, url } = await proxied(source);
+    const options = { url, tables: ['public.t'], config: { slot: source.slot } };
+    const session = await connect(options);
+    await session[Symbol.asyncDispose]();
+    const transactions = 400;
+    const writing = source.run(`DO $$ BEGIN FOR i IN 1..${transactions} LOOP INSERT INTO t SELECT i * 100 + j, i FROM generate_series(1, 50) j; COMMIT; PERFORM pg_sleep(0.005); END LOOP; END $$`);
+    let resume = { position: session.start, identity: session.identity };
+    const whole: string[] = [];
+    let cuts = 0;
+    for (let round = 0; whole.length < transactions; round += 1) {
+      await proxy.set({ kind: 'pass' });
+      const stream = await Streaming.open({ ...options, resume }).catch((error: unknown) => error);
+      if (!(stream instanceof Streaming)) {
+        // The walsender of the connection that was cut may not have noticed yet.
+        expect(stream).toMatchObject({ code: 'SRC_SLOT_IN_USE' });
+        continue;
+      }
+      const seen = whole.length;
+      const wanted = 1 + ((round * 37) % 60);
+      await eventually('some more has come', () => stream.failure !== null || stream.sink.changes >= wanted * 50 + 17 || seen + stream.sink.of('commit').length >= transactions);
+      if (seen + stream.sink.of('commit').length < transactions) {
+        await proxy.set({ kind: 'cut' });
+        cuts += 1;
+        expect(codeOf(await stream.failed())).toBe('SRC_CONN');
+      }
+      whole.push(...wholeTransactions(stream.sink));
+      resume = stream.resume;
+      await stream.stop();
+      await stream.session[Symbol.asyncDispose]();
+    }
+    await writing;
+    expect(cuts).toBeGreaterThan(3);
+    expect(whole).toEqual(Array.from({ length: transactions }, (_, i) => `"${i + 1}": 50 rows`));
+  });
+
   test('a sink that takes nothing for longer than wal_sender_timeout loses neither the connection nor a row, and confirms nothing meanwhile', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, filler text)');
     await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 2_000 } });
@@ -248,6 +285,18 @@ describePostgres([15, 18], (postgres) => {
     expect(rows.at(30)).toMatchObject({ op: 'update', key: ['7'], row: { id: '7', filler: null } });
   });
 });
+
+/** Transactions that were committed in the sink: what their rows have in common, and how many they are. */
+function wholeTransactions(sink: RecordingSink): string[] {
+  const whole: string[] = [];
+  let open: string[] = [];
+  for (const event of sink.events) {
+    if (event.kind === 'begin') open = [];
+    else if (event.kind === 'change') open.push(JSON.stringify(event.row?.['part']));
+    else if (event.kind === 'commit') whole.push(`${[...new Set(open)].join(',')}: ${open.length} rows`);
+  }
+  return whole;
+}
 
 /** Lets everybody in with a password only, but for the superuser. */
 async function requirePasswords(server: PostgresServer): Promise<void> {

@@ -129,6 +129,13 @@ describePostgres([15, 18], (postgres) => {
     await using stream = await Streaming.open({ ...source.options, confirm: false });
     await source.run('INSERT INTO t VALUES (1)');
     await stream.until('the row is there', (sink) => sink.of('commit').length === 1);
+    const signal = AbortSignal.timeout(60_000);
+    const before = await stream.session.head(signal);
+    expect(before.bytesUntilLoss).toBeGreaterThan(0);
+    await source.run("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 10000)");
+    const after = await stream.session.head(signal);
+    expect(after.retainedBytes).toBeGreaterThan(10_000_000);
+    expect(after.bytesUntilLoss).toBeLessThan(before.bytesUntilLoss ?? 0);
     for (let i = 0; i < 6; i += 1) await source.run("INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 20000)");
     await source.run('CHECKPOINT');
     await source.run('SELECT pg_switch_wal()');

@@ -354,6 +354,12 @@ describePostgres([15, 18], (postgres) => {
     await expect(connect({ ...source.options, url: url.href })).rejects.toMatchObject({ code: 'SRC_POOLER' });
   });
 
+  test('a stored generated column is sent where the server can send it', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)');
+    const sink = await streamed(source, 'INSERT INTO t VALUES (4)');
+    expect(sink.rows()[0]?.row).toEqual(postgres.major >= 18 ? { id: '4', twice: '8' } : { id: '4' });
+  });
+
   test('the server\'s clock, its end, what it keeps, and who holds that up are told', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (filler text)');
     await using stream = await Streaming.open(source.options);

@@ -73,8 +73,9 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
     random: runtime.random,
     logger: runtime.logger.child({ source }),
   });
-  opened.move();
-  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, catalogLsn, control, query, connection, catalog, watch, visibility, reading });
+  opened.use(reading.completer);
+  opened.use(reading.snapshots);
+  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, catalogLsn, opened: opened.move(), query, connection, catalog, watch, visibility, reading });
 }
 
 async function insertLsnOf(query: Query, signal: AbortSignal): Promise<bigint> {

@@ -5,7 +5,6 @@ import { together } from '../../../src/runtime/abort.ts';
 import type { Runtime } from '../../../src/runtime/runtime.ts';
 import type { Catalog } from './catalog/catalog.ts';
 import type { PostgresConfig } from './config.ts';
-import type { ControlConnection } from './connection/control-connection.ts';
 import type { Query } from './connection/query.ts';
 import type { ReplicationConnection } from './connection/replication-connection.ts';
 import { decodePosition, encodePosition } from './position.ts';
@@ -42,13 +41,14 @@ export interface SessionParts {
   readonly history: History;
   /** Where the server's log ended just before the catalog was read. */
   readonly catalogLsn: bigint;
-  readonly control: ControlConnection;
   readonly query: Query;
   readonly connection: ReplicationConnection;
   readonly catalog: Catalog;
   readonly watch: CatalogWatch;
   readonly visibility: VisibilityTracker;
   readonly reading: TableReading;
+  /** Everything that the session has open. */
+  readonly opened: AsyncDisposableStack;
 }
 
 export class PostgresSession implements SourceSession {
@@ -120,11 +120,7 @@ export class PostgresSession implements SourceSession {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
-    const { reading, connection, control } = this.#parts;
-    await reading.snapshots[Symbol.asyncDispose]();
-    await reading.completer[Symbol.asyncDispose]();
-    await connection[Symbol.asyncDispose]();
-    await control[Symbol.asyncDispose]();
+    await this.#parts.opened.disposeAsync();
   }
 
   /** A position that was pushed later is durable only when everything before it is. */
@@ -157,6 +153,7 @@ export class PostgresSession implements SourceSession {
       limits: rowLimits(config.max_value_bytes),
       walSenderTimeoutMs: config.wal_sender_timeout_ms,
       refreshCatalog: async () => watch.refresh(signal),
+      hasParent: async (oid) => (await query('SELECT 1 AS one FROM pg_catalog.pg_inherits WHERE inhrelid = $1::pg_catalog.int8::pg_catalog.oid', [oid], signal)).length > 0,
       onAccepted: async () => checkSlotUnmoved({ query, slot, source }, history.startLsn, signal),
       onMoved: () => this.#flush.moved(),
     };

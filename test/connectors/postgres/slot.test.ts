@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { adoptionProblem, resumeProblem, type GateFacts } from '../../../connectors/sources/postgres/slot/resume-gate.ts';
+import { readHead } from '../../../connectors/sources/postgres/slot/source-head.ts';
 import { slotBlocked, slotFacts, type SlotFacts } from '../../../connectors/sources/postgres/slot/slot.ts';
 import { divergence, parseTimelineHistory } from '../../../connectors/sources/postgres/slot/timeline.ts';
 
@@ -70,9 +71,20 @@ test('a later timeline goes on from positions up to its switch point only', () =
 });
 
 test('a message names a few transactions, each once, with the statement that ends them', () => {
-  const open = [1, 1, 2, 3, 4, 5, 6].map((pid, i) => ({ pid, xid: i, seconds: 10, description: `pid ${pid}` }));
-  const error = slotBlocked('It waits', [...open, { pid: null, xid: 9, seconds: null, description: 'prepared transaction "p"' }]);
+  const open = [1, 1, 2, 3, 4, 5, 6].map((pid, i) => ({ pid, xid: i, seconds: 10, here: true, description: `pid ${pid}` }));
+  const error = slotBlocked('It waits', [...open, { pid: null, xid: 9, seconds: null, here: true, description: 'prepared transaction "p"' }]);
   expect(error.message).toBe('It waits: pid 1; pid 2; pid 3; pid 4; pid 5.');
   expect(error.hint).toContain('SELECT pg_terminate_backend(5);');
   expect(slotBlocked('It waits', []).message).toBe('It waits.');
+});
+
+test('a server that is about to remove what is needed is told of, as are transactions that hold it up', async () => {
+  const slot = { slot_name: 's', plugin: 'pgoutput', database: 'shop', active: true, active_pid: 7, restart_lsn: '0/1000000', confirmed_flush_lsn: '0/5000000', wal_status: 'unreserved', safe_wal_size: -5 };
+  const head = async (open: Record<string, string | null>[]): Promise<readonly string[]> => {
+    const query = async (sql: string): Promise<Record<string, string | null>[]> => (sql.includes('pg_locks') ? open : [{ inserted: '0/6000000', now_ms: '1', slot: JSON.stringify(slot) }]);
+    return (await readHead({ query, slot: 's', geometry: { blockBytes: 8192, segmentBytes: 16 * 2 ** 20 }, timeline: 1 }, new AbortController().signal)).notes;
+  };
+  expect(await head([])).toEqual([expect.stringContaining('max_slot_wal_keep_size')]);
+  const open = { pid: '9', xid: '700', usename: 'app', application_name: 'psql', gid: null, here: 'true' };
+  expect((await head([{ ...open, seconds: '1' }]))[1]).toContain(`${0x500_0000 - 0x100_0000} bytes of log that were read already, because of an open transaction: pid 9 (psql, app), open for 1 s`);
 });

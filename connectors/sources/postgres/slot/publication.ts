@@ -75,11 +75,11 @@ export async function isUnsettled(deps: PublicationDeps, signal: AbortSignal): P
   return (await commentOf(deps, signal)).endsWith(UNSETTLED_MARK);
 }
 
-/** Waits until every transaction that is open now has ended; throws SRC_SLOT_BLOCKED naming them when that takes too long. */
+/** Waits until every transaction that is open in this database now has ended; throws SRC_SLOT_BLOCKED naming them when that takes too long. */
 export async function awaitOpenTransactions(deps: PublicationDeps, signal: AbortSignal): Promise<void> {
   const { query, clock } = deps;
   const giveUpMs = clock.monotonicMs() + SETTLE_WITHIN_MS;
-  let waitedFor = await openTransactions(query, signal);
+  let waitedFor = (await openTransactions(query, signal)).filter((transaction) => transaction.here);
   while (waitedFor.length > 0) {
     if (clock.monotonicMs() >= giveUpMs) throw slotBlocked(`Source ${deps.source}: tables were added to the publication ${deps.publication}, which counts only when every transaction from before has ended`, waitedFor);
     await clock.sleep(LOOK_EVERY_MS, signal);

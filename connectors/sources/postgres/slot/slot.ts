@@ -100,6 +100,8 @@ export interface OpenTransaction {
   /** As in `pid 4711 (psql, app) open for 2 h`. */
   readonly description: string;
   readonly seconds: number | null;
+  /** False when it runs in another database. */
+  readonly here: boolean;
 }
 
 /**
@@ -109,6 +111,7 @@ export interface OpenTransaction {
 export async function openTransactions(query: Query, signal: AbortSignal): Promise<OpenTransaction[]> {
   const rows = await query(
     `SELECT l.pid::pg_catalog.text AS pid, l.transactionid::pg_catalog.text AS xid, a.usename, a.application_name, p.gid,
+       (COALESCE(a.datname, p.database) = pg_catalog.current_database())::pg_catalog.text AS here,
        EXTRACT(epoch FROM pg_catalog.clock_timestamp() - COALESCE(a.xact_start, p.prepared))::pg_catalog.int8::pg_catalog.text AS seconds
      FROM pg_catalog.pg_locks l
      LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
@@ -130,6 +133,7 @@ function openTransaction(row: QueryRow): OpenTransaction {
     pid: pid === null ? null : Number(pid),
     xid: Number(row['xid']),
     seconds: seconds === null ? null : Number(seconds),
+    here: row['here'] !== 'false',
     description: seconds === null ? name : `${name}, open for ${seconds} s`,
   };
 }

@@ -27,6 +27,8 @@ export interface RelationsDeps {
   readonly sink: ChangeSink;
   /** Brings the catalog up to date if the server's has changed, and tells the sink what that does to rows. */
   readonly refreshCatalog: () => Promise<void>;
+  /** Whether the relation is a partition or inherits from another: a part of a table of ours, perhaps. */
+  readonly hasParent: (relationOid: number) => Promise<boolean>;
   readonly signal: AbortSignal;
 }
 
@@ -86,8 +88,8 @@ export class Relations {
   async #resolve(relation: Relation, description: string, commitLsn: bigint): Promise<void> {
     const { catalog, sink, signal, catalogLsn, refreshCatalog } = this.#deps;
     const { oid } = relation;
-    // A description that changed, or of a relation that is new: DDL was run, and the catalog may not know it yet.
-    if (this.#known.has(oid) || catalog.tableOf(oid) === undefined) await refreshCatalog();
+    // A description that changed, or of a part that is new: DDL was run, and the catalog may not know it yet.
+    if (this.#known.has(oid) || (await this.#mayBecomeOurs(relation))) await refreshCatalog();
     const table = catalog.tableOf(oid);
     if (table === undefined) {
       this.#known.delete(oid);
@@ -108,6 +110,14 @@ export class Relations {
     this.#known.set(oid, { description, schema, row, watched: judged || this.#shapes.has(oid, schema) });
     if (previous === undefined || judged || !tellsMore(previous.schema, schema)) return;
     sink.reread(table, `the columns of ${relation.namespace}.${relation.name} changed before this session began`, false);
+  }
+
+  /** A publication may send thousands of tables that nobody asked for: the catalog is not read again for each. */
+  async #mayBecomeOurs(relation: Relation): Promise<boolean> {
+    const { catalog, hasParent } = this.#deps;
+    if (catalog.tableOf(relation.oid) !== undefined) return false;
+    const name = `${relation.namespace}.${relation.name}`;
+    return catalog.tables.some(({ table }) => table === name) || (await hasParent(relation.oid));
   }
 
   #typeNamesOf(relation: Relation): ReadonlyMap<number, TypeName> {

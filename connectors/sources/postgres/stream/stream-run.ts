@@ -48,6 +48,8 @@ export interface StreamRunDeps {
   readonly walSenderTimeoutMs: number;
   /** Brings the catalog up to date if the server's has changed, and tells the sink what that does to rows. */
   readonly refreshCatalog: () => Promise<void>;
+  /** Whether the relation is a partition or inherits from another. */
+  readonly hasParent: (relationOid: number) => Promise<boolean>;
   /** Called when the server has accepted the stream, before anything of it is handled; a rejection fails the stream. */
   readonly onAccepted: () => Promise<void>;
   /** The stream's position moved. */
@@ -82,7 +84,7 @@ export class StreamRun {
       deps.onMoved();
     });
     this.#liveness = new Liveness(deps.walSenderTimeoutMs, clock.monotonicMs());
-    this.#relations = new Relations({ catalog, sink, signal, catalogLsn: deps.catalogLsn, refreshCatalog: deps.refreshCatalog });
+    this.#relations = new Relations({ catalog, sink, signal, catalogLsn: deps.catalogLsn, refreshCatalog: deps.refreshCatalog, hasParent: deps.hasParent });
     this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, timeline, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false) });
   }
 
