@@ -5,7 +5,7 @@
 import { schemaOfRegister } from '../capture/schema-registry.ts';
 import { isFor, snapshotOfRegister, type Snapshot } from '../capture/snapshot-state.ts';
 import type { RowSchema } from '../change/schema.ts';
-import { versionOf, type Seq } from '../change/seq.ts';
+import { seqOf, versionOf, type Seq } from '../change/seq.ts';
 import type { Frame, LogStore } from '../connector/log-store.ts';
 import type { Operation, TargetGeneration } from '../connector/target.ts';
 import type { DocumentBuilder, RowDocumentBuilder } from '../document/builder.ts';
@@ -70,7 +70,8 @@ export class Applier {
   readonly #builders = new Map<number, RowDocumentBuilder>();
   readonly #schemas = new Map<number, RowSchema>();
   readonly #snapshots = new Map<number, Snapshot>();
-  readonly #parked = new Set<string>();
+  /** Ids of parked documents, each with the seq of its letter: what the state store has, too. */
+  readonly #parked = new Map<string, Seq>();
   readonly #interest: Interest;
   #lowWater = new LowWater(0);
   #storedCursor: Seq = 0;
@@ -100,7 +101,7 @@ export class Applier {
   async run(signal: AbortSignal): Promise<void> {
     const { log, state, index, generation, atomicCursor, settings, runtime } = this.#deps;
     this.#learn(log.registers);
-    for (const letter of state.deadLetters(index)) if (letter.generation === generation) this.#parked.add(letter.id);
+    for (const letter of state.deadLetters(index)) if (letter.generation === generation) this.#parked.set(letter.id, letter.seq);
     const cursor = await this.#startCursor();
     this.#lowWater = new LowWater(cursor);
     this.#storedCursor = cursor;
@@ -224,7 +225,7 @@ export class Applier {
     }
     const parkedAtMs = runtime.clock.nowMs();
     state.park(refused.map(({ id, seq, code, reason }) => ({ index, generation, id, seq, code, reason, parkedAtMs })));
-    for (const { id } of refused) this.#parked.add(id);
+    for (const { id, seq } of refused) this.#parked.set(id, Math.max(seq, this.#parked.get(id) ?? 0));
     this.#counters.dead_lettered += refused.length;
     runtime.logger.warn('documents_parked', { index, count: refused.length, code: first.code, seq: first.seq });
     if (this.#parked.size > settings.deadLettersMax) {
@@ -232,12 +233,13 @@ export class Applier {
     }
   }
 
-  /** A newer version of a parked document is in the index: its dead letter is closed. */
-  #unpark(operations: readonly Operation[], batch: ChangeBatch): void {
+  /** A newer version of a parked document is in the index, or its row is gone: its dead letter is closed. Letters of later changes stay. */
+  #unpark(operations: readonly Operation[], { clearedAt, through }: ChangeBatch): void {
     if (this.#parked.size === 0) return;
-    const ids = batch.clearedAt === null ? operations.filter(({ id }) => this.#parked.has(id)).map(({ id }) => id) : [...this.#parked];
+    const ids = operations.filter(({ id, version }) => (this.#parked.get(id) ?? Infinity) <= seqOf(version)).map(({ id }) => id);
+    if (clearedAt !== null) for (const [id, seq] of this.#parked) if (seq < clearedAt) ids.push(id);
     if (ids.length === 0) return;
-    this.#deps.state.unpark(this.#deps.index, this.#deps.generation, ids, batch.through);
+    this.#deps.state.unpark(this.#deps.index, this.#deps.generation, ids, through);
     for (const id of ids) this.#parked.delete(id);
   }
 
