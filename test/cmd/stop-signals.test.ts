@@ -2,10 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { endOf } from '../../cmd/daemon/end.ts';
 import { ExitCode, exitCodeOf } from '../../src/errors/policy.ts';
 import { repository } from './run-cli.ts';
+
+// Each is a process of its own, and the machine may be busy.
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Stopping {
   readonly child: ChildProcess;
