@@ -1,6 +1,7 @@
 /**
  * The SQLite target against its ceiling: the same SQL, in the same order, in the same batches with one transaction each, on the main
- * thread without our code. Documents are WordNet synsets. Run it with `node test/bench/sqlite-apply.ts [rounds]`.
+ * thread without our code. Documents are WordNet synsets. Run it with `node test/bench/sqlite-apply.ts [rounds]`. The two take turns batch by
+ * batch, each on a file of its own, so that whatever else the machine does falls on both.
  *
  * Phases: `insert` into an empty index; `update` of every document in random order, with other words; `price` changes a number only, so
  * that no word changes; `stale` sends the last batches again; `single` commits one update at a time.
@@ -103,27 +104,45 @@ function phases(): Phase[] {
   ];
 }
 
-type Rates = Record<string, number>;
+type Apply = (batch: Batch) => unknown;
 
-async function measure(work: readonly Phase[], apply: (batch: Batch) => Promise<unknown>): Promise<Rates> {
-  const rates: Rates = {};
+interface Contender extends AsyncDisposable {
+  readonly apply: Apply;
+}
+
+interface Rates {
+  readonly target: number;
+  readonly ceiling: number;
+}
+
+/** Documents per second of both, by phase. */
+async function race(work: readonly Phase[], target: Apply, ceiling: Apply): Promise<Map<string, Rates>> {
+  const rates = new Map<string, Rates>();
   for (const { name, batches } of work) {
+    const spentMs = { target: 0, ceiling: 0 };
+    const run = async (who: 'target' | 'ceiling', batch: Batch): Promise<void> => {
+      const startMs = performance.now();
+      await (who === 'target' ? target : ceiling)(batch);
+      spentMs[who] += performance.now() - startMs;
+    };
+    for (const [turn, batch] of batches.entries()) {
+      await run(turn % 2 === 0 ? 'target' : 'ceiling', batch);
+      await run(turn % 2 === 0 ? 'ceiling' : 'target', batch);
+    }
     const documents = batches.reduce((sum, { operations }) => sum + operations.length, 0);
-    const startMs = performance.now();
-    for (const batch of batches) await apply(batch);
-    rates[name] = (documents / (performance.now() - startMs)) * 1000;
+    rates.set(name, { target: (documents / spentMs.target) * 1000, ceiling: (documents / spentMs.ceiling) * 1000 });
   }
   return rates;
 }
 
-async function target(work: readonly Phase[], folder: string): Promise<Rates> {
-  await using sqlite = new SqliteTarget({ name: 'bench', path: join(folder, 'target.db'), text: textOptions });
+async function openTarget(folder: string): Promise<Contender> {
+  const sqlite = new SqliteTarget({ name: 'bench', path: join(folder, 'target.db'), text: textOptions });
   const { signal } = new AbortController();
-  await using generation = await sqlite.open(plan, signal);
-  return await measure(work, (batch) => generation.apply(batch, signal));
+  const generation = await sqlite.open(plan, signal);
+  return { apply: (batch) => generation.apply(batch, signal), [Symbol.asyncDispose]: () => sqlite[Symbol.asyncDispose]() };
 }
 
-async function ceiling(work: readonly Phase[], folder: string): Promise<Rates> {
+function openCeiling(folder: string): Contender {
   const db = new DatabaseSync(join(folder, 'ceiling.db'));
   db.exec(writerPragmas);
   db.exec(fileSql + generationSql(1, planText(fields, textOptions)));
@@ -139,7 +158,7 @@ async function ceiling(work: readonly Phase[], folder: string): Promise<Rates> {
   const removeText = db.prepare(sql.removeText);
   const readProgress = db.prepare('SELECT cursor, floor, documents FROM tailrace_generations WHERE number = ?');
   const writeProgress = db.prepare('UPDATE tailrace_generations SET cursor = ?, floor = ?, documents = ? WHERE number = ?');
-  const rates = await measure(work, async ({ operations, cursor }) => {
+  const apply = ({ operations, cursor }: Batch): void => {
     db.exec('BEGIN IMMEDIATE');
     const progress = readProgress.get(1) as { floor: number; documents: number };
     const known: [rid: number, version: bigint, document: string][] = [];
@@ -158,9 +177,8 @@ async function ceiling(work: readonly Phase[], folder: string): Promise<Rates> {
     }
     writeProgress.run(cursor, progress.floor, progress.documents, 1);
     db.exec('COMMIT');
-  });
-  db.close();
-  return rates;
+  };
+  return { apply, [Symbol.asyncDispose]: async () => db.close() };
 }
 
 function median(values: readonly number[]): number {
@@ -169,29 +187,23 @@ function median(values: readonly number[]): number {
 
 const rounds = Number(process.argv[2] ?? 5);
 const work = phases();
-const ours: Rates[] = [];
-const theirs: Rates[] = [];
+const results: Map<string, Rates>[] = [];
 for (let round = 0; round < rounds; round += 1) {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-bench-'));
   try {
-    // Taking turns, so that neither always finds the machine warm.
-    if (round % 2 === 0) {
-      ours.push(await target(work, folder));
-      theirs.push(await ceiling(work, folder));
-    } else {
-      theirs.push(await ceiling(work, folder));
-      ours.push(await target(work, folder));
-    }
+    await using target = await openTarget(folder);
+    await using ceiling = openCeiling(folder);
+    results.push(await race(work, target.apply, ceiling.apply));
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 const bytes = work[0]?.batches.flatMap(({ operations }) => operations).reduce((sum, operation) => sum + (operation.kind === 'put' ? operation.document.length : 0), 0) ?? 0;
 console.log(`${DOCUMENTS} documents of ${Math.round(bytes / DOCUMENTS)} bytes in batches of ${BATCH_DOCUMENTS}; medians of ${rounds} rounds, documents per second`);
-console.log(`${'phase'.padEnd(8)} ${'target'.padStart(9)} ${'ceiling'.padStart(9)} ${'ratio'.padStart(6)}   target's rounds`);
+console.log('| phase | target | ceiling | ratio | ratios of the rounds |\n|---|---|---|---|---|');
 for (const { name } of work) {
-  const mine = ours.map((rates) => rates[name] ?? 0);
-  const limit = theirs.map((rates) => rates[name] ?? 0);
-  const ratio = median(mine) / median(limit);
-  console.log(`${name.padEnd(8)} ${median(mine).toFixed(0).padStart(9)} ${median(limit).toFixed(0).padStart(9)} ${ratio.toFixed(2).padStart(6)}   ${mine.map((rate) => rate.toFixed(0)).join(' ')}`);
+  const rates = results.map((round) => round.get(name) ?? { target: 0, ceiling: 0 });
+  const ratios = rates.map(({ target, ceiling }) => target / ceiling);
+  const columns = [median(rates.map(({ target }) => target)).toFixed(0), median(rates.map(({ ceiling }) => ceiling)).toFixed(0), median(ratios).toFixed(2), ratios.map((ratio) => ratio.toFixed(2)).join(' ')];
+  console.log(`| ${name} | ${columns.join(' | ')} |`);
 }

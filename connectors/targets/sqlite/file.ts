@@ -4,7 +4,7 @@
  * WAL with `synchronous = FULL`: a commit that returned is on disk. That costs one fdatasync per batch, and it is what allows the log to
  * remove what lies behind the cursor as soon as a batch is confirmed: a cursor in the file never goes back, not even by a power cut.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
@@ -21,6 +21,8 @@ export const writerPragmas = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = FU
 export function openForWriting(path: string): DatabaseSync {
   mkdirSync(dirname(path), { recursive: true });
   refuseFolder(path);
+  // SQLite would open a file that it may not write all the same, and never notice that it may write again.
+  if (existsSync(path)) accessSync(path, constants.W_OK);
   const db = new DatabaseSync(path, { timeout: LOCK_SLICE_MS });
   try {
     const found = recognise(db, path);

@@ -138,7 +138,15 @@ describe('the file', () => {
     await expect(target.open(plan('products'), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
     expect(await target.check(signal)).toMatchObject([{ level: 'problem', code: 'TGT_BLOCKED' }]);
     chmodSync(folder.path, 0o700);
-    await target.open(plan('products'), signal);
+    const generation = await target.open(plan('products'), signal);
+    await generation.apply(batchOf(1, put('a', 1n)), signal);
+    await target[Symbol.asyncDispose]();
+    chmodSync(folder.file, 0o400);
+    await using again = folder.target();
+    await expect(again.open(plan('products'), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
+    expect(await again.check(signal)).toMatchObject([{ level: 'problem', code: 'TGT_BLOCKED' }]);
+    chmodSync(folder.file, 0o600);
+    await (await again.open(plan('products'), signal)).apply(batchOf(2, put('a', 2n)), signal);
   });
 
   test('that cannot be there pauses the target until it can', async () => {
