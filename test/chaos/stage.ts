@@ -27,8 +27,13 @@ export class Stage implements AsyncDisposable {
   readonly url: string;
   database: Client;
   readonly #databasePath: string;
+  readonly #server: PostgresServer;
+  /** Slots belong to the whole server, not to a database: each stage has its own. */
+  readonly #slot: string;
 
-  private constructor(folder: string, url: string, database: Client, databasePath: string) {
+  private constructor(server: PostgresServer, slot: string, folder: string, url: string, database: Client, databasePath: string) {
+    this.#server = server;
+    this.#slot = slot;
     this.folder = folder;
     this.url = url;
     this.database = database;
@@ -50,12 +55,12 @@ export class Stage implements AsyncDisposable {
     const dataDirectory = options.dataDirectory ?? join(folder, 'tailrace-data');
     const databasePath = join(folder, 'search.db');
     const config = `data_directory: ${dataDirectory}
-sources: { shop: { type: postgres, url: "${seen}"${options.source === undefined ? '' : `, ${options.source}`} } }
+sources: { shop: { type: postgres, url: "${seen}", slot: ${name}${options.source === undefined ? '' : `, ${options.source}`} } }
 targets: { embedded: { type: sqlite, path: ${databasePath} } }
 indices: { items: { from: shop.public.items } }
 ${options.config ?? ''}`;
     await writeFile(join(folder, 'tailrace.yaml'), config);
-    return new Stage(folder, url, database, databasePath);
+    return new Stage(server, name, folder, url, database, databasePath);
   }
 
   async daemon(options: SpawnOptions = {}, args: readonly string[] = ['run']): Promise<TailraceProcess> {
@@ -93,6 +98,10 @@ ${options.config ?? ''}`;
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.database.end();
+    await eventually('the slot to be free', IN_STEP_WITHIN_MS, async () => {
+      await this.#server.query(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '${this.#slot}'`);
+      return true;
+    });
     await rm(this.folder, { recursive: true, force: true });
   }
 }
