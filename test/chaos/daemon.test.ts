@@ -42,6 +42,7 @@ describePostgres([18], ({ server }) => {
     await using proxy = await startProxy(running.port);
     await using stage = await Stage.make(running, 3000, { port: proxy.port });
     await using daemon = await stage.daemon();
+    await daemon.event('source_connected');
     for (let i = 0; i < 5; i += 1) {
       await stage.write(4);
       await proxy.set({ kind: 'cut' });

@@ -44,10 +44,7 @@ export class Stage implements AsyncDisposable {
   static async make(server: PostgresServer, rows: number, options: StageOptions = {}): Promise<Stage> {
     const name = await server.createDatabase();
     const url = server.url(name);
-    const database = new Client({ connectionString: url });
-    await database.connect();
-    // The server is restarted under it by some tests, which make a new client then.
-    database.on('error', () => {});
+    const database = await connected(url);
     await database.query("CREATE TABLE items (id int PRIMARY KEY, name text, n bigint DEFAULT 0)");
     await database.query("INSERT INTO items SELECT i, 'item ' || i FROM generate_series(1, $1::int) i", [rows]);
     const folder = await mkdtemp(join(tmpdir(), 'tailrace-chaos-'));
@@ -70,8 +67,7 @@ ${options.config ?? ''}`;
   /** A new client in place of one whose server went away. */
   async reconnected(): Promise<Client> {
     await this.database.end().catch(() => {});
-    this.database = new Client({ connectionString: this.url });
-    await this.database.connect();
+    this.database = await connected(this.url);
     return this.database;
   }
 
@@ -104,4 +100,12 @@ ${options.config ?? ''}`;
     });
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The server is restarted under it by some tests, which make a new client then. */
+async function connected(url: string): Promise<Client> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => {});
+  await client.connect();
+  return client;
 }

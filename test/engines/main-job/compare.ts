@@ -24,6 +24,8 @@ export interface CompareOptions {
 
 export async function compare({ url, table, id, databasePath, index }: CompareOptions): Promise<Comparison> {
   const client = new Client({ connectionString: url });
+  // A server that ends meanwhile is told by the query that fails.
+  client.on('error', () => {});
   await client.connect();
   const database = new DatabaseSync(databasePath, { readOnly: true });
   try {
