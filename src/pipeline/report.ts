@@ -42,7 +42,7 @@ export function statusError(error: unknown): StatusError | null {
   if (codeOf(error) !== undefined && error instanceof Error && 'did' in error && 'hint' in error) {
     return { code: codeOf(error) as string, message: error.message, did: String(error.did), hint: String(error.hint) };
   }
-  const unknown = new TailraceError('UNKNOWN', { message: error instanceof Error ? error.message : String(error) });
+  const unknown = new TailraceError('UNKNOWN', { message: error instanceof Error ? error.message : `Something was thrown that is no error: ${typeof error}.` });
   return { code: unknown.code, message: unknown.message, did: unknown.did, hint: unknown.hint };
 }
 
