@@ -150,6 +150,26 @@ describePostgres([15, 18], (postgres) => {
     expect(performance.now() - stalledMs).toBeLessThan(6_000);
   });
 
+  test.each(['change', 'heartbeat'] as const)('what the sink throws at a %s ends the stream with it, and nothing more is pushed', async (call) => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (id int)');
+    const table = call === 'change' ? 't' : 'other';
+    await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot } });
+    let calls = 0;
+    stream.sink[call] = () => {
+      calls += 1;
+      throw new Error('no');
+    };
+    await source.run(`INSERT INTO ${table} SELECT generate_series(1, 10)`);
+    await eventually('the stream fails', () => {
+      stream.session.nudge();
+      return stream.failure !== null;
+    });
+    expect(stream.failure).toMatchObject({ message: 'no' });
+    stream.session.nudge();
+    await source.run(`INSERT INTO ${table} SELECT generate_series(11, 20)`);
+    expect(calls).toBe(1);
+  });
+
   test('a quiet server is not taken for a dead one', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
     await using stream = await Streaming.open({ url: source.url, tables: ['public.t'], config: { slot: source.slot, wal_sender_timeout_ms: 1_000 } });

@@ -124,6 +124,17 @@ describePostgres([15, 18], (postgres) => {
     expect(await refusal(source.options)).toMatchObject({ code: 'SRC_HISTORY_LOST' });
   });
 
+  test.runIf(postgres.major >= 18)('a slot that was idle for too long is history lost, with the server\'s reason', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)', { idle_replication_slot_timeout: '1s' });
+    const resume = await readOne(source);
+    await eventually('the slot is given up', async () => {
+      await source.run('CHECKPOINT');
+      const [row] = await source.run(`SELECT invalidation_reason AS reason FROM pg_replication_slots WHERE slot_name = '${source.slot}'`);
+      return row?.['reason'] === 'idle_timeout';
+    });
+    expect(await refusal({ ...source.options, resume })).toMatchObject({ code: 'SRC_HISTORY_LOST', message: expect.stringContaining('idle_timeout') });
+  });
+
   test('a slot that is lost while the stream runs ends the stream as history lost', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE other (filler text)', { max_slot_wal_keep_size: '1MB', min_wal_size: '32MB', max_wal_size: '32MB', checkpoint_timeout: '30s' });
     await using stream = await Streaming.open({ ...source.options, confirm: false });

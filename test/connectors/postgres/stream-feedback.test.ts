@@ -93,13 +93,13 @@ test('quiet positions are told every few seconds, the newest of them', () => {
 
 test('a position is told at once to whoever waits, also one that was reached before', () => {
   const { told, state } = progress();
-  state.await();
+  state.hurry();
   state.reached(100n, false);
   expect(told).toEqual([]);
   state.reached(200n, false);
   state.reached(300n, false);
   expect(told).toEqual([200n]);
-  state.await();
+  state.hurry();
   state.tick();
   expect(told).toEqual([200n, 300n]);
   state.reached(400n, true);

@@ -3,12 +3,12 @@
  * again after it broke. Read-only unless a statement says otherwise.
  */
 import type { Socket } from 'node:net';
-import { Client, type CustomTypesConfig } from 'pg';
+import { Client } from 'pg';
 import { codeOf, TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
-import type { QueryParameter, QueryRow } from './query.ts';
+import { asText, type QueryParameter, type QueryRow } from './query.ts';
 import { closeClient } from './close-client.ts';
 import { sourceError, type ErrorContext } from './server-error.ts';
 import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
@@ -18,9 +18,6 @@ const ANSWER_TIMEOUT_MS = 60_000;
 
 /** Nothing here may queue behind somebody's lock for long, and so make others queue behind us. */
 const LOCK_TIMEOUT = '10s';
-
-/** Values stay the text that the server sent. */
-const asText: CustomTypesConfig = { getTypeParser: () => (value: string) => value };
 
 export interface ControlDeps {
   readonly config: PostgresConfig;

@@ -1,4 +1,5 @@
 /** A statement on an ordinary connection with the pinned settings, its values as PostgreSQL's own text. */
+import type { CustomTypesConfig } from 'pg';
 
 export type QueryParameter = string | number | bigint | boolean | null | readonly string[] | readonly number[];
 
@@ -10,3 +11,6 @@ export type QueryRow = Readonly<Record<string, string | null>>;
  * Rejects with a catalogued error, or with the signal's reason as soon as it is aborted.
  */
 export type Query = (sql: string, parameters: readonly QueryParameter[], signal: AbortSignal) => Promise<QueryRow[]>;
+
+/** Makes pg leave values the text that the server sent. */
+export const asText: CustomTypesConfig = { getTypeParser: () => (value: string) => value };

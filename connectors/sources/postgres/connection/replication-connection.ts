@@ -7,14 +7,14 @@
  * written over. test/engines/postgres-stream-package.test.ts holds the package to what is relied on here.
  */
 import type { Duplex } from 'node:stream';
-import type { Client, CustomTypesConfig } from 'pg';
+import type { Client } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { SocketPieces } from '../wire/socket-pieces.ts';
-import type { QueryRow } from './query.ts';
+import { asText, type QueryRow } from './query.ts';
 import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
 import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
 
@@ -23,8 +23,6 @@ const LOCK_TIMEOUT_MS = 20_000;
 
 /** How long the server is given to end the stream in good order before the socket is closed. */
 const END_WITHIN_MS = 1_000;
-
-const asText: CustomTypesConfig = { getTypeParser: () => (value: string) => value };
 
 export interface ReplicationDeps {
   readonly config: PostgresConfig;

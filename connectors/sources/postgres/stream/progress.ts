@@ -30,8 +30,8 @@ export class Progress {
     return this.#told;
   }
 
-  /** The next position that is reached is told at once. */
-  await(): void {
+  /** Somebody waits: the next position that is reached is told at once. */
+  hurry(): void {
     this.#awaited = true;
   }
 

@@ -130,7 +130,8 @@ export class StreamRun {
 
   /** Somebody waits for the stream's position to move: the server is asked how far it is. */
   nudge(): void {
-    this.#progress.await();
+    if (this.#phase !== 'streaming') return;
+    this.#progress.hurry();
     this.#tellProgress();
     if (this.#waits === 0) this.#feedback.requestReply();
   }
@@ -192,7 +193,12 @@ export class StreamRun {
     if (this.#transactions.inTransaction) return;
     this.#feedback.received(this.#transactions.committedLsn);
     this.#progress.committed(this.#transactions.committedLsn);
-    this.#progress.tick();
+    try {
+      this.#progress.tick();
+    } catch (error) {
+      // What the sink throws ends the stream, as it does from within the socket's handler; in a timer it would end the process.
+      this.#fail(error);
+    }
   }
 
   #received(bytes: number, gathers: boolean): void {
