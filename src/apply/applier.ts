@@ -4,6 +4,7 @@
  */
 import { schemaOfRegister } from '../capture/schema-registry.ts';
 import { isFor, snapshotOfRegister, type Snapshot } from '../capture/snapshot-state.ts';
+import { Op } from '../change/operation.ts';
 import type { RowSchema } from '../change/schema.ts';
 import { seqOf, versionOf, type Seq } from '../change/seq.ts';
 import type { Frame, LogStore } from '../connector/log-store.ts';
@@ -50,6 +51,8 @@ export interface ApplierDeps {
   readonly state: StateStore;
   readonly runtime: Runtime;
   readonly settings: ApplySettings;
+  /** True until the generation's first snapshot is applied. */
+  readonly isBuilding: () => boolean;
   /** A snapshot that the generation takes is applied to its last row. Awaited before anything behind it is applied; may be called again. */
   readonly onSnapshotApplied: (snapshot: Snapshot, signal: AbortSignal) => Promise<void>;
 }
@@ -177,9 +180,9 @@ export class Applier {
   /** Builds the batch and sends it on its way. A batch that empties the index goes alone. */
   async #dispatch(batch: ChangeBatch, inFlight: InFlight): Promise<void> {
     const { log, runtime } = this.#deps;
-    const built = buildBatch(batch, log.epoch, (schemaId) => this.#builderOf(schemaId));
+    const built = buildBatch(batch, log.epoch, (schemaId, op) => this.#builderOf(schemaId, op));
     this.#counters.read += batch.read;
-    this.#counters.superseded += batch.superseded;
+    this.#counters.superseded += batch.superseded + built.outdated;
     if (built.failed.length > 0) this.#park(built.failed.map(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));
     if (batch.clearedAt !== null) await inFlight.idle();
     const done = this.#lowWater.begin(batch.through);
@@ -243,12 +246,17 @@ export class Applier {
     for (const id of ids) this.#parked.delete(id);
   }
 
-  #builderOf(schemaId: number): RowDocumentBuilder {
+  #builderOf(schemaId: number, op: Op): RowDocumentBuilder | null {
     let builder = this.#builders.get(schemaId);
     if (builder === undefined) {
       const schema = this.#schemas.get(schemaId);
       invariant(schema !== undefined, `schema ${schemaId} is in the log before the first row that has it`);
-      builder = this.#deps.documents.forSchema(schema);
+      try {
+        builder = this.#deps.documents.forSchema(schema);
+      } catch (error) {
+        if (codeOf(error) === 'SRC_DDL' && op !== Op.read && this.#deps.isBuilding()) return null;
+        throw error;
+      }
       this.#builders.set(schemaId, builder);
     }
     return builder;

@@ -24,19 +24,33 @@ export interface BuiltBatch {
   /** Ids whose operation is a delete only because the row is filtered out. */
   readonly filtered: ReadonlySet<string>;
   readonly documentBytes: number;
+  /** Changes passed over because the snapshot that is still to come has their rows newer (see `BuilderOf`). */
+  readonly outdated: number;
 }
 
+/**
+ * The builder for a change's rows; null for one from before a column that the index needs was there, while the index is being built:
+ * the snapshot brings the row, column and all, behind it.
+ */
+export type BuilderOf = (schemaId: number, op: Op) => RowDocumentBuilder | null;
+
 /** Throws what is no fault of a single row: SRC_DDL, INVARIANT. */
-export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: (schemaId: number) => RowDocumentBuilder): BuiltBatch {
+export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: BuilderOf): BuiltBatch {
   const operations: Operation[] = [];
   const failed: FailedDocument[] = [];
   const filtered = new Set<string>();
   let documentBytes = 0;
+  let outdated = 0;
   for (const change of batch.changes.values()) {
     const id = documentIdOf(change.key);
     const version = versionOf(epoch, change.seq);
+    const builder = change.op === Op.delete ? null : builderOf(change.schemaId, change.op);
+    if (builder === null && change.op !== Op.delete) {
+      outdated += 1;
+      continue;
+    }
     try {
-      const document = change.op === Op.delete ? null : buildDocument(change, builderOf);
+      const document = builder === null ? null : buildDocument(change, builder);
       if (document === null) {
         if (change.op !== Op.delete) filtered.add(id);
         operations.push({ kind: 'delete', id, version });
@@ -49,11 +63,11 @@ export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: (schema
       failed.push({ id, seq: change.seq, error });
     }
   }
-  return { batch, operations, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes };
+  return { batch, operations, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes, outdated };
 }
 
-function buildDocument(change: PendingChange, builderOf: (schemaId: number) => RowDocumentBuilder): string | null {
-  const built = builderOf(change.schemaId).build(change.row);
+function buildDocument(change: PendingChange, builder: RowDocumentBuilder): string | null {
+  const built = builder.build(change.row);
   return built.kind === 'document' ? built.json : null;
 }
 

@@ -148,6 +148,7 @@ export class IndexRunner {
       state,
       runtime,
       settings: { batchOperations: batch.max_operations, batchBytes: batch.max_bytes, concurrency: batch.max_in_flight, onError: on_error, deadLettersMax: max_dead_letters },
+      isBuilding: () => this.#record.phase === 'building',
       onSnapshotApplied: async (snapshot, s) => this.#snapshotApplied(opened, snapshot, s),
     });
     try {

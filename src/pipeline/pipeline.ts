@@ -139,7 +139,8 @@ export class Pipeline implements AsyncDisposable {
     const choice = chooseGeneration(definition, fingerprint, state, log.durableSeq, rebuild.has(source));
     const runner = new IndexRunner({ definition, choice, format, transform, target: this.#target(definition.to), log, state, runtime });
     const known = this.#schemas.all().findLast((schema) => schema.source === source && schema.table === table);
-    if (known !== undefined) runner.learnShape(known);
+    // What is being built waits for the source to say what the table looks like now: the log may know an older shape only.
+    if (known !== undefined && choice.record.phase === 'serving') runner.learnShape(known);
     // Nothing this generation needs may be removed before its applier has a cursor of its own.
     log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);
     // The log was opened with a hold of the generation that was the newest then; nobody moves it any more.
