@@ -131,6 +131,8 @@ export class Intake implements ChangeSink {
   }
 
   reread(table: string, reason: string, sweep: boolean): void {
+    // A chunk that is being read may show rows from before, which no change of theirs keeps out.
+    this.#deps.windows.spoil(table);
     this.#deps.onReread(table, reason, sweep);
   }
 

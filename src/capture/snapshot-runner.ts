@@ -148,13 +148,15 @@ export class SnapshotRunner {
   }
 
   async #plan(running: Running, signal: AbortSignal): Promise<void> {
-    const { session, settings, logger } = this.#deps;
+    const { session, settings, logger, log } = this.#deps;
     this.#planning.add(running);
     try {
+      // What was on its way when the snapshot was asked for is durable by now, and the ranges are planned after it.
+      const startSeq = log.durableSeq;
       const planned = await session.snapshots.planRanges(running.snapshot.table, settings.parallel * 4, signal);
       const ranges = planned.map((next, i) => ({ number: i, next, rows: 0 }));
-      const snapshot: Snapshot = { ...running.snapshot, phase: 'reading', rows: 0 };
-      const outdated = rangesIn(this.#deps.log.registers, snapshot).filter(({ number }) => number >= ranges.length);
+      const snapshot: Snapshot = { ...running.snapshot, startSeq, phase: 'reading', rows: 0 };
+      const outdated = rangesIn(log.registers, snapshot).filter(({ number }) => number >= ranges.length);
       await this.#insert([setSnapshot(snapshot), ...ranges.map((range) => setRange(snapshot, range)), ...outdated.map(({ number }) => removeRange(snapshot, number))], signal);
       running.snapshot = snapshot;
       running.unclaimed.push(...ranges);

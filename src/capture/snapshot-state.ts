@@ -19,7 +19,7 @@ export interface Snapshot {
   readonly reason: string;
   /** Whether documents that are older than the snapshot and that it did not see are removed at its end. */
   readonly sweep: boolean;
-  /** Everything up to here was in the log when the snapshot was asked for. */
+  /** Everything up to here was in the log before the ranges were planned: a document that is no newer, and that the snapshot does not read, is gone. */
   readonly startSeq: Seq;
   readonly phase: 'planned' | 'reading' | 'done';
   /** Rows of ranges that are read to their end. */
