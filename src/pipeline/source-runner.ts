@@ -107,8 +107,9 @@ export class SourceRunner {
 
   async #askHead(signal: AbortSignal): Promise<SourceHead | null> {
     const head = await this.#capture.head(signal);
-    if (head === null) return null;
+    // A head from before the connection was lost would say, once there is a new one, that nothing is missing.
     this.#head = head;
+    if (head === null) return null;
     const localMs = this.#runtime.clock.monotonicMs();
     if (this.lagBytes === 0) this.#inStep = { sourceMs: head.nowMs, localMs };
     this.#noteRetention(head, localMs);
