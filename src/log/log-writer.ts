@@ -32,6 +32,7 @@ export class LogWriter {
   readonly #retention: Retention;
   readonly #queue: AppendQueue;
   readonly #listeners = new Set<() => void>();
+  /** Aborted when the log failed or is closed: whatever the writer waits for, it waits no longer. */
   readonly #stop = new AbortController();
   /** Undefined when the last segment is sealed and the next is not there yet. */
   #active: SegmentWriter | undefined;
@@ -65,15 +66,14 @@ export class LogWriter {
     if (this.#failure === undefined) {
       this.#failure = { error };
       this.#core.logger.error('log_failed', { error });
+      this.#stop.abort(error);
     }
     this.#queue.rejectAll(this.#failure.error);
-    this.#retention.changes.happened();
   }
 
   /** Waits for the write that is in flight; what is still queued is rejected. */
   async close(): Promise<void> {
     this.#stop.abort(closedError());
-    this.#retention.changes.happened();
     await this.#running;
     this.#queue.rejectAll(closedError());
     const active = this.#active;
@@ -82,7 +82,7 @@ export class LogWriter {
   }
 
   get #isStopped(): boolean {
-    return this.#failure !== undefined || this.#stop.signal.aborted;
+    return this.#stop.signal.aborted;
   }
 
   async #run(): Promise<void> {
@@ -111,8 +111,9 @@ export class LogWriter {
   }
 
   async #writeGroup(active: SegmentWriter): Promise<void> {
-    const bytesMax = Math.min(GROUP_BYTES_MAX, this.#limits.segmentBytes - active.segment.bytes);
-    const group = this.#queue.take(bytesMax, GROUP_FRAMES_MAX);
+    const segmentRest = this.#limits.segmentBytes - active.segment.bytes;
+    const logRest = this.#retention.limits.maxBytes - this.#core.segments.bytes;
+    const group = this.#queue.take(Math.min(GROUP_BYTES_MAX, segmentRest, logRest), GROUP_FRAMES_MAX);
     const drafts = group.map(({ encoded }) => encoded);
     const nowMs = this.#core.clock.nowMs();
     let written: EncodedGroup;
@@ -191,7 +192,7 @@ export class LogWriter {
     const { bytes } = segments;
     await this.#retention.makeRoom(() => false, false);
     if (segments.bytes < bytes) return;
-    for (;;) {
+    while (!this.#isStopped) {
       await clock.sleep(DISK_FULL_PAUSE_MS, this.#stop.signal).catch(ignoreStop);
       if (this.#isStopped) return;
       // When the system cannot tell, the next write will.

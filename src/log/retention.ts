@@ -14,7 +14,7 @@ import { Notice } from './notice.ts';
 import type { Segment } from './segment.ts';
 
 /** After a segment could not be removed. */
-const REMOVE_RETRY_MS = 1000;
+export const REMOVE_RETRY_MS = 10_000;
 
 export interface RetentionLimits {
   /** A segment stays at least this long after its last append, unless the log is at its size limit. */
@@ -132,6 +132,7 @@ export class Retention {
 
   #lookAgainIn(waitMs: number): void {
     this.#cancelTimer?.();
+    if (this.#stopped) return;
     this.#cancelTimer = this.#core.clock.schedule(waitMs, () => {
       this.sweep();
       this.changes.happened();

@@ -18,20 +18,20 @@ interface SmallLog {
 }
 
 /** Two sealed segments and one that is open, whose last write has two frames. */
-async function smallLog(logId = 'ab'.repeat(16)): Promise<SmallLog> {
+async function smallLog(logId = 'ab'.repeat(16), word = 'frame'): Promise<SmallLog> {
   const runtime = { ...simRuntime(), random: { fraction: () => 0.5, hex: () => logId } };
   await using log = await openLog(options, runtime);
   const frames: string[] = [];
   for (let i = 0; frames.length < 7; i += 1) {
-    await log.append(draftOf(`frame ${i}`, 2, { registers: registersOf({ n: `${i}` }) }), never);
-    frames.push(`frame ${i}`);
+    await log.append(draftOf(`${word} ${i}`, 2, { registers: registersOf({ n: `${i}` }) }), never);
+    frames.push(`${word} ${i}`);
   }
   expect(log.stats().segments).toBe(3);
   const last = runtime.sim.files().findLast((path) => path.endsWith('.seg')) ?? '';
   const lastWriteStart = runtime.sim.contents(last).length;
-  await Promise.all(['frame 7', 'frame 8'].map((label) => log.append(draftOf(label, 1), never)));
+  await Promise.all([7, 8].map((i) => log.append(draftOf(`${word} ${i}`, 1), never)));
   expect(log.stats().segments).toBe(3);
-  frames.push('frame 7', 'frame 8');
+  frames.push(`${word} 7`, `${word} 8`);
   const image = imageOf(runtime.sim);
   return { image, frames, segments: [...image.keys()].filter((path) => path.endsWith('.seg')), lastWriteStart };
 }
@@ -130,6 +130,25 @@ describe('17: damage is loud:', () => {
     const other = (await smallLog('cd'.repeat(16))).image;
     for (const path of image.keys()) expect(await readAll(new Map([...image, [path, other.get(path) ?? Buffer.alloc(0)]]))).toBe('LOG_CORRUPT');
     for (const text of ['', 'null', '{}', '[]', 'x']) expect(await readAll(new Map([...image, ['/log/IDENTITY', Buffer.from(text)]]))).toBe('LOG_CORRUPT');
+  });
+
+  test('a piece of another history of the same log is LOG_CORRUPT, though seqs, places and checksums fit', async () => {
+    const { image, segments, lastWriteStart } = await smallLog();
+    const other = (await smallLog(undefined, 'fruit')).image;
+    const [first = '', second = '', third = ''] = segments;
+    for (const path of segments) expect(await readAll(new Map([...image, [path, other.get(path) ?? Buffer.alloc(0)]]))).toBe('LOG_CORRUPT');
+    // The last frame before the last write, taken from the other history.
+    const swapped = (bytes: Buffer): Buffer => Buffer.concat([(other.get(third) ?? bytes).subarray(0, lastWriteStart), bytes.subarray(lastWriteStart)]);
+    expect(await readAll(changed(image, third, swapped))).toBe('LOG_CORRUPT');
+    const inside = (bytes: Buffer): Buffer => Buffer.concat([bytes.subarray(0, 400), (other.get(second) ?? bytes).subarray(400, 500), bytes.subarray(500)]);
+    expect(await readAll(changed(image, second, inside))).toBe('LOG_CORRUPT');
+    // Whole frames of a sealed segment: opening believes its ends, the reader does not.
+    const frameAt = (bytes: Buffer, from: number): number => bytes.indexOf('TRLF', from + 1);
+    const start = frameAt(image.get(first) ?? Buffer.alloc(0), 0);
+    const end = frameAt(image.get(first) ?? Buffer.alloc(0), start);
+    const exchanged = changed(image, first, (bytes) => Buffer.concat([bytes.subarray(0, start), (other.get(first) ?? bytes).subarray(start, end), bytes.subarray(end)]));
+    await using log = await openLog(options, simRuntime(diskWith(exchanged)));
+    await expect(labelsOf(log.reader(0))).rejects.toMatchObject({ code: 'LOG_CORRUPT', message: expect.stringContaining('does not follow') as string });
   });
 
   test('a log of a later format is left alone', async () => {

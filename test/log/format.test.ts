@@ -149,6 +149,23 @@ describe('the format', () => {
     );
   });
 
+  test('takes a frame of another log, epoch, segment or offset for damage, also where the frame before it is not known', async () => {
+    const marks = { logTag: 11, epoch: 2, ordinal: 3 };
+    const { sim, disk } = simRuntime();
+    const { parts, bytes } = encodeGroup([encodeDraft({ kind: 1, source: 's', snapshot: 0, entries: Buffer.from('x'), count: 1, transactions: [], registers: [] }, false)], { marks, offset: 500, prevCrc: 77, seq: 9, appendTimeMs: 1 });
+    sim.place('/segment', Buffer.concat([Buffer.alloc(500), ...parts, ...parts]));
+    const file = await disk.open('/segment', 'read');
+    const scan = async (offset: number, other: Partial<typeof marks>): Promise<string> => {
+      const found = await new FrameScanner(file, { ...marks, ...other }, { offset, prevCrc: undefined, seq: undefined }).next(500 + 2 * bytes);
+      return found.kind === 'damage' ? found.reason : found.kind;
+    };
+    expect(await scan(500, {})).toBe('frame');
+    expect(await scan(500, { logTag: 12 })).toBe('the frame belongs to another log');
+    expect(await scan(500, { epoch: 3 })).toContain('epoch 2 instead of 3');
+    expect(await scan(500, { ordinal: 4 })).toBe('the frame belongs to another place');
+    expect(await scan(500 + bytes, {})).toBe('the frame belongs to another place');
+  });
+
   test('stores a body compressed only when it is long enough and gets shorter', () => {
     const draftWith = (entries: Uint8Array): FrameDraft => ({ kind: 1, source: 's', snapshot: 0, entries, count: 1, transactions: [], registers: [] });
     const noise = new Uint8Array(20_000).map((_, i) => (i * i * 31 + (i >> 3) * 17 + ((i * 2654435761) >>> 13)) & 255);

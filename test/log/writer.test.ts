@@ -190,6 +190,55 @@ describe('the writer', () => {
     expect(await log.append(draftOf('a', 1), aborter.signal)).toEqual({ firstSeq: 1, lastSeq: 1 });
   });
 
+  test('an append whose write failed is told so, though it was aborted meanwhile: nobody knows whether it is on the disk', async () => {
+    const runtime = simRuntime();
+    await using log = await openLog(optionsOf('/log'), runtime);
+    const aborter = new AbortController();
+    runtime.sim.onOperation = ({ kind }) => {
+      if (kind !== 'datasync') return undefined;
+      aborter.abort();
+      return 'EIO';
+    };
+    await expect(log.append(draftOf('a', 1), aborter.signal)).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  });
+
+  test('when the log fails while a write finds no room, its appends are told as well', async () => {
+    const runtime = simRuntime();
+    await using log = await openLog(optionsOf('/log', { segmentBytes: 450, holds: [['index', 0]] }), runtime);
+    for (let i = 0; i < 5; i += 1) await log.append(draftOf(`f${i}`, 1), never);
+    let release = (): void => {};
+    const noRoom = new Promise<'ENOSPC'>((resolve) => (release = () => resolve('ENOSPC')));
+    runtime.sim.onOperation = ({ kind }) => {
+      if (kind === 'syncDirectory') return 'EIO';
+      return kind === 'write' ? noRoom : undefined;
+    };
+    const written = log.append(draftOf('a', 1), never);
+    written.catch(() => {});
+    log.hold('index', 4);
+    while (runtime.sim.files().length > 3) await turn();
+    for (let i = 0; i < 5; i += 1) await turn();
+    release();
+    await expect(written).rejects.toMatchObject({ code: 'DISK_FAILED' });
+  });
+
+  test('what waits is told of the end also when the disk fails at closing', async () => {
+    const runtime = simRuntime();
+    const log = await openLog(optionsOf('/log', { segmentBytes: 450, minAgeMs: 1000, holds: [['index', 0]] }), runtime);
+    for (let i = 0; i < 5; i += 1) await log.append(draftOf(`f${i}`, 1), never);
+    log.hold('index', 5);
+    const reader = log.reader(5);
+    const waiting = reader.next(never);
+    for (let i = 0; i < 5; i += 1) await turn();
+    runtime.sim.onOperation = ({ kind }) => (kind === 'close' ? 'EIO' : undefined);
+    await expect(log[Symbol.asyncDispose]()).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    await expect(waiting).rejects.toSatisfy(isAbort);
+    runtime.sim.onOperation = undefined;
+    const files = runtime.sim.files();
+    runtime.clock.advance(10_000);
+    for (let i = 0; i < 5; i += 1) await turn();
+    expect(runtime.sim.files()).toEqual(files);
+  });
+
   test('begins a new segment when the old one is full or old, with all registers in force', async () => {
     const runtime = simRuntime();
     await using log = await openLog(optionsOf('/log', { segmentBytes: 1000, segmentMaxAgeMs: 5000 }), runtime);
