@@ -53,7 +53,7 @@ export class Backups {
     const backup = this.#target;
     if (backup === null) return false;
     for (const { name, generation, kept } of this.#generations(backup.target)) {
-      const before = backup.generations.get(`${name} ${generation}`) ?? { cursor: null, floor: 0n, documents: new Map() };
+      const before = backup.generations.get(`${name} ${generation}`) ?? { cursor: null, floor: 0n, documents: new Map<string, never>() };
       kept.cursor = before.cursor;
       kept.floor = before.floor;
       kept.documents.clear();

@@ -4,7 +4,7 @@ import type { CrashKind, SimDisk } from '../sim-disk.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
 import type { WallClock } from '../kernel/sim-clock.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
-import { StateFile } from './sim-state.ts';
+import { StateFile } from './state-file.ts';
 
 /** What auditors are told of the state store. */
 export interface StateListener {

@@ -6,19 +6,7 @@ import type { Seq } from '../../../src/change/seq.ts';
 import type { DeadLetter, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import { present, type StateListener } from './sim-machine.ts';
-
-/** What outlives the process. */
-export class StateFile {
-  logId: string | null = null;
-  readonly generations = new Map<string, GenerationRecord>();
-  readonly cursors = new Map<string, Seq>();
-  readonly letters = new Map<string, DeadLetter>();
-
-  /** As it is now: to be put back later, as an operator does with a backup. */
-  cursorsNow(): ReadonlyMap<string, Seq> {
-    return new Map(this.cursors);
-  }
-}
+import type { StateFile } from './state-file.ts';
 
 export function openSqliteState({ path }: { readonly path: string }): StateStore {
   const { machine, process } = present();
