@@ -57,6 +57,7 @@ export interface CaptureStatus {
   readonly error: unknown;
   readonly retryInMs: number | null;
   readonly counters: Readonly<IntakeCounters>;
+  /** Up to here everything is in the log and durable: what is still on its way there does not count. */
   readonly position: Uint8Array | null;
   readonly lastCommitMs: number | null;
   readonly inFlightBytes: number;
@@ -89,7 +90,7 @@ export class Capture {
       error: this.#error,
       retryInMs: this.#retryInMs,
       counters: this.#counters,
-      position: this.#intake?.position ?? this.#resumePoint()?.position ?? null,
+      position: this.#resumePoint()?.position ?? null,
       lastCommitMs: this.#lastCommitMs,
       inFlightBytes: this.#budget.takenBytes,
       snapshots: this.#runner?.progress() ?? [],

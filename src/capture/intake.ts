@@ -63,11 +63,6 @@ export class Intake implements ChangeSink {
     deps.queue.onIdle(() => this.#seal());
   }
 
-  /** Position up to which everything has been pushed. */
-  get position(): Uint8Array {
-    return this.#position;
-  }
-
   /** True while everything that was pushed is durable. */
   get isIdle(): boolean {
     return this.#deps.queue.pending === 0 && !this.#sealScheduled && this.#builder.isEmpty;
