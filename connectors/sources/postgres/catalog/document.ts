@@ -116,9 +116,12 @@ export function fullName(relation: Pick<RelationFacts, 'namespace' | 'name'>): s
 
 /** Columns that the publication sends of a relation, in attribute order. Generated ones only where the server knows how to send them. */
 export function publishedColumns(relation: RelationFacts, published: RelationFacts['published'], version: number): readonly ColumnFacts[] {
-  const names = published?.columns;
-  const sendsGenerated = version >= GENERATED_COLUMNS_VERSION;
-  return relation.columns.filter((column) => (names === undefined || names === null ? true : names.includes(column.name)) && (column.generated === '' || (sendsGenerated && names !== undefined && names !== null && column.generated === STORED)));
+  const names = published?.columns ?? null;
+  const sendsGenerated = version >= GENERATED_COLUMNS_VERSION && names !== null;
+  return relation.columns.filter(({ name, generated }) => {
+    if (generated !== '' && !(sendsGenerated && generated === STORED)) return false;
+    return names === null || names.includes(name);
+  });
 }
 
 /** `publish_generated_columns` came with PostgreSQL 18; before it, 15 lists generated columns in `attnames` and does not send them. */

@@ -1,8 +1,8 @@
 /** From type OIDs to how their values are read. OIDs are per database and only built-in ones mean the same everywhere: all go by name. */
 import type { ColumnKind } from '../../../../src/change/schema.ts';
 import type { Query } from '../connection/query.ts';
-import type { TypeName } from '../pgoutput/relation.ts';
-import type { Decoding, PlainForm } from '../types/decoding.ts';
+import type { Relation, TypeName } from '../pgoutput/relation.ts';
+import type { CompositeDecoding, Decoding, PlainForm } from '../types/decoding.ts';
 import type { TypeFacts } from './document.ts';
 import { formatTypesSql, typesByNameSql, typesByOidSql } from './document-sql.ts';
 
@@ -96,7 +96,7 @@ export class TypeRegistry {
    * Learns types that are not known yet, from the catalog as it is now. One whose OID is gone is looked up by the name that the stream gave
    * with its rows, and is text when there is no such type either.
    */
-  async learn(columns: readonly { readonly typeOid: number; readonly typeModifier: number }[], names: ReadonlyMap<number, TypeName>, query: Query, signal: AbortSignal): Promise<void> {
+  async learn(columns: Relation['columns'], names: ReadonlyMap<number, TypeName>, query: Query, signal: AbortSignal): Promise<void> {
     const unknown = new Set(columns.map((column) => column.typeOid).filter((oid) => !this.#types.has(oid) && !this.#gone.has(oid)));
     if (unknown.size > 0) {
       const [row] = await query(typesByOidSql, [[...unknown]], signal);
@@ -141,7 +141,7 @@ export class TypeRegistry {
       case 'e':
         return { kind: 'enum', decoding: { as: 'text' } };
       case 'c':
-        return { kind: 'object', decoding: { as: 'composite', fields: (type.fields ?? []).map((field) => ({ name: field.name, decoding: this.#resolve(field.type, field.modifier, depth + 1).decoding })) } };
+        return { kind: 'object', decoding: { as: 'composite', fields: this.#fields(type, depth) } };
       case 'r':
         return { kind: 'object', decoding: { as: 'range', of: this.#resolve(type.subtype ?? 0, -1, depth + 1).decoding } };
       case 'm':
@@ -149,6 +149,10 @@ export class TypeRegistry {
       default:
         return this.#resolveBase(type, modifier, depth);
     }
+  }
+
+  #fields(type: TypeFacts, depth: number): CompositeDecoding['fields'] {
+    return (type.fields ?? []).map((field) => ({ name: field.name, decoding: this.#resolve(field.type, field.modifier, depth + 1).decoding }));
   }
 
   #resolveBase(type: TypeFacts, modifier: number, depth: number): ResolvedType {

@@ -97,7 +97,8 @@ function accessFindings({ access, role }: TableLook, subject: string, relation: 
     refuse(`${role.name} may not read ${which}`, `GRANT SELECT${what} ON ${name} TO ${role.name};`);
   }
   if (may.rowsHidden) {
-    findings.push({ level: 'problem', subject, code: 'SRC_RLS', message: `row security hides rows of ${fullName(relation)} from ${role.name}: a snapshot would miss them`, fix: `ALTER ROLE ${role.name} BYPASSRLS;` });
+    const message = `row security hides rows of ${fullName(relation)} from ${role.name}: a snapshot would miss them`;
+    findings.push({ level: 'problem', subject, code: 'SRC_RLS', message, fix: `ALTER ROLE ${role.name} BYPASSRLS;` });
   }
   return findings;
 }

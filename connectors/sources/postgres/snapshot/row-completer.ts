@@ -204,5 +204,10 @@ function completed(question: Question, wanted: readonly number[], found: Buffer,
 }
 
 function rekeyed(table: string, cause: unknown): TailraceError {
-  return new TailraceError('SRC_DDL', { message: `A key of ${table} is no value of its column any more: the column's type was changed.`, hint: 'Build the index again from a snapshot: `tailrace run --rebuild SOURCE`.', entity: table, cause });
+  return new TailraceError('SRC_DDL', {
+    message: `A key of ${table} is no value of its column any more: the column's type was changed.`,
+    hint: 'Build the index again from a snapshot: `tailrace run --rebuild SOURCE`.',
+    entity: table,
+    cause,
+  });
 }
