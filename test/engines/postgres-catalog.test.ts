@@ -282,6 +282,25 @@ describePostgres([15, 18], (postgres) => {
       expect(await catalog.refresh(at.control.query, never)).toEqual([{ table: 'public.t', reread: true, sweep: false, reason: 'column b of public.t is now published' }]);
     });
 
+    test('a table keeps its key: by the new name of a column, and the whole row although it could be told apart now', async () => {
+      await using at = await open('CREATE TABLE public.a (id int PRIMARY KEY); CREATE TABLE public.b (id int NOT NULL); ALTER TABLE public.b REPLICA IDENTITY FULL; CREATE PUBLICATION pub FOR TABLE public.a, public.b');
+      const catalog = await at.load('public.a', 'public.b');
+      await at.run('ALTER TABLE public.a RENAME COLUMN id TO ident; ALTER TABLE public.b ADD PRIMARY KEY (id)');
+      await catalog.refresh(at.control.query, never);
+      expect(catalog.tables.map(({ schema }) => schema.columns.map(({ name, keyOrdinal }) => [name, keyOrdinal]))).toEqual([[['ident', 1]], [['id', 0]]]);
+      await at.run('ALTER TABLE public.b REPLICA IDENTITY DEFAULT');
+      await expect(catalog.refresh(at.control.query, never)).rejects.toMatchObject({ code: 'SRC_NO_IDENTITY', hint: 'ALTER TABLE "public"."b" REPLICA IDENTITY FULL;' });
+    });
+
+    test('columns of a table without a key are all of its key: it is read again and swept', async () => {
+      await using at = await open('CREATE TABLE public.b (id int); ALTER TABLE public.b REPLICA IDENTITY FULL; CREATE PUBLICATION pub FOR TABLE public.b');
+      const catalog = await at.load('public.b');
+      for (const ddl of ['ADD COLUMN c int', 'DROP COLUMN c', "ALTER id TYPE text USING 'n' || id"]) {
+        await at.run(`ALTER TABLE public.b ${ddl}`);
+        expect(await catalog.refresh(at.control.query, never)).toMatchObject([{ reread: true, sweep: true }]);
+      }
+    });
+
     test('an identity that no longer covers the key stops, and the catalog stays as it was', async () => {
       await using at = await open(setup);
       const catalog = await at.load('public.t');

@@ -202,7 +202,7 @@ function derive(document: CatalogDocument, requests: readonly TableRequest[]): R
 
 /** The key that a table had, by the names that its columns have now; a column that is gone keeps its name, and is then found missing. */
 function keptKey(table: LogicalTable | undefined, document: CatalogDocument): readonly string[] | undefined {
-  if (table === undefined || table.key.length === 0) return undefined;
+  if (table === undefined) return undefined;
   const root = document.relations.find((relation) => relation.oid === table.root.oid);
   return table.key.map((name) => {
     const number = table.root.columns.find((column) => column.name === name)?.number;

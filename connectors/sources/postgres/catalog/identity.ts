@@ -22,12 +22,12 @@ export function primaryKey(relation: RelationFacts): IndexFacts | undefined {
 }
 
 /**
- * Names of the key's columns in key order; empty when the whole row is the key. Without a configured key: the replica identity's index or
+ * Names of the key's columns in key order; empty when the whole row is the key. Without a key that is given: the replica identity's index or
  * the primary key; under FULL the primary key, else a unique index over columns that are never null, else the whole row.
  * null when the relation has no replica identity.
  */
 export function chooseKey(relation: RelationFacts, configured: readonly string[] | undefined): readonly string[] | null {
-  if (configured !== undefined && configured.length > 0) return configured;
+  if (configured !== undefined) return configured;
   const identity = replicaIdentity(relation);
   if (identity !== 'all') return identity;
   return (primaryKey(relation) ?? relation.indexes?.find((index) => neverNull(relation, index)))?.columns ?? [];
@@ -42,7 +42,7 @@ export function covers(identity: readonly string[] | 'all' | null, key: readonly
 /** The error for a relation whose replica identity does not cover `key` (undefined when it has none at all), with the statement that mends it. */
 export function noIdentity(relation: RelationFacts, key: readonly string[] | undefined): TailraceError {
   const table = fullName(relation);
-  const what = key === undefined ? 'updates and deletes of it cannot be told apart' : `it does not cover the key (${key.join(', ')})`;
+  const what = key === undefined ? 'updates and deletes of it cannot be told apart' : `it does not cover ${key.length === 0 ? 'the whole row, which is the key' : `the key (${key.join(', ')})`}`;
   return new TailraceError('SRC_NO_IDENTITY', {
     message: `Table ${table} has ${describe(relation)}: ${what}.`,
     hint: identityStatement(relation, key),
