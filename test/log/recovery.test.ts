@@ -87,6 +87,18 @@ describe('opening', () => {
     }
   });
 
+  test('cuts a torn tail off the file, so that nothing of it can come back', async () => {
+    const runtime = simRuntime();
+    await appendSix(runtime);
+    const last = runtime.sim.files().findLast((path) => path.endsWith('.seg')) ?? '';
+    const whole = runtime.sim.contents(last);
+    runtime.sim.place(last, Buffer.concat([whole, Buffer.alloc(3000, 'torn')]));
+    await using log = await openLog(options, simRuntime(runtime.sim));
+    expect(log.durableSeq).toBe(6);
+    runtime.sim.crash('power');
+    expect(runtime.sim.contents(last)).toEqual(whole);
+  });
+
   test('leaves a draft of IDENTITY out', async () => {
     const runtime = simRuntime();
     await appendSix(runtime);

@@ -111,8 +111,13 @@ describe('the writer', () => {
     await log.append(draftOf('before', 1), never);
     const { bytes } = log.stats();
     sim.capacityBytes = sim.usedBytes + 60;
-    const waiting = Array.from({ length: 3 }, (_, i) => log.append(draftOf(`w${i}`, 2), never));
+    const waiting = Array.from({ length: 2 }, (_, i) => log.append(draftOf(`w${i}`, 2), never));
+    sim.onOperation = ({ kind }) => {
+      if (kind === 'write' && waiting.length === 2) waiting.push(log.append(draftOf('w2', 2), never));
+      return undefined;
+    };
     while (clock.waiting === 0) await turn();
+    expect(waiting.length).toBe(3);
     expect(log.condition).toBe('disk_full');
     expect(sim.contents(sim.files().find((path) => path.endsWith('.seg')) ?? '').length).toBe(bytes);
     await using reader = log.reader(0);
