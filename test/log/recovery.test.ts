@@ -93,7 +93,7 @@ describe('opening', () => {
     const last = runtime.sim.files().findLast((path) => path.endsWith('.seg')) ?? '';
     const whole = runtime.sim.contents(last);
     runtime.sim.place(last, Buffer.concat([whole, Buffer.alloc(3000, 'torn')]));
-    await using log = await openLog(options, simRuntime(runtime.sim));
+    const log = await openLog(options, simRuntime(runtime.sim));
     expect(log.durableSeq).toBe(6);
     runtime.sim.crash('power');
     expect(runtime.sim.contents(last)).toEqual(whole);
