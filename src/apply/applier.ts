@@ -203,11 +203,11 @@ export class Applier {
     if (batch.isEmpty && !atomicCursor) return;
     const clearBelow = batch.clearedAt === null ? undefined : versionOf(log.epoch, batch.clearedAt);
     const request = { operations, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor: batch.through };
-    const delivered = await deliver(request, { target, runtime, onTrouble: (error) => this.#noteTrouble(error) }, signal);
-    this.#account(built, delivered);
+    const deps = { target, atomicCursor, runtime, onTrouble: (error: unknown) => this.#noteTrouble(error), onRefused: (refused: readonly RefusedOperation[]) => this.#park(refused) };
+    this.#account(built, await deliver(request, deps, signal));
   }
 
-  #account(built: BuiltBatch, { applied, stale, refused }: Delivered): void {
+  #account(built: BuiltBatch, { applied, stale }: Delivered): void {
     const counters = this.#counters;
     const filtered = applied.filter(({ id }) => built.filtered.has(id)).length;
     counters.filtered += filtered;
@@ -215,7 +215,6 @@ export class Applier {
     counters.stale += stale.length;
     counters.batches += 1;
     counters.document_bytes += built.documentBytes;
-    if (refused.length > 0) this.#park(refused);
     this.#unpark([...applied, ...stale], built.batch);
   }
 

@@ -36,9 +36,13 @@ export interface DeliveryRequest {
 
 export interface DeliveryDeps {
   readonly target: TargetGeneration;
+  /** The target stores the cursor with a batch, and leaves it where it is when it refuses an operation. */
+  readonly atomicCursor: boolean;
   readonly runtime: Runtime;
   /** Told of every failed attempt, and with null when one succeeds: for the status. */
   readonly onTrouble: (error: unknown) => void;
+  /** Told at once of operations that the target refused: what it does is durable before the target hears of the cursor again. */
+  readonly onRefused: (refused: readonly RefusedOperation[]) => void;
 }
 
 /** Rejects with the signal's reason, or with an error that a pause does not mend. */
@@ -61,12 +65,17 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
     }
     invariant(results.length === operations.length, 'a target answers every operation');
     clearBelow = undefined;
+    const refusedBefore = delivered.refused.length;
     const again = sort(operations, results, delivered);
-    if (again.operations.length === 0) {
+    const refused = delivered.refused.slice(refusedBefore);
+    if (refused.length > 0) deps.onRefused(refused);
+    operations = again.operations;
+    if (operations.length === 0) {
+      // With its refused operations taken care of, the batch is sent once more, empty, so that the cursor moves.
+      if (refused.length > 0 && deps.atomicCursor) continue;
       deps.onTrouble(null);
       return delivered;
     }
-    operations = again.operations;
     await deps.runtime.clock.sleep(Math.max(backoff.nextMs(), again.afterMs), signal);
   }
 }

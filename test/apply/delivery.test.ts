@@ -32,15 +32,25 @@ const request = (operations: readonly Operation[], clearBelow?: bigint): Paramet
 describe('a delivery', () => {
   test('files each operation under the outcome at its place', async () => {
     const { target, runtime } = scripted([[{ outcome: 'applied' }, { outcome: 'stale' }, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' }]]);
-    const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, onTrouble: () => {} }, never);
+    const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never);
     expect(delivered.applied.map(({ id }) => id)).toEqual(['a']);
     expect(delivered.stale.map(({ id }) => id)).toEqual(['b']);
     expect(delivered.refused).toEqual([{ id: 'c', seq: 3, code: 'TGT_REJECTED', reason: 'too odd' }]);
   });
 
+  test('tells of refused operations before a target that keeps the cursor may move it', async () => {
+    const poison: ItemResult = { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' };
+    const { target, runtime, batches } = scripted([[poison, { outcome: 'retry' }], [poison], []]);
+    const told: string[] = [];
+    const onRefused = (refused: readonly { readonly id: string }[]): void => void told.push(`${refused.map(({ id }) => id).join()} after ${batches.length}`);
+    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: true, onRefused, onTrouble: () => {} }, never);
+    expect(told).toEqual(['a after 1', 'b after 2']);
+    expect(batches.map(({ operations, cursor }) => [operations.length, cursor])).toEqual([[2, 9], [1, 9], [0, 9]]);
+  });
+
   test('sends again only what the target wants again, not before the pause it asks for', async () => {
     const { target, runtime, batches, sleeps } = scripted([[{ outcome: 'retry', afterMs: 700 }, { outcome: 'applied' }], [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
-    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, onTrouble: () => {} }, never);
+    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never);
     expect(batches.map(({ operations }) => operations.map(({ id }) => id))).toEqual([['a', 'b'], ['a'], ['a']]);
     expect(sleeps[0]).toBe(700);
   });
@@ -49,25 +59,25 @@ describe('a delivery', () => {
     const lost = new TailraceError('TGT_CONN', { message: 'the answer was lost' });
     const { target, runtime, batches } = scripted([lost, [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
     const trouble: unknown[] = [];
-    await deliver(request([put('a', 5)], 7n), { target, runtime, onTrouble: (error) => trouble.push(error) }, never);
+    await deliver(request([put('a', 5)], 7n), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: (error) => trouble.push(error) }, never);
     expect(batches.map(({ clearBelow }) => clearBelow)).toEqual([7n, 7n, undefined]);
     expect(trouble).toEqual([lost, null]);
   });
 
   test('gives up at once on what a pause does not mend', async () => {
     const { target, runtime, batches } = scripted([new TailraceError('TGT_IDENTITY', { message: 'not ours' })]);
-    await expect(deliver(request([put('a', 1)]), { target, runtime, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
     expect(batches).toHaveLength(1);
   });
 
   test('takes a target that answers fewer operations than it got for a defect', async () => {
     const { target, runtime } = scripted([[{ outcome: 'applied' }]]);
-    await expect(deliver(request([put('a', 1), put('b', 2)]), { target, runtime, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'INVARIANT' });
+    await expect(deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'INVARIANT' });
   });
 
   test('ends when it is told to stop', async () => {
     const controller = new AbortController();
     const { target, runtime } = scripted([new TailraceError('TGT_CONN', { message: 'down' })]);
-    await expect(deliver(request([put('a', 1)]), { target, runtime, onTrouble: () => controller.abort() }, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => controller.abort() }, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
   });
 });
