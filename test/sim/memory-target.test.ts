@@ -1,7 +1,8 @@
 /** The simulator's target keeps the contract that real targets keep, in both its natures, and its faults are what they say. */
 import { describe, expect, test } from 'vitest';
 import type { Batch, Operation } from '../../src/connector/target.ts';
-import { batchOf, del, outcomes, planOf, put, targetContract } from '../contract/target.ts';
+import { targetContract } from '../contract/target.ts';
+import { batchOf, del, outcomes, planOf, put } from '../contract/target-fixture.ts';
 import { MemoryStorage, MemoryTarget, type ApplyFault } from './memory-target.ts';
 
 const { signal } = new AbortController();

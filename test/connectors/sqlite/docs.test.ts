@@ -3,7 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { sqliteTarget } from '../../../connectors/targets/sqlite/index.ts';
 import type { FieldPlan } from '../../../src/connector/target.ts';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder } from './folder.ts';
 
 const { signal } = new AbortController();

@@ -7,7 +7,7 @@ import { sqliteTarget } from '../../../connectors/targets/sqlite/index.ts';
 import { APPLICATION_ID, SCHEMA_VERSION } from '../../../connectors/targets/sqlite/layout.ts';
 import { silentLogger } from '../../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../../src/runtime/node/runtime.ts';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder, type Folder } from './folder.ts';
 
 const { signal } = new AbortController();

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Generation } from '../../../connectors/targets/sqlite/generation.ts';
 import { fileSql, generationSql } from '../../../connectors/targets/sqlite/layout.ts';
 import { Outcome, type PackedBatch } from '../../../connectors/targets/sqlite/messages.ts';
-import { batchOf, del, put } from '../../contract/target.ts';
+import { batchOf, del, put } from '../../contract/target-fixture.ts';
 import { noFieldsText, plan, temporaryFolder } from './folder.ts';
 import { inspect } from './inspect.ts';
 

@@ -2,7 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
 import type { TextOptions } from '../../../connectors/targets/sqlite/text.ts';
 import type { FieldPlan } from '../../../src/connector/target.ts';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { defaultText, plan, temporaryFolder } from './folder.ts';
 import { inspect } from './inspect.ts';
 

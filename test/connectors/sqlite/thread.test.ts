@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder } from './folder.ts';
 
 const { signal } = new AbortController();

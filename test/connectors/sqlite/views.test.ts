@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
 import type { FieldPlan } from '../../../src/connector/target.ts';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder, type Folder } from './folder.ts';
 
 const { signal } = new AbortController();

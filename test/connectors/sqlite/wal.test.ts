@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import type { WalLimits } from '../../../connectors/targets/sqlite/wal.ts';
 import type { Batch } from '../../../src/connector/target.ts';
-import { batchOf, put } from '../../contract/target.ts';
+import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder } from './folder.ts';
 
 const { signal } = new AbortController();
