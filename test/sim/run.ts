@@ -10,8 +10,10 @@ const [first = '1', count = '1', ...flags] = process.argv.slice(2);
 const keepTrace = flags.includes('--trace');
 
 for (let seed = Number(first); seed < Number(first) + Number(count); seed += 1) {
+  const startedMs = performance.now();
   const { plan, trace, ...result } = await simulate({ seed, keepTrace });
+  const tookMs = Math.round(performance.now() - startedMs);
   const isBad = result.findings.length > 0;
   if (keepTrace) process.stdout.write(`${trace.join('\n')}\n${JSON.stringify(plan)}\n`);
-  process.stdout.write(`${JSON.stringify({ ...result, ...(isBad && !keepTrace ? { trace } : {}) })}\n`);
+  process.stdout.write(`${JSON.stringify({ ...result, tookMs, ...(isBad && !keepTrace ? { trace } : {}) })}\n`);
 }

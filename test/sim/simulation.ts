@@ -18,7 +18,7 @@ import type { Workload } from './world/workload.ts';
 import { World } from './world/world.ts';
 
 /** When faults end, everything must be in step within this, whatever pauses had grown by then. */
-const RECOVER_WITHIN_MS = 240_000;
+const RECOVER_WITHIN_MS = 100_000;
 
 /** Idle time after that, in which nothing may change. */
 const QUIET_MS = 3_000;
@@ -84,7 +84,7 @@ class Simulation {
     const random = world.random.fork('afterwards');
     if (!world.findings.any && random.chance(0.5)) {
       const before = await startReplay(world, random, async () => this.#stop());
-      this.#operator.ensureStarted();
+      this.#operator.resume();
       await this.#settle('after the replay');
       if (!world.findings.any) auditReplay(world, before);
     }
@@ -125,13 +125,24 @@ class Simulation {
     const { executor, findings } = this.#world;
     const deadlineMs = executor.nowMs + RECOVER_WITHIN_MS;
     while (!findings.any) {
-      if (executor.nowMs >= deadlineMs) return findings.add('live', `${when}: not everything is in step ${RECOVER_WITHIN_MS} ms later`);
+      if (executor.nowMs >= deadlineMs) {
+        this.#noteStanding();
+        return findings.add('live', `${when}: not everything is in step ${RECOVER_WITHIN_MS} ms later`);
+      }
       if (await this.#isCaughtUp(deadlineMs)) break;
       await this.#until(() => false, 50);
     }
     const { daemon } = this.#world;
     await this.#until(() => false, QUIET_MS);
     if (this.#world.daemon !== daemon) await this.#settle(when);
+  }
+
+  /** Puts into the trace how everything stands. */
+  #noteStanding(): void {
+    const { daemon, executor } = this.#world;
+    executor.note(`status ${JSON.stringify(daemon?.status ?? null)}`);
+    executor.note(`log ${JSON.stringify(daemon?.log?.stats() ?? null)}`);
+    for (const [name, { database }] of this.#world.servers) executor.note(`${name} ends at ${database.end}`);
   }
 
   async #isCaughtUp(deadlineMs: number): Promise<boolean> {
@@ -169,7 +180,6 @@ class Simulation {
     daemon.stop().catch(() => {});
     await this.#until(() => !daemon.process.alive, 10_000);
     this.#world.findings.expect('live', !daemon.process.alive, () => 'the daemon was told to stop, and has not within 10 s');
-    this.#operator.resume();
   }
 
   #auditIndices(): void {

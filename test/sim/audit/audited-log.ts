@@ -19,6 +19,8 @@ export interface LogAuditors {
   readonly coverage: Coverage;
   /** A frame became durable. */
   readonly observe: (frame: ObservedFrame) => void;
+  /** The book has everything that earlier lives made durable. */
+  readonly recovered: () => void;
   /** Whether all that the log still holds is compared when it is opened. */
   readonly verifiesAll: boolean;
 }
@@ -67,6 +69,7 @@ export class AuditedLog implements LogStore {
       const folded = book.registers.get(name);
       findings.expect('G1', folded !== undefined && Buffer.compare(folded, value) === 0, () => `the register ${name} is not what the frames say`);
     }
+    this.#auditors.recovered();
     findings.expect('G1', log.registers.size === book.registers.size, () => `there are ${log.registers.size} registers, and ${book.registers.size} by what the frames say`);
   }
 

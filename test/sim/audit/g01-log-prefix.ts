@@ -13,6 +13,7 @@ import type { SimServer } from '../source/sim-server.ts';
 import type { Coverage } from './coverage.ts';
 import type { Findings } from './findings.ts';
 import type { LoggedEntry, ObservedFrame } from './log-book.ts';
+import { RowHistory } from './row-history.ts';
 
 /** Where the log is in the history of one source. */
 export class LogPrefixAuditor {
@@ -27,10 +28,13 @@ export class LogPrefixAuditor {
   #position = -1;
   #applied = 0;
   readonly #states = new Map<string, TableState>();
+  /** A completed column may show a later value of the row, never an earlier one. */
+  readonly #rows: RowHistory;
 
   /** `tables`: those that are configured now. */
   constructor(server: SimServer, tables: () => ReadonlySet<string>, findings: Findings, coverage: Coverage) {
     this.#server = server;
+    this.#rows = new RowHistory(server.database);
     this.#tables = tables;
     this.#findings = findings;
     this.#coverage = coverage;
@@ -82,7 +86,7 @@ export class LogPrefixAuditor {
     for (const entry of entries) {
       const change = changes[this.#logged];
       if (change === undefined) return this.#expect(false, () => `${at} has more changes than in the history`);
-      this.#checkChange(entry, change, truth);
+      this.#checkChange(entry, change);
       this.#logged += 1;
     }
     if (this.#logged > entries.length) this.#coverage.saw('a transaction over several frames');
@@ -92,7 +96,7 @@ export class LogPrefixAuditor {
     this.#logged = 0;
   }
 
-  #checkChange(entry: LoggedEntry, change: HistoryChange, transaction: HistoryTransaction): void {
+  #checkChange(entry: LoggedEntry, change: HistoryChange): void {
     const at = `the change with seq ${entry.seq}`;
     this.#expect(entry.schema?.table === change.table, () => `${at} is one of ${entry.schema?.table}, not of ${change.table}`);
     const columns = entry.schema?.columns.map(({ name }) => name).join();
@@ -105,37 +109,21 @@ export class LogPrefixAuditor {
     if (change.kind === 'reread') return;
     const key = keyText(change.values[0] as Cell);
     this.#expect(entry.key === key, () => `${at} is one of the row ${entry.key}, not of ${key}`);
-    if (entry.op === Op.delete && change.notSent.size > 0) return this.#checkGone(entry, change.table, key, transaction);
+    if (entry.op === Op.delete && change.notSent.size > 0) return this.#checkGone(entry, change.table, key);
     this.#expect(entry.op === Op[change.kind], () => `${at} has the operation ${entry.op}`);
     this.#expect(entry.row?.notSent.size === 0, () => `${at} lacks columns`);
     for (const [i, { name }] of change.columns.entries()) {
       const logged = entry.row?.values[i] ?? null;
-      const isTrue = logged === (change.values[i] ?? null) || (change.notSent.has(i) && this.#had(change.table, key, name, logged, transaction));
+      const isTrue = logged === (change.values[i] ?? null) || (change.notSent.has(i) && this.#rows.had(change.table, key, name, logged, this.#next));
       this.#expect(isTrue, () => `${at} (row ${key}) has ${JSON.stringify(logged)} in ${name}, where the source had ${JSON.stringify(change.values[i])}`);
     }
     if (change.notSent.size > 0) this.#coverage.saw('a row completed');
   }
 
   /** A row that was asked for and found gone must have gone later on. */
-  #checkGone(entry: LoggedEntry, table: string, key: string, transaction: HistoryTransaction): void {
+  #checkGone(entry: LoggedEntry, table: string, key: string): void {
     this.#coverage.saw("a row to be completed was 'gone'");
-    const wentAway = this.#later(transaction).some((change) => change.table === table && removes(change, key));
-    this.#expect(wentAway, () => `the change with seq ${entry.seq} became a delete of ${key}, which never went away`);
-  }
-
-  /** A completed column may show a later value of the row, never an earlier one. */
-  #had(table: string, key: string, column: string, value: Cell, since: HistoryTransaction): boolean {
-    return this.#later(since).some((change) => {
-      if (change.table !== table || (change.kind !== 'insert' && change.kind !== 'update' && change.kind !== 'reread')) return false;
-      const values = change.kind === 'reread' ? change.rows.get(key) : keyText(change.values[0] as Cell) === key ? change.values : undefined;
-      const place = change.columns.findIndex(({ name }) => name === column);
-      return values !== undefined && (values[place] ?? null) === value;
-    });
-  }
-
-  #later(since: HistoryTransaction): HistoryChange[] {
-    const { history } = this.#server.database;
-    return history.slice(history.indexOf(since)).flatMap(({ changes }) => changes);
+    this.#expect(this.#rows.wentAway(table, key, this.#next), () => `the change with seq ${entry.seq} became a delete of ${key}, which never went away`);
   }
 
   #loggable(transaction: HistoryTransaction): HistoryChange[] {
@@ -230,10 +218,4 @@ export class LogPrefixAuditor {
 
 function placeOf(columns: readonly SimColumn[], name: string): number {
   return columns.findIndex((column) => column.name === name);
-}
-
-function removes(change: HistoryChange, key: string): boolean {
-  if (change.kind === 'truncate') return true;
-  if (change.kind === 'reread') return !change.rows.has(key);
-  return change.kind === 'delete' && keyText(change.key) === key;
 }

@@ -29,7 +29,11 @@ export class CursorAuditor {
     for (; at < items.length; at += 1) {
       const item = items[at];
       if (item === undefined || (item.kind === 'entry' && item.seq > cursor)) break;
-      if (item.kind === 'done' || !takes(this.#book, record, index, item)) continue;
+      if (item.kind === 'done') {
+        if (item.snapshot.sweep && item.snapshot.table === index.table && item.snapshot.source === index.source) for (const [id, { seq }] of last) if (seq <= item.snapshot.startSeq) last.delete(id);
+        continue;
+      }
+      if (!takes(this.#book, record, index, item)) continue;
       if (item.op === Op.truncate) {
         last.clear();
         continue;

@@ -38,6 +38,12 @@ export class VersionAuditor {
     for (const newest of this.#newest.values()) for (const [id, { isDelete }] of newest) if (isDelete) newest.delete(id);
   }
 
+  /** Documents were cleared or swept; a target without a floor remembers nothing of them. */
+  cleared(name: string, kept: KeptDocuments): void {
+    const newest = this.#of(name);
+    for (const id of newest.keys()) if (!kept.has(id)) newest.delete(id);
+  }
+
   /** The server is as it was earlier. */
   wentBack(): void {
     this.#newest.clear();

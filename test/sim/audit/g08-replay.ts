@@ -9,8 +9,8 @@ export type BeforeReplay = ReadonlyMap<string, KeptDocuments>;
 
 /** Stops the daemon and puts every cursor back to somewhere in what the log still holds. The next start replays from there. */
 export async function startReplay(world: World, random: SimRandom, stop: () => Promise<void>): Promise<BeforeReplay> {
-  const firstSeq = world.daemon?.log?.firstSeq ?? 1;
   await stop();
+  const firstSeq = world.daemon?.log?.firstSeq ?? 1;
   const before = new Map<string, KeptDocuments>();
   const state = world.machine.state(`${DATA_DIRECTORY}/state.db`);
   for (const index of world.indices) {

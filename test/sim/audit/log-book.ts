@@ -15,6 +15,8 @@ import type { Findings } from './findings.ts';
 export interface LoggedEntry {
   readonly kind: 'entry';
   readonly seq: number;
+  /** The same: items are in the order of this. */
+  readonly behind: number;
   readonly op: Op;
   readonly flags: number;
   readonly schemaId: number;
@@ -33,6 +35,8 @@ export interface LoggedEntry {
 export interface SnapshotEnd {
   readonly kind: 'done';
   readonly snapshot: Snapshot;
+  /** Seq of the last change before it. */
+  readonly behind: number;
 }
 
 export type LoggedItem = LoggedEntry | SnapshotEnd;
@@ -69,10 +73,23 @@ export class LogBook {
     for (const entry of entries) this.items.push(entry);
     for (const register of draft.registers) {
       const snapshot = snapshotOfRegister(register);
-      if (snapshot?.phase === 'done') this.items.push({ kind: 'done', snapshot });
+      if (snapshot?.phase === 'done') this.items.push({ kind: 'done', snapshot, behind: lastSeq });
     }
     this.#lastSeq = lastSeq;
     return { kind: draft.kind, source: draft.source, snapshot: draft.snapshot, count: draft.count, transactions: draft.transactions, registers: draft.registers, firstSeq, entries };
+  }
+
+  /** Place of the first item behind `seq`. */
+  placeBehind(seq: number): number {
+    let low = 0;
+    let high = this.items.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const item = this.items[middle] as LoggedItem;
+      if (item.behind <= seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** A frame was read back: it must be the one that was appended. */
@@ -115,6 +132,7 @@ export class LogBook {
       entries.push({
         kind: 'entry',
         seq,
+        behind: seq,
         op,
         flags,
         schemaId,

@@ -4,9 +4,10 @@ import type { Patch } from './patch.ts';
 export const limits: readonly Patch[] = [
   { file: 'src/capture/frame-builder.ts', from: 'FRAME_BYTES_MAX = 512 * 1024;', to: 'FRAME_BYTES_MAX = 6 * 1024;' },
   { file: 'src/capture/frame-builder.ts', from: 'FRAME_ENTRIES_MAX = 4096;', to: 'FRAME_ENTRIES_MAX = 40;' },
-  { file: 'src/capture/frame-builder.ts', from: 'FIRST_BUFFER_BYTES = 16 * 1024;', to: 'FIRST_BUFFER_BYTES = 64;' },
+  { file: 'src/capture/frame-builder.ts', from: 'SMALL_BUFFER_BYTES = 16 * 1024;', to: 'SMALL_BUFFER_BYTES = 200;' },
   { file: 'src/capture/chunk-window.ts', from: 'WINDOW_KEYS_MAX = 200_000;', to: 'WINDOW_KEYS_MAX = 10;' },
   { file: 'src/log/recent-frames.ts', from: 'RECENT_BYTES_MAX = 8 * 1024 * 1024;', to: 'RECENT_BYTES_MAX = 8 * 1024;' },
+  { file: 'src/log/recent-frames.ts', from: 'KEPT_ENTRIES_BYTES_MAX = 64 * 1024;', to: 'KEPT_ENTRIES_BYTES_MAX = 2 * 1024;' },
   { file: 'src/log/format.ts', from: 'INDEX_STEP_BYTES = 1024 * 1024;', to: 'INDEX_STEP_BYTES = 1024;' },
   { file: 'src/log/frame-scanner.ts', from: 'SCAN_CHUNK_BYTES = 1024 * 1024;', to: 'SCAN_CHUNK_BYTES = 4 * 1024;' },
   { file: 'src/log/log-writer.ts', from: 'GROUP_BYTES_MAX = 4 * 1024 * 1024;', to: 'GROUP_BYTES_MAX = 16 * 1024;' },

@@ -104,6 +104,13 @@ export class SimDatabase {
     return false;
   }
 
+  /** True when a row lies there, or one lies there still for those who see an older version. */
+  isTaken(table: string, place: number): boolean {
+    for (const row of this.table(table).rows.values()) if (row.place === place) return true;
+    for (const { before } of this.#hidden.values()) for (const row of before.get(table)?.values() ?? []) if (row?.place === place) return true;
+    return false;
+  }
+
   /** Commits changes, none of which touches what is locked. */
   commit(changes: readonly HistoryChange[], { hide, place }: CommitOptions): HistoryTransaction {
     const id = this.#nextId;

@@ -183,6 +183,6 @@ export function configOf(plan: Plan, withLate: boolean): TailraceConfig {
 }
 
 function indexOf({ name, source, table, target, shape, onError, batch }: IndexPlan): IndexDefinition {
-  const settings = indexSettings.parse({ from: `${source}.${table}`, to: target, on_error: onError, batch, max_dead_letters: 100_000, ...SHAPES[shape] });
-  return { ...settings, name, to: target };
+  const settings = indexSettings.parse({ from: `${source}.${table}`, to: target, on_error: onError, max_dead_letters: 100_000, ...SHAPES[shape] });
+  return { ...settings, name, to: target, batch };
 }

@@ -124,6 +124,7 @@ export class Faults {
   #targetCrash(): void {
     const target = this.#random.pick([...this.#world.targets.values()]);
     this.#world.executor.note(`${target.name} crashes`);
+    target.crashes += 1;
     target.storage.crash();
     this.#world.versions.wentBack();
     for (const index of this.#world.indices) if (index.target === target.name) this.#operator.cursorsWentBack(index);

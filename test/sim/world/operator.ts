@@ -4,6 +4,7 @@
  */
 import { codeOf } from '../../../src/errors/tailrace-error.ts';
 import type { PipelineStatus } from '../../../src/pipeline/status.ts';
+import type { GenerationRecord } from '../../../src/state/state-store.ts';
 import { auditBounds } from '../audit/g12-bounds.ts';
 import { auditStatus } from '../audit/g14-honest-status.ts';
 import { takes } from '../audit/expected-index.ts';
@@ -111,17 +112,18 @@ export class Operator {
     this.#rebuild.add(source);
   }
 
-  /** From now on a daemon that has ended stays so. */
+  /** From now on a daemon that has ended stays so, and nobody looks at its status. */
   rest(): void {
     this.#resting = true;
   }
 
+  /** Starts the daemon again. */
   resume(): void {
     this.#resting = false;
+    this.#ensureStarted();
   }
 
-  /** Starts the daemon if it does not run. */
-  ensureStarted(): void {
+  #ensureStarted(): void {
     const { daemon } = this.#world;
     if (!this.#starting && (daemon === null || !daemon.process.alive)) this.#start();
   }
@@ -150,7 +152,7 @@ export class Operator {
     this.#starting = true;
     this.#world.executor.after(this.#random.pick([1, 20, 500]), 'start', () => {
       this.#starting = false;
-      this.ensureStarted();
+      this.#ensureStarted();
     });
   }
 
@@ -182,7 +184,7 @@ export class Operator {
   #watch(): void {
     this.#world.executor.after(WATCH_EVERY_MS, 'watch', () => {
       const { daemon } = this.#world;
-      if (daemon?.process.alive === true && daemon.pipeline !== null && daemon.status !== null) this.#look(daemon.status);
+      if (!this.#resting && daemon?.process.alive === true && daemon.pipeline !== null && daemon.status !== null) this.#look(daemon.status);
       if (this.#random.chance(0.1)) this.#backups.take();
       this.#watch();
     });
@@ -217,10 +219,17 @@ export class Operator {
       const index = world.index(name);
       const record = world.record(name);
       if (record === undefined) continue;
-      const unapplied = world.book.items.find((item) => item.kind === 'entry' && item.seq > cursor && item.commitTimeMs !== null && takes(world.book, record, index, item));
-      const unappliedMs = unapplied?.kind === 'entry' && unapplied.commitTimeMs !== null ? nowMs - unapplied.commitTimeMs : null;
-      missing.set(name, unappliedMs ?? world.prefixes.get(index.source)?.oldestMissingMs(index.table, nowMs) ?? null);
+      missing.set(name, this.#oldestUnapplied(index, record, cursor, nowMs) ?? world.prefixes.get(index.source)?.oldestMissingMs(index.table, nowMs) ?? null);
     }
     return missing;
+  }
+
+  #oldestUnapplied(index: IndexPlan, record: GenerationRecord, cursor: number, nowMs: number): number | null {
+    const { book } = this.#world;
+    for (let at = book.placeBehind(cursor); at < book.items.length; at += 1) {
+      const item = book.items[at];
+      if (item?.kind === 'entry' && item.commitTimeMs !== null && takes(book, record, index, item)) return nowMs - item.commitTimeMs;
+    }
+    return null;
   }
 }

@@ -96,16 +96,17 @@ const SHAPES: readonly IndexShape[] = ['all', 'listed', 'where', 'renamed'];
 
 export function planOf(random: SimRandom): Plan {
   const sources = sourcesOf(random.fork('sources'));
-  const workload = workloadOf(random.fork('workload'));
+  const chaosMs = random.between(2_000, 12_000);
+  const workload = workloadOf(random.fork('workload'), chaosMs);
   const targets = targetsOf(random.fork('targets'), workload);
   return {
-    chaosMs: random.between(4_000, 25_000),
+    chaosMs,
     sources,
     targets,
     indices: indicesOf(random.fork('indices'), sources, targets),
     log: {
-      segmentBytes: random.pick([2_000, 8_000, 30_000, 200_000]),
-      maxBytes: random.chance(0.25) ? random.pick([20_000, 60_000]) : 1_000_000_000,
+      segmentBytes: random.pick([4_000, 15_000, 60_000, 200_000]),
+      maxBytes: random.chance(0.25) ? random.pick([150_000, 400_000]) : 1_000_000_000,
       minAgeHours: random.chance(0.2) ? random.real(0, 0.01) : 0,
     },
     bufferedBytes: random.pick([2_000, 20_000, 200_000]),
@@ -159,10 +160,10 @@ function indicesOf(random: SimRandom, sources: readonly SourcePlan[], targets: r
   return indices;
 }
 
-function workloadOf(random: SimRandom): WorkloadPlan {
+function workloadOf(random: SimRandom, chaosMs: number): WorkloadPlan {
   const sometimes = (weight: number): number => (random.chance(0.5) ? weight : 0);
   return {
-    pauseMs: random.pick([5, 25, 100]),
+    pauseMs: chaosMs / random.pick([60, 200, 500]),
     idleShare: random.pick([0, 0.02]),
     keys: random.pick([8, 40, 150]),
     startRows: random.pick([0, 5, 60]),

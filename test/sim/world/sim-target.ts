@@ -1,8 +1,8 @@
 /** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
 import type { Batch, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
-import { untilAborted } from '../../../src/runtime/abort.ts';
-import { Notifier } from '../../../src/runtime/abort.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { Notifier, untilAborted } from '../../../src/runtime/abort.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
 import { MemoryTarget, type ApplyFault, type MemoryStorage } from '../memory-target.ts';
@@ -21,6 +21,8 @@ export interface TargetServer {
   readonly changed: Notifier;
   /** Chance that a batch is refused as a whole, that its answer is lost, that it is torn, that single operations are to be sent again. */
   readonly trouble: { reject: number; lostAnswer: number; torn: number; items: number };
+  /** How often the server has crashed: answers that were on their way are lost then. */
+  crashes: number;
   /** Chance that a request goes on when the process that sent it dies. */
   zombies: number;
 }
@@ -31,6 +33,8 @@ export interface TargetListener {
   arriving(server: TargetServer, plan: GenerationPlan, batch: Batch, process: SimProcess): void;
   /** It has taken effect, wholly or in part; the answer is on its way. */
   took(server: TargetServer, plan: GenerationPlan, batch: Batch): void;
+  /** Documents below a version were removed. */
+  swept(server: TargetServer, plan: GenerationPlan): void;
 }
 
 export class SimTarget implements Target {
@@ -69,7 +73,7 @@ export class SimTarget implements Target {
       after: async (batch) => this.#answer(plan, batch),
     });
     const generation = await target.open(plan, unanswering);
-    return new SimGeneration(generation, this.#server, link, async (signal_) => this.#ready(signal_));
+    return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan) });
   }
 
   async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
@@ -118,9 +122,11 @@ export class SimTarget implements Target {
   async #answer(plan: GenerationPlan, batch: Batch): Promise<void> {
     this.#listener.took(this.#server, plan, batch);
     if (!this.#process.seam('applied')) return forever();
+    const { crashes } = this.#server;
     const back = Promise.withResolvers<void>();
     this.#process.after(this.#random.real(0.3, 3) * this.#server.weather.delayMs, `${this.#server.name} answers ${plan.index} up to ${batch.cursor}`, back.resolve);
     await back.promise;
+    if (crashes !== this.#server.crashes) throw new TailraceError('TGT_CONN', { message: 'The target went down before it answered.' });
   }
 
   #fault(batch: Batch): ApplyFault | undefined {
@@ -140,17 +146,23 @@ export class SimTarget implements Target {
   }
 }
 
+interface GenerationHooks {
+  /** Resolves when the server does not stall. */
+  readonly ready: (signal: AbortSignal) => Promise<void>;
+  readonly swept: () => void;
+}
+
 class SimGeneration implements TargetGeneration {
   readonly #generation: TargetGeneration;
   readonly #server: TargetServer;
   readonly #link: SimLink;
-  readonly #ready: (signal: AbortSignal) => Promise<void>;
+  readonly #hooks: GenerationHooks;
 
-  constructor(generation: TargetGeneration, server: TargetServer, link: SimLink, ready: (signal: AbortSignal) => Promise<void>) {
+  constructor(generation: TargetGeneration, server: TargetServer, link: SimLink, hooks: GenerationHooks) {
     this.#generation = generation;
     this.#server = server;
     this.#link = link;
-    this.#ready = ready;
+    this.#hooks = hooks;
   }
 
   async cursor(): Promise<number | null> {
@@ -166,6 +178,7 @@ class SimGeneration implements TargetGeneration {
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {
     await this.#asked('sweep', signal);
     const swept = await this.#generation.sweep(version, new AbortController().signal);
+    this.#hooks.swept();
     await this.#link.pass('swept', signal);
     return swept;
   }
@@ -183,7 +196,7 @@ class SimGeneration implements TargetGeneration {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async #asked(what: string, signal: AbortSignal): Promise<void> {
-    await this.#ready(signal);
+    await this.#hooks.ready(signal);
     await this.#link.pass(what, signal);
     if (!this.#server.reachable) this.#link.cut('the server is down');
     await this.#link.pass(what, signal);

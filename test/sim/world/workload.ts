@@ -90,7 +90,10 @@ export class Workload {
   }
 
   #commit(changes: readonly HistoryChange[], hide: boolean): bigint | null {
-    const place = (table: SimTable): number => (this.#random.chance(0.4) ? table.nextPlace : this.#random.between(0, table.nextPlace));
+    const place = (table: SimTable): number => {
+      const free = this.#random.between(0, table.nextPlace);
+      return this.#random.chance(0.5) || this.#database.isTaken(table.name, free) ? table.nextPlace : free;
+    };
     const { id } = this.#database.commit(changes, { hide, place });
     return this.#database.isHidden(id) ? id : null;
   }

@@ -51,6 +51,8 @@ export class World {
   /** Indices that were added to the config later are in it. */
   withLate = false;
   daemon: Daemon | null = null;
+  /** What is written to the log now is written with them in the config. */
+  #writesLate = false;
   #lives = 0;
   /** Cursors that were durable as the present daemon began, by generation. */
   #cursorsAtStart = new Map<string, number>();
@@ -66,6 +68,8 @@ export class World {
     this.cursors = new CursorAuditor(this.findings, this.book);
     this.versions = new VersionAuditor(this.findings);
     const disk = new SimDisk({ random: random.fork('disk') });
+    // The data directory is there before the daemon, as a mounted volume is.
+    disk.place(`${DATA_DIRECTORY}/.volume`, Buffer.alloc(0));
     this.machine = new SimMachine(disk);
     slowDisk(disk, this.executor, random.fork('disk times'), this.diskTrouble, (operation) => noteDiskOperation(operation, this.coverage));
     this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq) };
@@ -129,7 +133,7 @@ export class World {
       targets: this.targets,
       auditors: unaudited ? null : this.#logAuditors(),
       tail: this.tail,
-      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch) },
+      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch), swept: (server, plan) => this.#cleared(server, plan) },
       onLogLine: (line) => this.#logLine(line),
     });
   }
@@ -164,7 +168,7 @@ export class World {
     const workload = new Workload(database, this.plan.workload, this.random.fork(`workload ${name}`));
     for (const table of source.tables) workload.createTable(table);
     const server = new SimServer(name, database, source.flavor);
-    const tables = (): ReadonlySet<string> => new Set(this.indices.filter((index) => index.source === name).map(({ table }) => table));
+    const tables = (): ReadonlySet<string> => new Set(this.plan.indices.filter((index) => index.source === name && (this.#writesLate || !index.late)).map(({ table }) => table));
     const prefix = new LogPrefixAuditor(server, tables, this.findings, this.coverage);
     server.listener = { confirmed: (place) => auditConfirm(this.findings, name, place, prefix.position), slotMade: () => this.coverage.saw('a slot was made') };
     this.servers.set(name, server);
@@ -183,13 +187,14 @@ export class World {
       stalled: false,
       changed: new Notifier(),
       trouble: { reject: 0, lostAnswer: 0, torn: 0, items: 0 },
+      crashes: 0,
       zombies: target.zombies,
     });
   }
 
   #logAuditors(): LogAuditors {
     const { book, findings, coverage } = this;
-    return { book, findings, coverage, observe: (frame) => this.#observe(frame), verifiesAll: this.plan.faults.bitFlip === Infinity };
+    return { book, findings, coverage, observe: (frame) => this.#observe(frame), recovered: () => (this.#writesLate = this.withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
   }
 
   #observe(frame: ObservedFrame): void {
@@ -218,11 +223,16 @@ export class World {
   #took(server: TargetServer, plan: GenerationPlan, batch: Batch): void {
     const index = this.index(plan.index);
     const kept = this.kept(index, plan.generation);
+    if (batch.clearBelow !== undefined) this.#cleared(server, plan);
     this.versions.took(`${plan.index} ${plan.generation}`, batch, kept);
     const record = this.record(plan.index);
     if (!server.storage.atomicCursor || record === undefined || record.generation !== plan.generation) return;
     const cursor = server.storage.index(plan.index).generations.get(plan.generation)?.cursor ?? null;
     if (cursor !== null) this.cursors.cursorStored(record, index, cursor, kept, this.epoch, this.letters(record));
+  }
+
+  #cleared(server: TargetServer, plan: GenerationPlan): void {
+    if (!server.storage.atomicCursor) this.versions.cleared(`${plan.index} ${plan.generation}`, this.kept(this.index(plan.index), plan.generation));
   }
 
   #logLine(line: LogLine): void {
