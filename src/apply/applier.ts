@@ -88,6 +88,7 @@ export class Applier {
     this.#deps = deps;
     this.#name = generationName(deps.index, deps.generation);
     this.#interest = {
+      source: deps.source,
       hasSchema: (id) => this.#schemas.has(id),
       takesSnapshot: (source, number) => {
         const snapshot = this.#snapshots.get(number);

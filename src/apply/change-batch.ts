@@ -18,6 +18,8 @@ export interface PendingChange {
 
 /** Tells the batch which entries are this index's. */
 export interface Interest {
+  /** The index's own source: only its commits tell how far the index is. */
+  readonly source: string;
   /** True for schemas of the index's own table. */
   hasSchema(schemaId: number): boolean;
   /** True for snapshots whose rows the generation takes. */
@@ -34,7 +36,7 @@ export class ChangeBatch {
   read = 0;
   superseded = 0;
   bytes = 0;
-  /** Source's wall clock at the newest commit in the batch. */
+  /** Wall clock of the index's source at the newest commit in the batch. */
   commitTimeMs: number | null = null;
 
   constructor(through: Seq) {
@@ -51,8 +53,7 @@ export class ChangeBatch {
     const isTaken = frame.kind !== FrameKind.snapshot || interest.takesSnapshot(frame.source, frame.snapshot);
     if (isTaken && frame.count > 0) this.#addEntries(frame, interest);
     this.through = Math.max(this.through, frame.lastSeq);
-    const newest = frame.transactions.at(-1)?.commitTimeMs;
-    if (newest !== undefined) this.commitTimeMs = newest;
+    if (frame.source === interest.source) this.commitTimeMs = frame.transactions.at(-1)?.commitTimeMs ?? this.commitTimeMs;
   }
 
   #addEntries(frame: Frame, interest: Interest): void {

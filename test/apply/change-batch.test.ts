@@ -13,7 +13,7 @@ function frame(firstSeq: number, changes: readonly Change[], over: Partial<Frame
   return { kind: FrameKind.stream, source: 's', snapshot: 0, entries, count, transactions: [], registers: [], firstSeq, lastSeq: firstSeq + count - 1, epoch: 1, appendTimeMs: 0, ...over };
 }
 
-const interest: Interest = { hasSchema: (id) => id === 1, takesSnapshot: (_, number) => number === 7 };
+const interest: Interest = { source: 's', hasSchema: (id) => id === 1, takesSnapshot: (_, number) => number === 7 };
 
 function contents(batch: ChangeBatch): string[] {
   return [...batch.changes.values()].map(({ seq, op, key, row }) => `${seq}:${op}:${key}=${row}`);
