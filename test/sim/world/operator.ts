@@ -195,6 +195,7 @@ export class Operator {
     const { log, bufferedBytes } = world.plan;
     auditBounds(world.findings, status, { bufferedBytes, slackBytes: BUDGET_SLACK_BYTES, logBytes: log.maxBytes, logSlackBytes: log.maxBytes / 2 + BUDGET_SLACK_BYTES });
     auditStatus(world.findings, status, this.#oldestMissing(status), READY_LIMIT_MS);
+    if (world.findings.any) world.executor.note(`status ${JSON.stringify(status)}`);
     for (const { name, phase, error } of status.sources) if (phase === 'stopped') this.#judgeStop(`source ${name}`, error?.code, name);
     for (const { name, phase, error } of status.indices) if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);
   }

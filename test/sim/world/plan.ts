@@ -98,7 +98,10 @@ export function planOf(random: SimRandom): Plan {
   const sources = sourcesOf(random.fork('sources'));
   const chaosMs = random.between(2_000, 12_000);
   const workload = workloadOf(random.fork('workload'), chaosMs);
-  const targets = targetsOf(random.fork('targets'), workload);
+  const faults = faultsOf(random.fork('faults'));
+  const targets = targetsOf(random.fork('targets'), workload, faults);
+  // A late request brings back what the target was told to forget: it is told when the log is cut.
+  const cutLog = targets.every(({ zombies }) => zombies === 0);
   return {
     chaosMs,
     sources,
@@ -106,13 +109,13 @@ export function planOf(random: SimRandom): Plan {
     indices: indicesOf(random.fork('indices'), sources, targets),
     log: {
       segmentBytes: random.pick([4_000, 15_000, 60_000, 200_000]),
-      maxBytes: random.chance(0.25) ? random.pick([150_000, 400_000]) : 1_000_000_000,
-      minAgeHours: random.chance(0.2) ? random.real(0, 0.01) : 0,
+      maxBytes: cutLog && random.chance(0.25) ? random.pick([150_000, 400_000]) : 1_000_000_000,
+      minAgeHours: !cutLog ? 1 : random.chance(0.2) ? random.real(0, 0.01) : 0,
     },
     bufferedBytes: random.pick([2_000, 20_000, 200_000]),
     snapshot: { parallel: random.between(1, 3), chunkBytes: random.pick([200, 1_500, 20_000]) },
     workload,
-    faults: faultsOf(random.fork('faults')),
+    faults,
   };
 }
 
@@ -130,11 +133,12 @@ function sourcesOf(random: SimRandom): SourcePlan[] {
   }));
 }
 
-function targetsOf(random: SimRandom, { kinds }: WorkloadPlan): TargetPlan[] {
+function targetsOf(random: SimRandom, { kinds }: WorkloadPlan, faults: FaultPlan): TargetPlan[] {
   return Array.from({ length: random.between(1, 2) }, (_, i) => {
     const atomicCursor = random.chance(0.5);
     // What empties an index leaves no trace in a target without a floor: a late request would bring documents back.
-    const survivable = atomicCursor || (kinds.truncate === 0 && kinds.silent === 0);
+    // Nor does one that is restored from a backup.
+    const survivable = atomicCursor ? faults.targetRestored === Infinity : kinds.truncate === 0 && kinds.silent === 0;
     return { name: `m${i}`, atomicCursor, zombies: survivable && random.chance(0.4) ? 0.3 : 0 };
   });
 }

@@ -1,5 +1,5 @@
 /** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
-import type { Batch, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { Notifier, untilAborted } from '../../../src/runtime/abort.ts';
@@ -133,14 +133,14 @@ export class SimTarget implements Target {
     const { trouble } = this.#server;
     const random = this.#random;
     if (random.chance(trouble.reject)) return { kind: 'reject', code: random.pick(['TGT_CONN', 'TGT_BLOCKED'] as const) };
-    if (random.chance(trouble.lostAnswer)) return { kind: 'lost_answer' };
-    if (random.chance(trouble.torn)) return { kind: 'torn', operations: random.between(0, batch.operations.length) };
+    // The storage would take what this target refuses: a batch with such a document gets its answer.
+    const isClean = !batch.operations.some((operation) => isRefused(operation));
+    if (isClean && random.chance(trouble.lostAnswer)) return { kind: 'lost_answer' };
+    if (isClean && random.chance(trouble.torn)) return { kind: 'torn', operations: random.between(0, batch.operations.length) };
     const results = new Map<number, Extract<ItemResult, { outcome: 'retry' | 'poison' }>>();
     for (const [place, operation] of batch.operations.entries()) {
       if (random.chance(trouble.items)) results.set(place, random.chance(0.5) ? { outcome: 'retry' } : { outcome: 'retry', afterMs: random.between(1, 500) });
-      else if (operation.kind === 'put' && operation.document.includes(JSON.stringify(REFUSED).slice(1, -1))) {
-        results.set(place, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The target refuses such a document.' });
-      }
+      else if (isRefused(operation)) results.set(place, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The target refuses such a document.' });
     }
     return results.size === 0 ? undefined : { kind: 'items', results };
   }
@@ -201,6 +201,10 @@ class SimGeneration implements TargetGeneration {
     if (!this.#server.reachable) this.#link.cut('the server is down');
     await this.#link.pass(what, signal);
   }
+}
+
+function isRefused(operation: Operation): boolean {
+  return operation.kind === 'put' && operation.document.includes(JSON.stringify(REFUSED).slice(1, -1));
 }
 
 async function forever(): Promise<never> {
