@@ -94,7 +94,10 @@ export interface LogStore extends AsyncDisposable {
    */
   append(draft: FrameDraft, signal: AbortSignal): Promise<{ readonly firstSeq: Seq; readonly lastSeq: Seq }>;
 
-  /** Reads on from behind `after`. The first frame may begin before `after + 1`: the reader of a frame skips what it has. */
+  /**
+   * Reads on from behind `after`. The first frame may begin before `after + 1`: the reader of a frame skips what it has. No register update is missed:
+   * where frames without changes have been removed, a control frame without a source stands for them, with all registers that are in force there.
+   */
   reader(after: Seq): LogReader;
 
   /** Calls back after every durable append; the returned function ends that. */

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Seq } from '../change/seq.ts';
-import type { Frame, LogReader } from '../connector/log-store.ts';
+import { FrameKind, type Frame, type LogReader } from '../connector/log-store.ts';
 import { invariant } from '../errors/invariant.ts';
 import type { DiskFile } from '../runtime/disk.ts';
 import { FrameRole } from './format.ts';
@@ -20,7 +20,11 @@ interface Place {
   segment: Segment;
   readonly file: DiskFile;
   readonly scanner: FrameScanner;
+  /** Frames that only set registers may have been removed just before this segment: its header, which has all that are in force, stands for them. */
+  mayHaveMissed: boolean;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 export class SegmentReader implements LogReader {
   readonly #view: LogView;
@@ -95,12 +99,17 @@ export class SegmentReader implements LogReader {
   }
 
   /** Undefined at the head of the log. */
-  async #fromDisk({ segment, scanner }: Place): Promise<Frame | 'end of segment' | undefined> {
+  async #fromDisk(place: Place): Promise<Frame | 'end of segment' | undefined> {
+    const { segment, scanner } = place;
     for (;;) {
       const scan = await this.#read(segment, scanner);
       if (scan === undefined) return segment.sealed ? 'end of segment' : undefined;
       if (scan.head.role === FrameRole.footer) return 'end of segment';
-      if (scan.head.role === FrameRole.header) continue;
+      if (scan.head.role === FrameRole.header) {
+        if (!place.mayHaveMissed || scan.head.registerCount === 0) continue;
+        place.mayHaveMissed = false;
+        return new StoredFrame({ ...scan.head, kind: FrameKind.control }, scan.meta, NOTHING);
+      }
       try {
         return new StoredFrame(scan.head, scan.meta, entriesOf(scan.head, scan.body));
       } catch (error) {
@@ -125,7 +134,7 @@ export class SegmentReader implements LogReader {
       const file = await this.#openIfKept(segment);
       if (file === undefined) continue;
       try {
-        return this.#placeAt(segment, file, await this.#startIn(segment, file));
+        return this.#placeAt(segment, file, await this.#startIn(segment, file), segment.firstSeq === this.#after + 1);
       } catch (error) {
         await file.close();
         throw error;
@@ -144,19 +153,19 @@ export class SegmentReader implements LogReader {
   async #nextPlace({ segment, file }: Place): Promise<Place | undefined> {
     const { segments } = this.#view;
     while (segment.ordinal !== segments.last.ordinal) {
-      // Segments without changes may have been removed in front of a reader that is held: it misses nothing.
+      // Segments without changes may have been removed in front of a reader that is held. What they set stands in the next header.
       const next = segments.byOrdinal(segment.ordinal + 1) ?? segments.first;
       if (next.firstSeq !== segment.nextSeq) throw gap(segment.nextSeq - 1, segments.first.firstSeq, durableSeqOf(this.#view));
       const nextFile = await this.#openIfKept(next);
       if (nextFile === undefined) continue;
       await file.close();
-      return this.#placeAt(next, nextFile, headerOf(next));
+      return this.#placeAt(next, nextFile, headerOf(next), next.ordinal !== segment.ordinal + 1);
     }
     return undefined;
   }
 
-  #placeAt(segment: Segment, file: DiskFile, start: ScanStart): Place {
-    return { segment, file, scanner: new FrameScanner(file, marksOf(this.#view.identity, segment.ordinal), start) };
+  #placeAt(segment: Segment, file: DiskFile, start: ScanStart, mayHaveMissed: boolean): Place {
+    return { segment, file, scanner: new FrameScanner(file, marksOf(this.#view.identity, segment.ordinal), start), mayHaveMissed };
   }
 
   /** Undefined when retention was faster. */

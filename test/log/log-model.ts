@@ -78,18 +78,25 @@ export class LogModel {
     return seq;
   }
 
-  /** A reader was handed a frame: it must be the submission behind the one it had before. Returns its index. */
-  read(frame: Frame, before: number | undefined, { firstSeq, durableSeq }: LogStore): number {
+  /**
+   * A reader was handed a frame: it must be the submission behind the one it had before, or one without changes that stands for those that were
+   * removed in front of the reader. Returns the index of the last submission that the reader knows of by now.
+   */
+  read(frame: Frame, before: number | undefined, { durableSeq }: LogStore): number {
     const id = idOf(frame);
     const index = this.submissions.findIndex((submission) => submission.id === id);
     const submission = this.submissions[index];
+    const standsFor = submission !== undefined && isSame(frame, submission.draft) ? undefined : this.#standsFor(frame);
+    if (standsFor !== undefined) {
+      this.audit.check(14, frame.firstSeq === this.firstSeqOf(standsFor + 1) && (before === undefined || this.#isWithoutChanges(before + 1, standsFor + 1)), () => `all registers up to number ${standsFor} were read behind number ${before}`);
+      this.audit.reach('removed frames without changes made up for');
+      return Math.max(before ?? standsFor, standsFor);
+    }
     this.audit.check(2, submission !== undefined && isSame(frame, submission.draft), () => `${id} was read, but not as it was appended`);
     this.audit.check(3, frame.firstSeq === this.firstSeqOf(index) && frame.lastSeq === frame.firstSeq + frame.count - 1, () => `${id} was read with seq ${frame.firstSeq}`);
     this.audit.check(5, frame.lastSeq <= durableSeq, () => `${id} was read before it was durable`);
-    // Frames without changes that retention removed in front of a reader are the only ones that it may miss.
     const missed = before === undefined ? [] : this.submissions.slice(before + 1, index).filter(({ withdrawn }) => !withdrawn);
-    const mayMiss = missed.length === 0 || (frame.firstSeq <= firstSeq && missed.every(({ draft }) => draft.count === 0));
-    if (before !== undefined) this.audit.check(14, index > before && mayMiss, () => `${id} was read as number ${index} behind number ${before}`);
+    if (before !== undefined) this.audit.check(14, index > before && missed.length === 0, () => `${id} was read as number ${index} behind number ${before}`);
     const seen = this.submissions.findIndex(({ id: other }) => other === this.#lastSeen);
     if (index > seen) this.#lastSeen = id;
     return index;
@@ -136,15 +143,30 @@ export class LogModel {
 
   /** To be called when nothing is in flight. */
   checkRegisters(log: LogStore): void {
-    const expected = new Map<string, string>();
-    for (const { draft } of this.submissions.filter(({ withdrawn }) => !withdrawn)) {
+    const actual = new Map(Array.from(log.registers, ([name, value]) => [name, textOf(value)]));
+    this.audit.check(8, isDeepStrictEqual(actual, this.#registersBehind(this.submissions.length)), () => `the registers are ${JSON.stringify([...actual])}`);
+  }
+
+  /** The submission behind which the registers are those of the frame, if the frame has all of them. */
+  #standsFor(frame: Frame): number | undefined {
+    const actual = new Map(frame.registers.map(([name, value]) => [name, value === null ? undefined : textOf(value)]));
+    const index = this.submissions.findIndex(({ id }) => id === actual.get('id'));
+    return frame.count === 0 && index !== -1 && isDeepStrictEqual(actual, this.#registersBehind(index + 1)) ? index : undefined;
+  }
+
+  #registersBehind(length: number): Map<string, string | undefined> {
+    const registers = new Map<string, string | undefined>();
+    for (const { draft } of this.submissions.slice(0, length).filter(({ withdrawn }) => !withdrawn)) {
       for (const [name, value] of draft.registers) {
-        if (value === null) expected.delete(name);
-        else expected.set(name, textOf(value) ?? '');
+        if (value === null) registers.delete(name);
+        else registers.set(name, textOf(value));
       }
     }
-    const actual = new Map(Array.from(log.registers, ([name, value]) => [name, textOf(value)]));
-    this.audit.check(8, isDeepStrictEqual(actual, expected), () => `the registers are ${JSON.stringify([...actual])}`);
+    return registers;
+  }
+
+  #isWithoutChanges(from: number, to: number): boolean {
+    return this.submissions.slice(from, to).every(({ draft, withdrawn }) => withdrawn || draft.count === 0);
   }
 }
 
