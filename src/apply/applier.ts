@@ -205,6 +205,8 @@ export class Applier {
     const clearBelow = batch.clearedAt === null ? undefined : versionOf(log.epoch, batch.clearedAt);
     const request = { operations, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor: batch.through };
     const deps = { target, atomicCursor, runtime, onTrouble: (error: unknown) => this.#noteTrouble(error), onRefused: (refused: readonly RefusedOperation[]) => this.#park(refused) };
+    // Closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
+    this.#unpark(operations, batch);
     this.#account(built, await deliver(request, deps, signal));
   }
 
@@ -216,7 +218,6 @@ export class Applier {
     counters.stale += stale.length;
     counters.batches += 1;
     counters.document_bytes += built.documentBytes;
-    this.#unpark([...applied, ...stale], built.batch);
   }
 
   /** Parks documents; throws when the index is to stop for them. */
@@ -236,7 +237,7 @@ export class Applier {
     }
   }
 
-  /** A newer version of a parked document is in the index, or its row is gone: its dead letter is closed. Letters of later changes stay. */
+  /** A newer version of a parked document goes to the index, or its row is gone: its dead letter is closed. Letters of later changes stay. */
   #unpark(operations: readonly Operation[], { clearedAt, through }: ChangeBatch): void {
     if (this.#parked.size === 0) return;
     const ids = operations.filter(({ id, version }) => (this.#parked.get(id) ?? Infinity) <= seqOf(version)).map(({ id }) => id);
