@@ -24,8 +24,9 @@ describe('JSON of a value', () => {
   test('is what JSON.stringify says for values that JSON knows', () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
-        fc.pre(!JSON.stringify(value).includes('-0'));
-        expect(JSON.parse(jsonOf(value as never))).toEqual(JSON.parse(JSON.stringify(value)));
+        // JSON.stringify drops the sign of zero, which jsonOf keeps.
+        const unsigned = (_: string, item: unknown): unknown => (item === 0 ? 0 : item);
+        expect(JSON.parse(jsonOf(value as never), unsigned)).toEqual(JSON.parse(JSON.stringify(value)));
       }),
     );
   });
