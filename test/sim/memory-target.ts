@@ -168,6 +168,8 @@ class MemoryGeneration implements TargetGeneration {
   }
 
   async cursor(): Promise<Seq | null> {
+    // Whoever goes on from a cursor never sends what is behind it: what was told is durable.
+    this.#kept.unanswered.length = 0;
     return this.#kept.cursor;
   }
 

@@ -68,7 +68,7 @@ class Simulation {
     this.#operator.begin();
     for (const [name, workload] of world.workloads) this.#work(workload, world.servers.get(name) as SimServer);
     this.#faults.begin();
-    if (world.plan.indices.some(({ late }) => late)) world.executor.after(world.plan.chaosMs / 2, 'the config gets more indices', () => this.#addLateIndices());
+    if (world.plan.indices.some(({ late }) => late)) world.executor.after(world.plan.chaosMs / 2, 'the config gets more indices', () => this.#operator.addLateIndices());
     await this.#until(() => false, world.plan.chaosMs);
     this.#working = false;
     this.#faults.end();
@@ -115,11 +115,6 @@ class Simulation {
     next();
   }
 
-  #addLateIndices(): void {
-    this.#world.withLate = true;
-    this.#operator.stopAndStart('stop');
-  }
-
   /** Waits until everything is in step; a finding when it does not come to that. */
   async #settle(when: string): Promise<void> {
     const { executor, findings } = this.#world;
@@ -148,10 +143,7 @@ class Simulation {
   async #isCaughtUp(deadlineMs: number): Promise<boolean> {
     const { daemon, executor } = this.#world;
     if (daemon === null || !daemon.process.alive || daemon.pipeline === null) return false;
-    if (this.#world.plan.indices.some(({ late }) => late) && !this.#world.withLate) {
-      this.#addLateIndices();
-      return false;
-    }
+    if (daemon.config.indices.length < this.#world.plan.indices.length) return false;
     const wait = new AbortController();
     const waiting: { outcome: 'waiting' | 'caught up' | 'failed' } = { outcome: 'waiting' };
     daemon.caughtUp(wait.signal).then(

@@ -36,6 +36,7 @@ export class AuditedLog implements LogStore {
   readonly #auditors: LogAuditors;
   readonly #tail: TailFrames;
   readonly #read: Frame[] = [];
+  #readers = 0;
   #pollsAtStep = { step: -1, polls: 0 };
 
   constructor(log: LogStore, process: SimProcess, auditors: LogAuditors, tail: TailFrames) {
@@ -57,6 +58,8 @@ export class AuditedLog implements LogStore {
     for (;;) {
       const frame = await reader.poll();
       if (frame === undefined) break;
+      // A frame that stands for removed ones has all registers, and no source.
+      if (frame.kind === FrameKind.control && frame.source === '') continue;
       if (frame.lastSeq <= book.lastSeq && frame.firstSeq <= book.lastSeq) book.checkRead(frame.firstSeq, frame.count, frame.entries);
       else if (frame.count === 0 && frame.firstSeq === book.lastSeq + 1 && known > 0) known -= 1;
       else {
@@ -114,8 +117,13 @@ export class AuditedLog implements LogStore {
 
   reader(after: number): LogReader {
     const reader = this.#log.reader(after);
+    this.#readers += 1;
+    const name = `${this.#process.name} reader ${this.#readers} from ${after}`;
     const seen = <T extends Frame | undefined>(frame: T): T => {
-      if (frame !== undefined) this.#read.push(frame);
+      if (frame === undefined) return frame;
+      if (frame.kind === FrameKind.control && frame.source === '') this.#auditors.coverage.saw('a frame stood for removed ones');
+      this.#process.executor.note(`${name} gets ${frame.firstSeq} to ${frame.lastSeq}${frame.snapshot === 0 ? '' : ` of snapshot ${frame.snapshot}`}`);
+      this.#read.push(frame);
       return frame;
     };
     return {

@@ -56,10 +56,16 @@ export class Operator {
     this.#watch();
   }
 
-  /** Stops the daemon in good order, does something to what is at rest, and starts it again. */
-  stopAndStart(intervention: Intervention): void {
+  /** The config gets the indices that it lacked: at the next start, which comes soon. */
+  addLateIndices(): void {
+    this.#world.withLate = true;
+    if (!this.stopAndStart('stop')) this.#world.executor.after(50, 'the new config waits', () => this.addLateIndices());
+  }
+
+  /** Stops the daemon in good order, does something to what is at rest, and starts it again. False when no daemon runs that could be stopped. */
+  stopAndStart(intervention: Intervention): boolean {
     const { daemon, executor, findings } = this.#world;
-    if (daemon === null || !daemon.process.alive || daemon.pipeline === null) return;
+    if (this.#starting || daemon === null || !daemon.process.alive || daemon.pipeline === null) return false;
     const { process } = daemon;
     executor.note(`${process.name} is told to stop: ${intervention}`);
     const askedMs = executor.nowMs;
@@ -76,6 +82,7 @@ export class Operator {
       this.#startSoon();
     };
     look();
+    return true;
   }
 
   /** Somebody starts a second daemon on the same directory: it must not get to do anything. */
@@ -96,7 +103,9 @@ export class Operator {
   /** The documents of an index are as they were earlier: what is behind the cursor is due again. */
   cursorsWentBack(index: IndexPlan): void {
     const record = this.#world.record(index.name);
-    if (record !== undefined) this.#world.cursors.putBack(record);
+    if (record === undefined) return;
+    this.#world.cursors.putBack(record);
+    this.#world.forgetCursorAtStart(record.index, record.generation);
   }
 
   unflip(): void {

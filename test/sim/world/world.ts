@@ -192,9 +192,14 @@ export class World {
     });
   }
 
+  /** A target's cursor went back while the daemon runs. */
+  forgetCursorAtStart(index: string, generation: number): void {
+    this.#cursorsAtStart.delete(`${index} ${generation}`);
+  }
+
   #logAuditors(): LogAuditors {
-    const { book, findings, coverage } = this;
-    return { book, findings, coverage, observe: (frame) => this.#observe(frame), recovered: () => (this.#writesLate = this.withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
+    const { book, findings, coverage, withLate } = this;
+    return { book, findings, coverage, observe: (frame) => this.#observe(frame), recovered: () => (this.#writesLate = withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
   }
 
   #observe(frame: ObservedFrame): void {
