@@ -2,7 +2,7 @@
 import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../src/runtime/abort.ts';
-import { suggestion } from '../../src/config/nearest.ts';
+import { sentence, suggestion } from '../../src/config/nearest.ts';
 import type { LoadedConfig } from '../config-file.ts';
 import type { Daemon } from '../daemon/daemon.ts';
 import { endOf } from '../daemon/end.ts';
@@ -39,7 +39,7 @@ export const runVerb = defineVerb({
 function refuseUnknown(rebuild: readonly string[], { config }: LoadedConfig): void {
   const known = config.sources.map(({ name }) => name);
   const unknown = rebuild.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new TailraceError('USAGE', { message: `The config has no source \`${unknown}\`${suggestion(unknown, known)}.`, hint: `Name one of: ${known.join(', ')}.` });
+  if (unknown !== undefined) throw new TailraceError('USAGE', { message: sentence(`The config has no source \`${unknown}\`${suggestion(unknown, known)}`), hint: `Name one of: ${known.join(', ')}.` });
 }
 
 interface RunOptions {

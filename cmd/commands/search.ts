@@ -1,7 +1,7 @@
 /** `tailrace search`: what users will find. */
 import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import { suggestion } from '../../src/config/nearest.ts';
+import { sentence, suggestion } from '../../src/config/nearest.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { hitLines } from '../screens/hits.ts';
 import { standardOutput } from '../terminal/output.ts';
@@ -24,7 +24,7 @@ export const searchVerb = defineVerb({
     const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
     const { config } = await readConfig(args);
     const known = config.indices.map(({ name }) => name);
-    if (!known.includes(args.index)) throw new TailraceError('USAGE', { message: `The config has no index \`${args.index}\`${suggestion(args.index, known)}.`, hint: `Name one of: ${known.join(', ')}.` });
+    if (!known.includes(args.index)) throw new TailraceError('USAGE', { message: sentence(`The config has no index \`${args.index}\`${suggestion(args.index, known)}`), hint: `Name one of: ${known.join(', ')}.` });
     await using reading = await openReading(config);
     const text = args.query.join(' ');
     const report = await reading.search({ index: args.index, text, limit });

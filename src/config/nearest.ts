@@ -31,6 +31,11 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best;
 }
 
+/** A text with its full stop, unless it ends with the question of `suggestion`. */
+export function sentence(text: string): string {
+  return text.endsWith('?') ? text : `${text}.`;
+}
+
 /** `; did you mean ...?`, or nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
   const near = nearest(name, known);

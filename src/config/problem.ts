@@ -1,5 +1,6 @@
 /** What is wrong with a config, one problem per setting, shown together. */
 import { TailraceError } from '../errors/tailrace-error.ts';
+import { sentence } from './nearest.ts';
 
 export type Path = readonly (string | number)[];
 
@@ -28,7 +29,7 @@ export function problemsError(code: 'CFG_INVALID' | 'CFG_SECRET_MISSING', file: 
   const lines = inOrder.slice(0, SHOWN_MAX).map(describeProblem);
   if (problems.length > SHOWN_MAX) lines.push(`and ${problems.length - SHOWN_MAX} more`);
   const what = code === 'CFG_INVALID' ? 'is not valid' : 'names secrets that are not there';
-  return new TailraceError(code, { message: lines.length === 1 ? `${file} ${what}: ${lines[0]}.` : `${file} ${what}:\n${lines.map((line) => `  ${line}`).join('\n')}`, entity: file });
+  return new TailraceError(code, { message: lines.length === 1 ? sentence(`${file} ${what}: ${lines[0]}`) : `${file} ${what}:\n${lines.map((line) => `  ${line}`).join('\n')}`, entity: file });
 }
 
 function describeProblem({ path, message, place }: Problem): string {
