@@ -15,6 +15,7 @@ export interface PendingAppend {
 
 export class AppendQueue {
   #entries: PendingAppend[] = [];
+  #bytes = 0;
   /** One listener per signal, while anything waits that has it: many appends share one signal, and listeners are dear. */
   readonly #listeners = new Map<AbortSignal, () => void>();
   readonly #onDrop: () => void;
@@ -26,6 +27,11 @@ export class AppendQueue {
 
   get length(): number {
     return this.#entries.length;
+  }
+
+  /** Bytes of all frames that wait. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Bytes of the frame that is next; 0 when there is none. */
@@ -42,6 +48,7 @@ export class AppendQueue {
       }
       this.#listenTo(signal);
       this.#entries.push({ encoded, signal, resolve, reject });
+      this.#bytes += encoded.bytes;
     });
   }
 
@@ -55,6 +62,7 @@ export class AppendQueue {
       count += 1;
     }
     const taken = this.#entries.splice(0, count);
+    for (const { encoded } of taken) this.#bytes -= encoded.bytes;
     if (this.#entries.length === 0) this.#listenToNone();
     return taken;
   }
@@ -69,6 +77,7 @@ export class AppendQueue {
       }
       this.#listenTo(entry.signal);
       waiting.push(entry);
+      this.#bytes += entry.encoded.bytes;
     }
     this.#entries = [...waiting, ...this.#entries];
   }
@@ -76,6 +85,7 @@ export class AppendQueue {
   rejectAll(reason: unknown): void {
     const entries = this.#entries;
     this.#entries = [];
+    this.#bytes = 0;
     this.#listenToNone();
     for (const entry of entries) entry.reject(reason);
   }
@@ -96,7 +106,10 @@ export class AppendQueue {
     this.#listeners.delete(signal);
     const { waiting = [], dropped = [] } = Object.groupBy(this.#entries, (entry) => (entry.signal === signal ? 'dropped' : 'waiting'));
     this.#entries = waiting;
-    for (const entry of dropped) entry.reject(signal.reason);
+    for (const entry of dropped) {
+      this.#bytes -= entry.encoded.bytes;
+      entry.reject(signal.reason);
+    }
     if (dropped.length > 0) this.#onDrop();
   }
 }

@@ -63,7 +63,7 @@ export function decodeMeta(meta: Buffer, registerCount: number): FrameMeta {
       registers.push([name, null]);
       continue;
     }
-    registers.push([name, Uint8Array.from(meta.subarray(at, within(meta, at + valueLength)))]);
+    registers.push([name, new Uint8Array(meta.subarray(at, within(meta, at + valueLength)))]);
     at += valueLength;
   }
   return { source, registers, transactionsAt: at };
@@ -99,6 +99,6 @@ function within(meta: Buffer, end: number): number {
 export function foldRegisters(inForce: Map<string, Uint8Array>, updates: readonly RegisterUpdate[]): void {
   for (const [name, value] of updates) {
     if (value === null) inForce.delete(name);
-    else inForce.set(name, Uint8Array.from(value));
+    else inForce.set(name, new Uint8Array(value));
   }
 }

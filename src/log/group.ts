@@ -8,8 +8,11 @@ import { encodeHead } from './frame-head.ts';
 import { encodeMeta } from './frame-meta.ts';
 import type { SegmentMarks } from './frame-scanner.ts';
 
-/** A body up to this size is copied beside its head: copying is cheaper than one more piece to hand to the system. */
-const COPIED_BODY_BYTES_MAX = 8 * 1024;
+/**
+ * A body up to this size is copied beside its head. That is cheaper than one more piece to hand to the system, and the copy stays when the draft's bytes are
+ * their caller's again. Larger frames come under load only, when nobody waits for a single one.
+ */
+const COPIED_BODY_BYTES_MAX = 64 * 1024;
 
 export interface EncodedDraft {
   readonly draft: FrameDraft;
@@ -54,6 +57,8 @@ export interface FramePlace {
   readonly end: number;
   readonly firstSeq: Seq;
   readonly lastSeq: Seq;
+  /** The body as it is stored, in bytes of the log's own; undefined for a large one. */
+  readonly copy: Buffer | undefined;
 }
 
 export interface EncodedGroup {
@@ -81,15 +86,17 @@ export function encodeGroup(drafts: readonly EncodedDraft[], start: GroupStart):
     const crc = writeHead(packed, at, encoded, start, offset, prevCrc, seq);
     packed.set(meta, at + HEAD_BYTES);
     at += HEAD_BYTES + meta.length;
+    let copy: Buffer | undefined;
     if (body.length <= COPIED_BODY_BYTES_MAX) {
       packed.set(body, at);
+      copy = packed.subarray(at, at + body.length);
       at += body.length;
     } else {
       parts.push(packed.subarray(partStart, at), body);
       partStart = at;
     }
     const end = offset + encoded.bytes;
-    places.push({ offset, prevCrc, crc, end, firstSeq: seq, lastSeq: seq + draft.count - 1 });
+    places.push({ offset, prevCrc, crc, end, firstSeq: seq, lastSeq: seq + draft.count - 1, copy });
     offset = end;
     prevCrc = crc;
     seq += draft.count;

@@ -6,6 +6,7 @@
  * was written, so the log takes nothing more; a datasync that failed is never tried again, because the system may report success for pages it dropped.
  */
 import type { FrameDraft } from '../connector/log-store.ts';
+import { invariant } from '../errors/invariant.ts';
 import { AppendQueue, type Appended, type PendingAppend } from './append-queue.ts';
 import { encodeDraft, type EncodedGroup } from './group.ts';
 import type { LogCore } from './log-core.ts';
@@ -16,6 +17,9 @@ import { SegmentWriter } from './segment-writer.ts';
 /** What goes to disk in one write at most, unless a single frame is larger. */
 export const GROUP_BYTES_MAX = 4 * 1024 * 1024;
 export const GROUP_FRAMES_MAX = 4096;
+
+/** So much is written without waiting for more. */
+const AT_ONCE_BYTES = 64 * 1024;
 
 /** Between two looks at a disk that was full. */
 export const DISK_FULL_PAUSE_MS = 1000;
@@ -36,7 +40,11 @@ export class LogWriter {
   readonly #stop = new AbortController();
   /** Undefined when the last segment is sealed and the next is not there yet. */
   #active: SegmentWriter | undefined;
+  /** True while a write is in flight, or something else that an append has to wait for. */
+  #busy = false;
   #running: Promise<void> | undefined;
+  #startsSoon = false;
+  #lastGroupBytes = 0;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(core: LogCore, limits: WriterLimits, retention: Retention, active: SegmentWriter | undefined) {
@@ -49,10 +57,9 @@ export class LogWriter {
 
   async append(draft: FrameDraft, signal: AbortSignal): Promise<Appended> {
     if (this.#failure !== undefined) throw this.#failure.error;
-    if (this.#stop.signal.aborted) throw closedError();
-    const encoded = encodeDraft(draft, this.#limits.compress);
-    const appended = this.#queue.push(encoded, signal);
-    this.#running ??= this.#run();
+    if (this.#isStopped) throw closedError();
+    const appended = this.#queue.push(encodeDraft(draft, this.#limits.compress), signal);
+    this.#start();
     return await appended;
   }
 
@@ -75,6 +82,7 @@ export class LogWriter {
   async close(): Promise<void> {
     this.#stop.abort(closedError());
     await this.#running;
+    invariant(!this.#busy, 'nothing is in flight when the log is closed');
     this.#queue.rejectAll(closedError());
     const active = this.#active;
     this.#active = undefined;
@@ -85,28 +93,53 @@ export class LogWriter {
     return this.#stop.signal.aborted;
   }
 
-  async #run(): Promise<void> {
-    // What is appended in the same turn goes into the same group.
-    await Promise.resolve();
-    try {
-      while (this.#queue.length > 0 && !this.#isStopped) await this.#step();
-    } catch (error) {
-      this.fail(error);
-    } finally {
-      this.#running = undefined;
-      // A write that found no room may have put its frames back after the log had failed.
-      if (this.#failure !== undefined) this.#queue.rejectAll(this.#failure.error);
+  /**
+   * Writes at once when as much waits as half of what was written last: then the other half is made ready while the disk works, and the two take turns.
+   * Less waits until the end of the turn for company, so that what is appended together becomes durable together.
+   */
+  #start(): void {
+    if (this.#busy) return;
+    if (this.#queue.bytes >= Math.max(AT_ONCE_BYTES, this.#lastGroupBytes / 2)) {
+      this.#go();
+      return;
     }
+    if (this.#startsSoon) return;
+    this.#startsSoon = true;
+    queueMicrotask(() => {
+      this.#startsSoon = false;
+      if (!this.#busy) this.#go();
+    });
   }
 
-  async #step(): Promise<void> {
+  /** Goes on with what waits, if there is anything. */
+  #go(): void {
+    this.#busy = this.#queue.length > 0 && !this.#isStopped;
+    if (this.#busy) this.#running = this.#run();
+  }
+
+  /** Works until a group is written, which then goes on with the next, or until nothing waits. */
+  async #run(): Promise<void> {
     try {
-      const active = await this.#roomFor(this.#queue.nextBytes);
-      if (active === undefined || this.#queue.length === 0 || this.#isStopped) return;
+      while (this.#queue.length > 0 && !this.#isStopped) if (await this.#step()) return;
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#busy = false;
+    // A write that found no room may have put its frames back after the log had failed.
+    if (this.#failure !== undefined) this.#queue.rejectAll(this.#failure.error);
+  }
+
+  /** True when a group was written. */
+  async #step(): Promise<boolean> {
+    try {
+      const active = this.#roomNow(this.#queue.nextBytes) ?? (await this.#roomFor(this.#queue.nextBytes));
+      if (active === undefined || this.#queue.length === 0 || this.#isStopped) return false;
       await this.#writeGroup(active);
+      return true;
     } catch (error) {
       if (!isNoSpace(error)) throw error;
       await this.#waitForDisk();
+      return false;
     }
   }
 
@@ -119,13 +152,16 @@ export class LogWriter {
     let written: EncodedGroup;
     try {
       written = await active.append(drafts, nowMs);
+      active.published(written, nowMs);
+      this.#core.publish(drafts, written, nowMs);
     } catch (error) {
       if (isNoSpace(error)) this.#queue.putBack(group);
       else for (const pending of group) pending.reject(error);
       throw error;
     }
-    active.published(written, nowMs);
-    this.#core.publish(drafts, written, nowMs);
+    this.#lastGroupBytes = written.bytes;
+    // The disk gets its next work before anybody is told: whoever is told has work of its own.
+    this.#go();
     this.#tell(group, written);
   }
 
@@ -137,6 +173,13 @@ export class LogWriter {
     }
     this.#core.announce();
     for (const listener of this.#listeners) listener();
+  }
+
+  /** The segment that is being written, if a frame of this size fits into it and into the log: then the write begins without a pause. */
+  #roomNow(frameBytes: number): SegmentWriter | undefined {
+    const active = this.#active;
+    if (active === undefined || this.#isOver(active, frameBytes)) return undefined;
+    return this.#core.segments.bytes + frameBytes <= this.#retention.limits.maxBytes ? active : undefined;
   }
 
   /** The segment to write to, once a frame of this size fits; undefined when it is worth asking again. */

@@ -1,14 +1,11 @@
 /** The newest durable frames, so that readers at the head neither read nor check what is still in memory. */
 import type { Frame } from '../connector/log-store.ts';
 import type { EncodedDraft, FramePlace } from './group.ts';
-import { StoredFrame, type FrameFacts } from './stored-frame.ts';
+import { entriesOf, StoredFrame, type FrameFacts } from './stored-frame.ts';
 
 /** How much is kept, and what a frame costs beyond its bytes. */
 const RECENT_BYTES_MAX = 8 * 1024 * 1024;
 const FRAME_OVERHEAD_BYTES = 512;
-
-/** Larger frames come under load only, when nobody waits for a single one: they are read back from the system's cache. */
-const KEPT_ENTRIES_BYTES_MAX = 64 * 1024;
 
 export interface RecentFrame {
   /** Segment that the place is in. */
@@ -16,12 +13,13 @@ export interface RecentFrame {
   readonly place: FramePlace;
   readonly facts: FrameFacts;
   readonly meta: Buffer;
-  readonly entries: Buffer;
+  /** As it is stored. */
+  readonly body: Buffer;
 }
 
 /** As a reader of the disk would see it. */
-export function frameOf({ facts, meta, entries }: RecentFrame): Frame {
-  return new StoredFrame(facts, meta, entries);
+export function frameOf({ facts, meta, body }: RecentFrame): Frame {
+  return new StoredFrame(facts, meta, entriesOf(facts, body));
 }
 
 export class RecentFrames {
@@ -30,12 +28,23 @@ export class RecentFrames {
   #start = 0;
   #bytes = 0;
 
-  /** Takes a copy, because the bytes of the entries go back to whoever appended them. */
-  add(ordinal: number, place: FramePlace, { draft, meta }: EncodedDraft, epoch: number, appendTimeMs: number): void {
-    if (draft.entries.length > KEPT_ENTRIES_BYTES_MAX) return;
-    const { kind, snapshot, count, registers, transactions } = draft;
-    const facts = { kind, snapshot, count, firstSeq: place.firstSeq, epoch, appendTimeMs, registerCount: registers.length, transactionCount: transactions.length };
-    const recent = { ordinal, place, facts, meta, entries: Buffer.from(draft.entries) };
+  /** Frames too large to have been copied are not kept: they are read back from the system's cache. */
+  add(ordinal: number, place: FramePlace, { draft, meta, flags }: EncodedDraft, epoch: number, appendTimeMs: number): void {
+    if (place.copy === undefined) return;
+    const { kind, snapshot, count, registers, transactions, entries } = draft;
+    const facts = {
+      kind,
+      snapshot,
+      count,
+      firstSeq: place.firstSeq,
+      epoch,
+      appendTimeMs,
+      registerCount: registers.length,
+      transactionCount: transactions.length,
+      flags,
+      rawLength: entries.length,
+    };
+    const recent = { ordinal, place, facts, meta, body: place.copy };
     this.#frames.push(recent);
     this.#bytes += costOf(recent);
     while (this.#bytes > RECENT_BYTES_MAX) this.#giveUpOldest();
@@ -67,6 +76,6 @@ export class RecentFrames {
   }
 }
 
-function costOf({ meta, entries }: RecentFrame): number {
-  return entries.length + meta.length + FRAME_OVERHEAD_BYTES;
+function costOf({ meta, body }: RecentFrame): number {
+  return body.length + meta.length + FRAME_OVERHEAD_BYTES;
 }

@@ -7,7 +7,7 @@ import type { FrameHead } from './frame-head.ts';
 import { decodeMeta, decodeTransactions } from './frame-meta.ts';
 
 /** What a frame's head says that its readers care for. */
-export type FrameFacts = Pick<FrameHead, 'kind' | 'snapshot' | 'count' | 'firstSeq' | 'epoch' | 'appendTimeMs' | 'registerCount' | 'transactionCount'>;
+export type FrameFacts = Pick<FrameHead, 'kind' | 'snapshot' | 'count' | 'firstSeq' | 'epoch' | 'appendTimeMs' | 'registerCount' | 'transactionCount' | 'flags' | 'rawLength'>;
 
 /** What can be known of a frame without its entries. */
 export class FrameHeader {
@@ -61,7 +61,7 @@ export class StoredFrame extends FrameHeader implements Frame {
 }
 
 /** The entries of a data frame's body: the body itself, or what it decompresses to. Throws when it is not what the head says. */
-export function entriesOf(head: FrameHead, body: Buffer): Buffer {
+export function entriesOf(head: Pick<FrameHead, 'flags' | 'rawLength'>, body: Buffer): Buffer {
   const entries = (head.flags & FrameFlag.zstd) === 0 ? body : zstdDecompressSync(body, { maxOutputLength: head.rawLength });
   if (entries.length !== head.rawLength) throw new RangeError('the body has not the length that the head says');
   return entries;

@@ -35,7 +35,7 @@ describe('the writer', () => {
     while (operations.length === 0) await Promise.resolve();
     const later = Array.from({ length: 9 }, (_, i) => log.append(draftOf(`later ${i}`, 1), never));
     await first;
-    expect(operations).toEqual(['write', 'datasync']);
+    expect(operations.slice(0, 2)).toEqual(['write', 'datasync']);
     await Promise.all(later);
     expect(operations).toEqual(['write', 'datasync', 'write', 'datasync']);
   });
