@@ -231,7 +231,7 @@ export class Applier {
     state.park(refused.map(({ id, seq, code, reason }) => ({ index, generation, id, seq, code, reason, parkedAtMs })));
     for (const { id, seq } of refused) this.#parked.set(id, Math.max(seq, this.#parked.get(id) ?? 0));
     this.#counters.dead_lettered += refused.length;
-    runtime.logger.warn('documents_parked', { index, count: refused.length, code: first.code, seq: first.seq });
+    runtime.logger.warn('documents_parked', { index, count: refused.length, seq: first.seq, error: new TailraceError(first.code, { message: first.reason, entity: index }) });
     if (this.#parked.size > settings.deadLettersMax) {
       throw new TailraceError('TGT_TOO_MANY_DEAD_LETTERS', { message: `Index ${index} has ${this.#parked.size} parked documents, more than the ${settings.deadLettersMax} allowed.`, entity: index });
     }

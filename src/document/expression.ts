@@ -33,7 +33,7 @@ export function compileExpression(source: ExpressionSource, table: string, colum
   if (!checked.valid || checked.type === undefined) {
     const place = placeOf(source.text, checked.error?.range?.start);
     throw new TailraceError('SRC_DDL', {
-      message: `${source.setting}${place} does not fit the table ${table}: ${checked.error?.summary ?? 'it has no type'}. Columns are ${listed(columns)}.`,
+      message: `${source.setting}${place} does not fit the table ${table}: ${checked.error?.summary ?? 'it has no type'} (its columns are ${listed(columns)}).`,
       entity: source.setting,
     });
   }

@@ -50,9 +50,8 @@ export const catalogue = {
   SRC_NO_IDENTITY: { disposition: 'stop', did: sourceStopped, hint: 'Run the ALTER TABLE ... REPLICA IDENTITY that the message names.' },
   SRC_RLS: { disposition: 'stop', did: sourceStopped, hint: 'Let the user see every row: ALTER ROLE ... BYPASSRLS.' },
   SRC_PUBLICATION: { disposition: 'stop', did: sourceStopped, hint: 'Run the CREATE or ALTER PUBLICATION that the message names.' },
-  SRC_LOOP: { disposition: 'stop', did: sourceStopped, hint: 'Leave the target\'s tables out of the publication.' },
-  SRC_DDL: { disposition: 'stop', did: sourceStopped, hint: 'Undo the change of the table, or change the index to fit it.' },
-  SRC_VALUE_TOO_LARGE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'Leave the column out with `fields`, or raise `max_value_bytes`.' },
+  SRC_DDL: { disposition: 'stop', did: 'What needs the old shape of the table stopped; its place is kept and indices serve what they have.', hint: 'Change the index to fit the table, or undo the change of the table and then `tailrace run --rebuild SOURCE`.' },
+  SRC_VALUE_TOO_LARGE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'Leave the column out with `fields`, or raise `max_value_bytes` and update the row.' },
   SRC_UNDECODABLE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'See `tailrace log dump` for the bytes; leave the column out with `fields`.' },
   // the source's history
   SRC_SLOT_IN_USE: { disposition: 'backoff', did: retrying, hint: 'Stop the other reader, or give this pipeline a slot of its own with `slot`.' },
@@ -71,7 +70,7 @@ export const catalogue = {
   TGT_CORRUPT: { disposition: 'stop', did: 'Writing to this target stopped; the log keeps what follows.', hint: 'Move the damaged file away and restart: the index is built again from a snapshot.' },
   TGT_TOO_MANY_DEAD_LETTERS: { disposition: 'stop', did: 'Writing to this index stopped; the log keeps what follows.', hint: 'Look at the parked documents, correct their cause, restart.' },
   DOC_FAILED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the expression or module that the message names.' },
-  DOC_TOO_LARGE: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Leave the large column out with `fields`, or raise `max_document_bytes`.' },
+  DOC_TOO_LARGE: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Leave the large column out with `fields`, or raise `max_document_bytes` and update the row.' },
   // our own state
   LOCK_HELD: { disposition: 'exit', did: 'Nothing was started and nothing was changed.', hint: 'Stop the other daemon, or give this one a data directory of its own.' },
   STATE_IDENTITY: { disposition: 'exit', did: 'Nothing was started and nothing was changed.', hint: 'Name the data directory that belongs to this configuration, or an empty one.' },

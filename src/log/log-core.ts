@@ -8,6 +8,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { foldRegisters } from './frame-meta.ts';
 import type { EncodedDraft, EncodedGroup } from './group.ts';
 import type { LogIdentity } from './identity.ts';
+import { noRoom } from './log-error.ts';
 import { durableSeqOf, type LogView } from './log-view.ts';
 import { Notice } from './notice.ts';
 import { RecentFrames } from './recent-frames.ts';
@@ -59,7 +60,7 @@ export class LogCore implements LogView {
     if (condition === this.#condition) return;
     this.#condition = condition;
     if (condition === 'ok') this.logger.info('log_ok');
-    else this.logger.warn(`log_${condition}`, { code: condition === 'full' ? 'LOG_FULL' : 'DISK_FULL', bytes: this.segments.bytes });
+    else this.logger.warn(`log_${condition}`, { error: noRoom(condition, this.directory, this.segments.bytes), bytes: this.segments.bytes });
   }
 
   /** Makes a durable group visible. */

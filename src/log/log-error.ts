@@ -39,6 +39,12 @@ export function diskError(doing: string, cause: unknown): unknown {
   return new TailraceError('DISK_FULL', { message: `${doing} failed: there is no space left on the disk.`, cause });
 }
 
+/** Why the log takes nothing for now; it goes on by itself. */
+export function noRoom(condition: 'full' | 'disk_full', directory: string, bytes: number): TailraceError {
+  if (condition === 'full') return new TailraceError('LOG_FULL', { message: `The change log in ${directory} has reached its size limit: it holds ${bytes} bytes that an index still needs.`, entity: directory });
+  return new TailraceError('DISK_FULL', { message: `The disk of the change log in ${directory} is full.`, entity: directory });
+}
+
 /** `ENOENT`, `ENOSPC`, ...: the code of an error that the operating system raised. */
 export function systemCodeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error) || typeof error.code !== 'string') return undefined;

@@ -219,7 +219,7 @@ describe('an expression', () => {
   test('names the place of an error', () => {
     expect(() => checkExpression({ text: 'qty > 1 &&\n  nonsense(2)', setting: 'indices.products.where' })).toThrow(/indices\.products\.where, line 2, column 3: found no matching overload for 'nonsense\(int\)'/);
     expect(() => checkExpression({ text: 'type == "x"', setting: 'w' })).toThrow(/a column of that name is `row\.type`/);
-    expect(() => compileExpression({ text: 'qty > 1 && mising', setting: 'w' }, 'public.products', columns)).toThrow(/w, column 12 does not fit the table public\.products: Unknown variable: mising\. Columns are `id`, `qty`/);
+    expect(() => compileExpression({ text: 'qty > 1 && mising', setting: 'w' }, 'public.products', columns)).toThrow(/w, column 12 does not fit the table public\.products: Unknown variable: mising \(its columns are `id`, `qty`/);
     expect(() => checkExpression({ text: '1 + 1', setting: 'w' }, ['bool', 'dyn'])).toThrow(/w: the expression yields int; expected bool/);
   });
 
