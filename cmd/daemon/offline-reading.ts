@@ -1,21 +1,22 @@
 /**
- * What the data directory says while no daemon runs. Nothing in it is changed. What only a running daemon knows is null: the source's head, how fast it
- * goes, and the cursor of an index whose target keeps it.
+ * What the data directory and the targets say while no daemon runs. Nothing in them is changed. What only a running daemon knows is null: the
+ * source's head, and how fast everything goes.
  */
 import { existsSync } from 'node:fs';
 import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
 import { newCounters } from '../../src/apply/counters.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
-import type { TargetConnector } from '../../src/connector/registry.ts';
 import type { SearchRequest } from '../../src/connector/target.ts';
-import { invariant } from '../../src/errors/invariant.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLogReadOnly, type ReadOnlyLog } from '../../src/log/read-only.ts';
 import { logEntries, type LogEntriesRequest } from '../../src/observe/log-entries.ts';
 import { deadLetterReport, searchReport, type DeadLetterReport } from '../../src/observe/reports.ts';
+import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
 import { logReport, logStatReport, type IndexReport, type LogStatReport, type SourceReport, type StatusReport } from '../../src/observe/status-report.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
+import { statusError } from '../../src/pipeline/report.ts';
 import { sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
+import type { StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
@@ -24,6 +25,7 @@ import { generationName, type GenerationRecord, type StateStore } from '../../sr
 import { packageVersion } from '../version.ts';
 import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
 import type { Reading } from './reading.ts';
+import { openTarget, TargetStandings } from './target-standings.ts';
 
 /** Errors: NOT_RUNNING when no daemon has ever run with this data directory; STATE_*, LOG_CORRUPT. */
 export async function openOfflineReading(config: TailraceConfig): Promise<Reading> {
@@ -55,10 +57,11 @@ class OfflineReading implements Reading {
     this.#deps = deps;
   }
 
-  status(): Promise<StatusReport> {
+  async status(): Promise<StatusReport> {
     const { config, runtime, log } = this.#deps;
     const nowMs = runtime.clock.nowMs();
-    return Promise.resolve({
+    const standings = await this.#standings();
+    return {
       running: false,
       version: packageVersion(),
       pid: null,
@@ -68,34 +71,36 @@ class OfflineReading implements Reading {
       problems: ['tailrace is not running.'],
       log: logReport(log.stats()),
       sources: config.sources.map((source) => this.#source(source)),
-      indices: config.indices.map(({ name, to }) => this.#index(name, to)),
-    });
+      indices: config.indices.map(({ name, to }) => this.#index(name, to, standings)),
+    };
   }
 
-  positions(): Promise<PositionReport> {
-    const { config, log, formats, state } = this.#deps;
-    return Promise.resolve({
+  async positions(): Promise<PositionReport> {
+    const { config, log, formats } = this.#deps;
+    const standings = await this.#standings();
+    return {
       log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
       sources: config.sources.map(({ name }) => sourcePosition(name, log.registers, (position) => formats.format(name, position))),
-      indices: config.indices.flatMap(({ name }) => {
+      indices: config.indices.flatMap(({ name, to }) => {
         const record = this.#generation(name);
-        return record === undefined ? [] : [{ index: name, generation: record.generation, phase: record.phase, cursor: state.cursor(name, record.generation) }];
+        return record === undefined ? [] : [{ index: name, generation: record.generation, phase: record.phase, cursor: standings.of(record, to).cursor }];
       }),
-    });
+    };
   }
 
   deadLetters(index: string | undefined): Promise<readonly DeadLetterReport[]> {
     return Promise.resolve(this.#deps.state.deadLetters(index).map(deadLetterReport));
   }
 
-  /** What holds the log back is what the state says the daemon will need when it starts again. */
-  logStat(): Promise<LogStatReport> {
-    const { config, log, state } = this.#deps;
-    const holds = config.indices.flatMap(({ name }) => {
+  /** What holds the log back is what the daemon will need when it starts again. */
+  async logStat(): Promise<LogStatReport> {
+    const { config, log } = this.#deps;
+    const standings = await this.#standings();
+    const holds = config.indices.flatMap(({ name, to }) => {
       const record = this.#generation(name);
-      return record === undefined ? [] : [{ name: generationName(name, record.generation), seq: state.cursor(name, record.generation) ?? record.startSeq }];
+      return record === undefined ? [] : [{ name: generationName(name, record.generation), seq: standings.of(record, to).cursor ?? record.startSeq }];
     });
-    return Promise.resolve(logStatReport({ ...log.stats(), holds }));
+    return logStatReport({ ...log.stats(), holds });
   }
 
   logEntries(request: LogEntriesRequest, signal: AbortSignal): AsyncIterable<string> {
@@ -105,17 +110,18 @@ class OfflineReading implements Reading {
 
   async search(request: SearchRequest): Promise<string> {
     const { config, runtime } = this.#deps;
-    const { connectors } = await import('../../connectors/index.ts');
     const index = config.indices.find(({ name }) => name === request.index);
-    const target = config.targets.find(({ name }) => name === index?.to);
-    const connector = (connectors.targets as Readonly<Record<string, TargetConnector>>)[target?.type ?? ''];
-    invariant(target !== undefined && connector !== undefined, `the config was checked: index ${request.index} has a target`);
-    await using opened = connector.create(target.settings, { name: target.name, runtime, dataDirectory: config.data_directory });
+    await using opened = await openTarget(config, index?.to ?? '', runtime);
     return searchReport(request, await opened.search(request, new AbortController().signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#deps.resources[Symbol.asyncDispose]();
+  }
+
+  async #standings(): Promise<TargetStandings> {
+    const { config, state, runtime } = this.#deps;
+    return TargetStandings.look(config, state, runtime);
   }
 
   /** The newest generation of an index: the one that a daemon would feed. */
@@ -149,16 +155,16 @@ class OfflineReading implements Reading {
     };
   }
 
-  #index(name: string, target: string): IndexReport {
-    const { log, state } = this.#deps;
+  #index(name: string, target: string, standings: TargetStandings): IndexReport {
+    const { config, log, state } = this.#deps;
     const record = this.#generation(name);
-    const cursor = record === undefined ? null : state.cursor(name, record.generation);
+    const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, target);
     return {
       name,
       target,
       generation: record?.generation ?? 0,
       phase: record?.phase === 'building' ? 'building' : null,
-      error: null,
+      error: new Scrubber(secretsIn(config)).value(statusError(error)) as StatusError | null,
       cursor,
       lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor),
       lag_seconds: null,

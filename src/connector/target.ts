@@ -13,7 +13,10 @@ import type { Finding } from './finding.ts';
 export interface FieldPlan {
   readonly name: string;
   readonly kind: ColumnKind;
-  /** Whether full-text search looks into the field, where the config says so; else the target decides by the kind. */
+  /**
+   * Whether full-text search looks into the field. Either every field of a plan says so or none does: where the config names the fields to
+   * search, search looks into those, of whatever kind they are, and into nothing else; where it names none, the target decides by the kind.
+   */
   readonly searched?: boolean | undefined;
 }
 
@@ -29,7 +32,7 @@ export interface GenerationPlan {
   readonly index: string;
   readonly generation: number;
   readonly binding: GenerationBinding;
-  /** Fields that are known beforehand; documents may have others when `open`. */
+  /** Fields that are known beforehand. Documents may have others: what a transform adds is seen only in its documents. */
   readonly fields: readonly FieldPlan[];
 }
 
@@ -44,7 +47,11 @@ export interface Batch {
   readonly clearBelow?: bigint | undefined;
   /** No replay can reach below this version any more: remembered deletes below it may be forgotten. */
   readonly forgetBelow?: bigint | undefined;
-  /** Targets with `atomicCursor` store it in the same transaction. */
+  /**
+   * Everything up to here is applied when the batch is. Targets with `atomicCursor` store it in the same transaction, if every operation was
+   * applied or stale: with a single one refused or put off the cursor stays where it was, although the others take effect. The caller sees
+   * to those, and the next batch moves the cursor, be it empty. It never moves back.
+   */
   readonly cursor: Seq;
 }
 
@@ -66,6 +73,17 @@ export interface TargetGeneration extends AsyncDisposable {
   /** Readers see this generation from now on. Done again it changes nothing. */
   promote(signal: AbortSignal): Promise<void>;
   stats(): Promise<TargetStats>;
+}
+
+/** A generation as a target holds it, whoever fed it. */
+export interface GenerationListing {
+  readonly index: string;
+  readonly generation: number;
+  /** Readers of the index see it. */
+  readonly promoted: boolean;
+  /** As `TargetGeneration.cursor` says. */
+  readonly cursor: Seq | null;
+  readonly documents: number;
 }
 
 export interface TargetStats {
@@ -95,6 +113,17 @@ export interface Target extends AsyncDisposable {
   check(signal: AbortSignal): Promise<Finding[]>;
   /** Opens a generation, making it if it is not there. */
   open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration>;
+  /**
+   * All generations that the target holds, by index and number. Nothing is written and nothing is made, not even the target's own storage when
+   * it is not there yet; another process may be writing meanwhile.
+   */
+  generations(signal: AbortSignal): Promise<GenerationListing[]>;
+  /**
+   * Removes a generation with everything in it; of one that is not there nothing is left to do. Work on one that is open ends with TGT_IDENTITY,
+   * and its number, opened again, is new and empty. Refuses the generation that readers see (INVARIANT): whoever
+   * asks for that has mistaken it for another.
+   */
+  drop(index: string, generation: number, signal: AbortSignal): Promise<void>;
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
   /** Documents by id, in the order asked for; null for one that is not there. */
   fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ readonly document: string; readonly version: bigint } | null)[]>;

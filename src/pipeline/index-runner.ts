@@ -19,7 +19,7 @@ import { Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type GenerationRecord, type StateStore } from '../state/state-store.ts';
-import type { GenerationChoice } from './generations.ts';
+import { dropSuperseded, type GenerationChoice } from './generations.ts';
 import { Rate } from './rate.ts';
 
 const REOPEN = { firstMs: 200, maxMs: 30_000 };
@@ -134,6 +134,7 @@ export class IndexRunner {
     await using opened = await target.open({ index, generation, binding, fields: documents.fields }, signal);
     this.#error = null;
     this.#phase = this.#record.phase;
+    if (this.#phase === 'serving') await this.#dropSuperseded(signal);
     const { batch, on_error, max_dead_letters } = definition;
     this.#applier = new Applier({
       index,
@@ -166,12 +167,21 @@ export class IndexRunner {
       const swept = await opened.sweep(versionOf(log.epoch, snapshot.startSeq + 1), signal);
       runtime.logger.info('index_swept', { index: this.definition.name, snapshot: snapshot.number, documents: swept });
     }
-    if (this.#record.phase === 'serving' || !snapshot.for.includes(this.name)) return;
+    if (!snapshot.for.includes(this.name)) return;
+    // Also when it serves: a target that was put back to an earlier time comes by here again.
     await opened.promote(signal);
+    if (this.#record.phase === 'serving') return;
     this.#record = { ...this.#record, phase: 'serving' };
     state.putGeneration(this.#record);
-    this.#phase = 'serving';
     runtime.logger.info('index_serving', { index: this.definition.name, generation: this.#record.generation });
+    // Whoever waits for the index to serve, to end then, leaves nothing behind that nobody reads.
+    await this.#dropSuperseded(signal);
+    this.#phase = 'serving';
+  }
+
+  async #dropSuperseded(signal: AbortSignal): Promise<void> {
+    const { choice, target, state, runtime } = this.#deps;
+    await dropSuperseded(choice.superseded, { target, state, logger: runtime.logger }, signal);
   }
 }
 

@@ -95,6 +95,12 @@ class SqliteState implements StateStore {
     );
   }
 
+  forgetGeneration(index: string, generation: number): void {
+    this.#transaction(() => {
+      for (const table of ['dead_letter', 'cursor', 'generation']) this.#run(`DELETE FROM ${table} WHERE name = ? AND number = ?`, index, generation);
+    });
+  }
+
   cursor(index: string, generation: number): Seq | null {
     const row = this.#get('SELECT seq FROM cursor WHERE name = ? AND number = ?', index, generation);
     return row === undefined ? null : Number(row['seq']);

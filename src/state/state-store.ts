@@ -40,6 +40,8 @@ export interface StateStore extends Disposable {
   generations(): GenerationRecord[];
   /** Adds a generation or replaces the record of the same index and number. */
   putGeneration(record: GenerationRecord): void;
+  /** Forgets a generation that is no more, with its cursor and its parked documents. */
+  forgetGeneration(index: string, generation: number): void;
 
   cursor(index: string, generation: number): Seq | null;
   putCursor(index: string, generation: number, seq: Seq): void;

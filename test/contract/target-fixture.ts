@@ -9,6 +9,8 @@ export interface TargetFixture extends AsyncDisposable {
   connect(): Promise<Target>;
   /** A put that the target refuses for good; without it, tests of refused documents are left out. */
   readonly poison?: ((id: string, version: bigint) => Operation) | undefined;
+  /** A put that the target wants again later; without it, tests of operations that are put off are left out. */
+  readonly putOff?: ((id: string, version: bigint) => Operation) | undefined;
   /** How another process connects: a module that exports `connect(argument)`. Without it no process is killed. */
   readonly process?: { readonly module: string; readonly argument: string } | undefined;
   /** The storage's own check of itself; throws when something in it does not fit together. */

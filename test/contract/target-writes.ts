@@ -130,6 +130,21 @@ export function testRefusals(run: Run): void {
       expect(await generation.cursor()).toBe(9);
     })();
   });
+
+  test('an operation that is put off stops no other, the cursor stays before its batch, and sent again it is applied', async (context) => {
+    await run(async ({ fixture, target, generation }) => {
+      const { putOff } = fixture;
+      if (putOff === undefined) return context.skip('this target puts off no single operation');
+      const kept = (cursor: number): number | null => (target.capabilities.atomicCursor ? cursor : null);
+      await outcomes(generation, batchOf(5, put('a', 5n)));
+      expect(await outcomes(generation, batchOf(8, put('b', 6n), putOff('later', 7n), del('a', 8n)))).toEqual(['applied', 'retry', 'applied']);
+      expect(await generation.cursor()).toBe(kept(5));
+      expect(await versions(target, index, ['a', 'b', 'later'])).toEqual([null, 6n, null]);
+      expect(await outcomes(generation, batchOf(8, put('later', 7n)))).toEqual(['applied']);
+      expect(await generation.cursor()).toBe(kept(8));
+      expect(await versions(target, index, ['a', 'b', 'later'])).toEqual([null, 6n, 7n]);
+    })();
+  });
 }
 
 export function testHistories(run: Run): void {

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { expectModel, index, planOf, signal, type Run, type TargetFixture } from './target-fixture.ts';
 import type { HistoryShape } from './target-history.ts';
 import { killAndCompare } from './target-kills.ts';
-import { testCursors, testEnding, testGenerations, testSearch } from './target-readers.ts';
+import { testCursors, testEnding, testSearch } from './target-readers.ts';
+import { testDropping, testGenerations, testListing } from './target-generations.ts';
 import { testDocuments, testHistories, testRefusals, testRemoval } from './target-writes.ts';
 
 const KILLS = 50;
@@ -29,6 +30,8 @@ export function targetContract(name: string, factory: () => Promise<TargetFixtur
     testHistories(run);
     testRemoval(run);
     testGenerations(run, factory);
+    testListing(run, factory);
+    testDropping(run);
     testCursors(factory);
     testEnding(run);
     testSearch(run);

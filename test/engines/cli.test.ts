@@ -209,6 +209,22 @@ describePostgres([18], (postgres) => {
       expect(await undocumented(Object.keys(asked))).toEqual([]);
     });
 
+    test('cursors are those that the target keeps with its documents, everywhere', async () => {
+      const { log, indices } = (await json('positions')) as { log: { durable_seq: number }; indices: { index: string; cursor: number }[] };
+      expect(log.durable_seq).toBeGreaterThan(ROWS);
+      expect(indices).toMatchObject([{ index: 'products', generation: 1, phase: 'serving', cursor: log.durable_seq }]);
+      for (const verb of ['status', 'lag']) expect(await json(verb), verb).toMatchObject({ running: false, indices: [{ name: 'products', cursor: log.durable_seq, lag_changes: 0 }] });
+      expect(await json('log', 'stat')).toMatchObject({ holds: [{ name: 'products-g0001', seq: log.durable_seq }] });
+      expect((await cli('status')).stdout).toMatch(/\nproducts +embedded +- +0 changes +- +- +1\n/);
+    });
+
+    test('a target that cannot be asked is said beside its index, and the rest is answered', async () => {
+      const path = config('other-target.yaml', `sources: { shop: { type: postgres, url: "${url}" } }\ntargets: { search: { type: sqlite, path: ${join(folder, 'tailrace.yaml')} } }\nindices: { products: { from: shop.public.products } }\n`);
+      expect(await json('status', '--config', path)).toMatchObject({ indices: [{ name: 'products', cursor: null, lag_changes: null, error: { code: 'TGT_SCHEMA' } }] });
+      expect((await cli('status', '--config', path)).stdout).toMatch(/\nproducts +search +- +\? .*\n +! products: .* is no SQLite database\./);
+      expect(await json('positions', '--config', path)).toMatchObject({ indices: [{ index: 'products', cursor: null }] });
+    });
+
     test('status says so and ends with 1, and so does an alert', async () => {
       const status = await cli('status');
       expect(status.code).toBe(1);

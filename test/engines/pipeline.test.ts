@@ -12,6 +12,8 @@ import { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
+import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import type { GenerationRecord } from '../../src/state/state-store.ts';
 import { describePostgres } from './postgres.ts';
 
 const CATCH_UP_MS = 60_000;
@@ -51,6 +53,15 @@ describePostgres([15, 18], ({ server }) => {
     const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
     try {
       return Object.fromEntries(file.prepare(`SELECT id, document FROM "${index}" ORDER BY id`).all().map((row) => [String(row['id']), JSON.parse(String(row['document']))]));
+    } finally {
+      file.close();
+    }
+  }
+
+  function generations(index: string): Record<string, unknown>[] {
+    const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
+    try {
+      return file.prepare('SELECT generation, promoted, documents FROM tailrace_generations WHERE index_name = ? ORDER BY generation').all(index).map((row) => ({ ...row }));
     } finally {
       file.close();
     }
@@ -150,6 +161,30 @@ describePostgres([15, 18], ({ server }) => {
     await catchUp(items);
     await catchUp({ items: { from: 'shop.public.items', fields: { title: 'name' } } });
     expect(documents('items')).toEqual({ 1: { title: 'a' } });
+    expect(generations('items')).toEqual([{ generation: 2, promoted: 1, documents: 1 }]);
+  });
+
+  test('a generation that a killed run left behind is dropped at the next start, without touching the one that serves', async () => {
+    await database.query("CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'a')");
+    await catchUp(items);
+    // As if it had ended right behind the swap: the superseded generation is in the file and in the state still.
+    using state = openSqliteState({ path: join(folder, 'state.db') });
+    const [served] = state.generations();
+    expect(served).toMatchObject({ index: 'items', generation: 1, phase: 'serving' });
+    const file = new DatabaseSync(join(folder, 'search.db'));
+    file.exec("UPDATE tailrace_generations SET generation = 2");
+    file.close();
+    state.putGeneration({ ...(served as GenerationRecord), generation: 2 });
+    {
+      const left = connectors.targets.sqlite.create(connectors.targets.sqlite.configSchema.parse({ type: 'sqlite' }), { name: 'embedded', runtime: nodeRuntime(silentLogger), dataDirectory: folder });
+      await using target = left;
+      await target.open({ index: 'items', generation: 1, binding: { logId: state.logId ?? '', epoch: 1, fingerprint: 'old' }, fields: [] }, AbortSignal.timeout(5_000));
+    }
+    await database.query("INSERT INTO items VALUES (2, 'b')");
+    await catchUp(items);
+    expect(documents('items')).toEqual({ 1: { id: 1, name: 'a' }, 2: { id: 2, name: 'b' } });
+    expect(generations('items')).toEqual([{ generation: 2, promoted: 1, documents: 2 }]);
+    expect(state.generations()).toMatchObject([{ generation: 2, phase: 'serving' }]);
   });
 
   test('an index that names a column which older changes lack is built all the same: the snapshot brings it', async () => {

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { chooseGeneration } from '../../src/pipeline/generations.ts';
 import type { IndexDefinition } from '../../src/config/index-settings.ts';
+import type { Target } from '../../src/connector/target.ts';
+import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
+import { chooseGeneration, dropSuperseded } from '../../src/pipeline/generations.ts';
+import { silentLogger, type Logger } from '../../src/runtime/logger.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import type { GenerationRecord } from '../../src/state/state-store.ts';
+import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
 
 const index = { name: 'products' } as IndexDefinition;
 
@@ -28,5 +33,58 @@ describe('the generation that is fed', () => {
     expect([changed.record.generation, changed.record.startSeq, changed.superseded.length]).toEqual([2, 50, 1]);
     const rebuilt = chooseGeneration(index, 'f2', state, 60, true);
     expect([rebuilt.record.generation, rebuilt.superseded.length]).toEqual([3, 2]);
+  });
+});
+
+describe('a generation that another has taken the place of', () => {
+  const binding = { logId: 'log', epoch: 1, fingerprint: 'f' };
+  const record = (generation: number): GenerationRecord => ({ index: 'products', generation, phase: 'serving', startSeq: 0, fingerprint: 'f' });
+  const { signal } = new AbortController();
+
+  /** Three generations at the target and in the state, of which readers see `promoted`. */
+  async function three(promoted: number, drop?: (target: MemoryTarget) => Target['drop']) {
+    const state = openSqliteState({ path: ':memory:' });
+    const target = new MemoryTarget('memory', new MemoryStorage({ atomicCursor: true }));
+    for (const number of [1, 2, 3]) {
+      state.putGeneration(record(number));
+      state.putCursor('products', number, 7);
+      const opened = await target.open({ index: 'products', generation: number, binding, fields: [] }, signal);
+      if (number === promoted) await opened.promote(signal);
+    }
+    const logged: string[] = [];
+    const logger: Logger = { ...silentLogger, info: (event, fields) => logged.push(`${event} ${String(fields?.['generation'])}`), warn: (event, { error } = {}) => logged.push(`${event} ${codeOf(error)}`) };
+    if (drop !== undefined) target.drop = drop(target);
+    const left = async (): Promise<number[][]> => [(await target.generations(signal)).map(({ generation }) => generation), state.generations().map(({ generation }) => generation)];
+    return { state, target, logger, logged, left };
+  }
+
+  test('is dropped and forgotten; done again it changes nothing', async () => {
+    const { logged, left, ...deps } = await three(3);
+    await dropSuperseded([record(1), record(2)], deps, signal);
+    expect(await left()).toEqual([[3], [3]]);
+    expect([deps.state.cursor('products', 1), deps.state.cursor('products', 3)]).toEqual([null, 7]);
+    await dropSuperseded([record(1), record(2)], deps, signal);
+    expect(await left()).toEqual([[3], [3]]);
+    expect(logged.slice(0, 2)).toEqual(['generation_dropped 1', 'generation_dropped 2']);
+  });
+
+  test('stays while readers see it after all', async () => {
+    const { left, ...deps } = await three(2);
+    await dropSuperseded([record(1), record(2)], deps, signal);
+    expect(await left()).toEqual([[2, 3], [2, 3]]);
+  });
+
+  test('that cannot be dropped now is left, in the state too, and the index goes on', async () => {
+    const { logged, left, ...deps } = await three(3, () => async () => Promise.reject(new TailraceError('TGT_BLOCKED', { message: 'Not now.' })));
+    await dropSuperseded([record(1), record(2)], deps, signal);
+    expect(await left()).toEqual([[1, 2, 3], [1, 2, 3]]);
+    expect(logged).toEqual(['generation_not_dropped TGT_BLOCKED']);
+  });
+
+  test('is no reason to hide an error that ends the process, nor a stop', async () => {
+    const { left: _, ...deps } = await three(3, () => async () => Promise.reject(new TailraceError('DISK_FAILED', { message: 'The disk failed.' })));
+    await expect(dropSuperseded([record(1)], deps, signal)).rejects.toMatchObject({ code: 'DISK_FAILED' });
+    const reason = new Error('enough');
+    await expect(dropSuperseded([record(1)], deps, AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 });

@@ -8,10 +8,16 @@ import { MemoryStorage, MemoryTarget, type ApplyFault } from './memory-target.ts
 const { signal } = new AbortController();
 const poison = (id: string, version: bigint): Operation => ({ kind: 'put', id, version, document: '{' });
 
+/** Documents that say `later` are put off. */
+function puttingOff({ operations }: Batch): ApplyFault | undefined {
+  const results = new Map(operations.flatMap((operation, place) => (operation.kind === 'put' && operation.document.includes('"later":true') ? [[place, { outcome: 'retry' as const }] as const] : [])));
+  return results.size === 0 ? undefined : { kind: 'items', results };
+}
+
 for (const atomicCursor of [true, false]) {
   targetContract(`the simulator's target (${atomicCursor ? 'with' : 'without'} an atomic cursor)`, async () => {
     const storage = new MemoryStorage({ atomicCursor });
-    return { connect: async () => new MemoryTarget('memory', storage), poison, [Symbol.asyncDispose]: async () => {} };
+    return { connect: async () => new MemoryTarget('memory', storage, { before: puttingOff }), poison, putOff: (id, version) => put(id, version, { later: true }), [Symbol.asyncDispose]: async () => {} };
   });
 }
 

@@ -8,7 +8,7 @@
  */
 import type { Seq } from '../../src/change/seq.ts';
 import type { Finding } from '../../src/connector/finding.ts';
-import type { Batch, GenerationBinding, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
+import type { Batch, GenerationBinding, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { invariant } from '../../src/errors/invariant.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
@@ -49,6 +49,15 @@ export class MemoryStorage {
       this.#indices.set(name, index);
     }
     return index;
+  }
+
+  /** Of all indices, by index and number. */
+  *listing(): Iterable<GenerationListing> {
+    for (const [index, { generations, promoted }] of [...this.#indices].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      for (const [generation, { cursor, documents }] of [...generations].toSorted(([a], [b]) => a - b)) {
+        yield { index, generation, promoted: promoted === generation, cursor, documents: [...documents.values()].filter(({ document }) => document !== null).length };
+      }
+    }
   }
 
   /** What readers of an index see. */
@@ -127,6 +136,18 @@ export class MemoryTarget implements Target {
     return new MemoryGeneration(this.#storage, index, generation, kept, this.#faults);
   }
 
+  async generations(signal: AbortSignal): Promise<GenerationListing[]> {
+    signal.throwIfAborted();
+    return [...this.#storage.listing()];
+  }
+
+  async drop(index: string, generation: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { generations, promoted } = this.#storage.index(index);
+    invariant(promoted !== generation, `generation ${generation} of ${index} is dropped when readers no longer see it`);
+    generations.delete(generation);
+  }
+
   async search({ index, text, limit }: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
     signal.throwIfAborted();
     const wanted = wordsOf(text);
@@ -168,6 +189,7 @@ class MemoryGeneration implements TargetGeneration {
   }
 
   async cursor(): Promise<Seq | null> {
+    this.#mustBeThere();
     // Whoever goes on from a cursor never sends what is behind it: what was told is durable.
     this.#kept.unanswered.length = 0;
     return this.#kept.cursor;
@@ -177,6 +199,7 @@ class MemoryGeneration implements TargetGeneration {
     signal.throwIfAborted();
     const fault = await this.#faults.before?.(batch);
     signal.throwIfAborted();
+    this.#mustBeThere();
     if (fault?.kind === 'reject') throw new TailraceError(fault.code, { message: 'The target refused the batch.', entity: this.#index });
     if (fault?.kind === 'torn') {
       if (!this.#storage.atomicCursor) this.#take({ ...batch, operations: batch.operations.slice(0, fault.operations) }, undefined);
@@ -191,6 +214,7 @@ class MemoryGeneration implements TargetGeneration {
 
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
+    this.#mustBeThere();
     const swept = this.#clear(version);
     this.#kept.unanswered.length = 0;
     return swept;
@@ -198,15 +222,22 @@ class MemoryGeneration implements TargetGeneration {
 
   async promote(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
+    this.#mustBeThere();
     this.#storage.index(this.#index).promoted = this.#number;
   }
 
   async stats(): Promise<TargetStats> {
+    this.#mustBeThere();
     const live = [...this.#kept.documents.values()].filter(({ document }) => document !== null);
     return { documents: live.length, bytes: live.reduce((sum, { document }) => sum + (document?.length ?? 0), 0) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+
+  #mustBeThere(): void {
+    if (this.#storage.index(this.#index).generations.get(this.#number) === this.#kept) return;
+    throw new TailraceError('TGT_IDENTITY', { message: `Generation ${this.#number} of ${this.#index} was dropped.`, entity: this.#index });
+  }
 
   /** The batch takes effect. */
   #take(batch: Batch, refusals: ReadonlyMap<number, ItemResult> | undefined): ItemResult[] {

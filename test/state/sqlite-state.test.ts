@@ -45,6 +45,19 @@ describe('the state store', () => {
     expect(state.deadLetterCount('products', 1)).toBe(0);
   });
 
+  test('forgets a generation with its cursor and its letters, and no other', () => {
+    using state = openSqliteState({ path });
+    const second = { ...generation, generation: 2 };
+    for (const record of [generation, second]) state.putGeneration(record);
+    for (const number of [1, 2]) state.putCursor('products', number, number);
+    state.park([letter, { ...letter, generation: 2 }]);
+    state.forgetGeneration('products', 1);
+    state.forgetGeneration('products', 9);
+    expect(state.generations()).toEqual([second]);
+    expect([state.cursor('products', 1), state.cursor('products', 2)]).toEqual([null, 2]);
+    expect(state.deadLetters()).toEqual([{ ...letter, generation: 2 }]);
+  });
+
   test('can be read while another process writes, and is not written by a reader', () => {
     using writer = openSqliteState({ path });
     writer.putGeneration(generation);

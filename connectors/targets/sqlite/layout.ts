@@ -60,6 +60,11 @@ CREATE VIEW ${content} AS SELECT rid, ${expressions.join(', ')} FROM ${documents
 CREATE VIRTUAL TABLE ${text} USING fts5(${columns.join(', ')}, content=${textLiteral(content)}, content_rowid='rid', tokenize=${textLiteral(plan.tokenize)});`;
 }
 
+export function dropGenerationSql(number: number): string {
+  const { documents, text, content } = tableNames(number);
+  return `DROP TABLE ${text}; DROP VIEW ${content}; DROP TABLE ${documents};`;
+}
+
 /** The names that an index takes in the file, as SQLite compares them. */
 export function viewNames(index: string): { readonly documents: string; readonly text: string } {
   return { documents: index, text: `${index}_text` };

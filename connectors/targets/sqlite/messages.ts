@@ -1,6 +1,6 @@
 /** What the main thread and the database threads say to each other: one request at a time, each with one answer. */
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { GenerationPlan, SearchHit, SearchRequest } from '../../../src/connector/target.ts';
+import type { GenerationListing, GenerationPlan, SearchHit, SearchRequest } from '../../../src/connector/target.ts';
 import type { Seq } from '../../../src/change/seq.ts';
 import type { ErrorCode } from '../../../src/errors/catalogue.ts';
 import type { TextOptions } from './text.ts';
@@ -53,9 +53,11 @@ export interface Exchanges {
   /** Removes up to a thousand documents behind `after`; `next` is where to go on, or null at the end. */
   sweep: { request: { readonly uid: string; readonly version: bigint; readonly after: number }; reply: { readonly removed: number; readonly next: number | null } };
   promote: { request: { readonly uid: string }; reply: null };
+  drop: { request: { readonly index: string; readonly generation: number }; reply: null };
   state: { request: { readonly uid: string }; reply: GenerationState };
   search: { request: SearchRequest; reply: SearchHit[] };
   fetch: { request: { readonly index: string; readonly ids: readonly string[] }; reply: ({ readonly document: string; readonly version: bigint } | null)[] };
+  generations: { request: null; reply: GenerationListing[] };
   check: { request: null; reply: Finding[] };
   close: { request: null; reply: null };
 }

@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { SearchHit } from '../../../src/connector/target.ts';
+import type { GenerationListing, SearchHit } from '../../../src/connector/target.ts';
 import { failureOn, isBusy } from './failure.ts';
 import { inodeOf, openForReading } from './file.ts';
 import { tableNames } from './layout.ts';
@@ -19,7 +19,7 @@ interface Promoted {
   readonly plan: TextPlan;
 }
 
-export class Reader implements Handlers<'search' | 'fetch' | 'check' | 'close'> {
+export class Reader implements Handlers<'search' | 'fetch' | 'generations' | 'check' | 'close'> {
   readonly #path: string;
   #open: { readonly db: DatabaseSync; readonly inode: number | undefined } | undefined;
 
@@ -50,6 +50,17 @@ export class Reader implements Handlers<'search' | 'fetch' | 'check' | 'close'> 
         return row === undefined ? null : { document: row['document'] as string, version: row['version'] as bigint };
       });
     });
+  }
+
+  generations(): GenerationListing[] {
+    const rows = this.#file()?.prepare('SELECT index_name, generation, promoted, cursor, documents FROM tailrace_generations ORDER BY index_name, generation').all() ?? [];
+    return rows.map((row) => ({
+      index: row['index_name'] as string,
+      generation: row['generation'] as number,
+      promoted: row['promoted'] === 1,
+      cursor: row['cursor'] as number | null,
+      documents: row['documents'] as number,
+    }));
   }
 
   check(): Finding[] {

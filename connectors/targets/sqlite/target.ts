@@ -1,7 +1,7 @@
 /** The embedded target: documents, full-text index, remembered deletes and cursor in one SQLite file, written in one transaction per batch. */
 import type { Seq } from '../../../src/change/seq.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { Batch, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, GenerationListing, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import { Outcome, type BatchResult, type Exchanges, type PackedBatch, type ThreadStart } from './messages.ts';
 import type { TextOptions } from './text.ts';
 import { DatabaseThread } from './thread.ts';
@@ -42,6 +42,14 @@ export class SqliteTarget implements Target {
   async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
     const { uid } = await this.#writer.request('open', { plan, text: this.#text }, signal);
     return new SqliteGeneration(uid, this.#writer);
+  }
+
+  generations(signal: AbortSignal): Promise<GenerationListing[]> {
+    return this.#reader.request('generations', null, signal);
+  }
+
+  async drop(index: string, generation: number, signal: AbortSignal): Promise<void> {
+    await this.#writer.request('drop', { index, generation }, signal);
   }
 
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {

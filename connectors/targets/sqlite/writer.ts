@@ -1,11 +1,13 @@
-/** The one connection that writes: opens generations and binds them, applies, sweeps, promotes. */
+/** The one connection that writes: opens generations and binds them, applies, sweeps, promotes, drops. */
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import type { FieldPlan, GenerationPlan } from '../../../src/connector/target.ts';
+import { invariant } from '../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { inodeOf, openForWriting } from './file.ts';
 import { Generation } from './generation.ts';
-import { createViewsSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
+import { createViewsSql, dropGenerationSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
 import type { Exchanges, GenerationState, Handlers, ThreadStart } from './messages.ts';
 import { planText, tokenizeOption, type TextOptions, type TextPlan } from './text.ts';
 import { WalBound } from './wal.ts';
@@ -36,7 +38,7 @@ interface Open {
   readonly generations: Map<string, Generation>;
 }
 
-export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' | 'state' | 'close'> {
+export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' | 'drop' | 'state' | 'close'> {
   readonly #start: ThreadStart;
   #open: Open | undefined;
 
@@ -89,6 +91,25 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
     return null;
   }
 
+  /** Its pages are used again for what comes; the file keeps its size. */
+  drop({ index, generation }: Exchanges['drop']['request']): null {
+    const { path } = this.#start;
+    if (this.#open === undefined && !existsSync(path)) return null;
+    const { db, wal, generations } = this.#file();
+    wal.ensureRoom();
+    const dropped = inTransaction(db, () => {
+      const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE index_name = ? AND generation = ?`).get(index, generation) as GenerationRow | undefined;
+      if (row === undefined) return undefined;
+      invariant(row.promoted === 0, `generation ${generation} of ${index} is dropped when readers no longer see it`);
+      db.exec(dropGenerationSql(row.number));
+      db.prepare('DELETE FROM tailrace_generations WHERE number = ?').run(row.number);
+      return row.uid;
+    });
+    if (dropped !== undefined) generations.delete(dropped);
+    wal.tidy();
+    return null;
+  }
+
   state({ uid }: Exchanges['state']['request']): GenerationState {
     const { db } = this.#file();
     const { cursor, documents } = this.#row(db, uid);
@@ -131,7 +152,7 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
     const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE uid = ?`).get(uid);
     if (row !== undefined) return row as unknown as GenerationRow;
     const { path } = this.#start;
-    throw new TailraceError('TGT_IDENTITY', { message: `${path} no longer holds the generation that is written to: the file was replaced.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: path });
+    throw new TailraceError('TGT_IDENTITY', { message: `${path} no longer holds the generation that is worked on: it was dropped, or the file was replaced.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: path });
   }
 
   #create(db: DatabaseSync, plan: GenerationPlan, options: TextOptions): string {

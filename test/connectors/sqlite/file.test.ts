@@ -9,6 +9,7 @@ import { silentLogger } from '../../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../../src/runtime/node/runtime.ts';
 import { batchOf, put } from '../../contract/target-fixture.ts';
 import { plan, temporaryFolder, type Folder } from './folder.ts';
+import { inspect } from './inspect.ts';
 
 const { signal } = new AbortController();
 
@@ -30,6 +31,8 @@ describe('the file', () => {
     await using target = folder.target({ path });
     expect(await target.check(signal)).toMatchObject([{ level: 'ok', message: 'Will be made.' }]);
     expect(await target.search({ index: 'products', text: 'x', limit: 1 }, signal)).toEqual([]);
+    expect(await target.generations(signal)).toEqual([]);
+    await target.drop('products', 1, signal);
     expect(existsSync(join(folder.path, 'deep'))).toBe(false);
     await target.open(plan('products'), signal);
     expect(await target.check(signal)).toMatchObject([{ level: 'ok', message: 'Holds 1 index.' }]);
@@ -167,6 +170,32 @@ describe('the file', () => {
     const refused = { code: 'TGT_SCHEMA', message: `${folder.file} is a folder.` };
     await expect(target.open(plan('products'), signal)).rejects.toMatchObject(refused);
     expect(await target.check(signal)).toMatchObject([{ level: 'problem', ...refused }]);
+  });
+
+  test('has its generations listed without a byte of it being changed, and uses the pages of a dropped one again', async () => {
+    using folder = temporaryFolder();
+    const documents = Array.from({ length: 2000 }, (_, i) => put(`k${i}`, BigInt(i + 1), { text: `word${i} ${'amber '.repeat(20)}` }));
+    const fill = async (generation: number): Promise<void> => {
+      await using target = folder.target();
+      await using opened = await target.open(plan('products', [], generation), signal);
+      await opened.apply(batchOf(2000, ...documents), signal);
+      await opened.promote(signal);
+      if (generation > 1) await target.drop('products', generation - 1, signal);
+    };
+    await fill(1);
+    await fill(2);
+    const before = readFileSync(folder.file);
+    {
+      await using target = folder.target();
+      expect(await target.generations(signal)).toEqual([{ index: 'products', generation: 2, promoted: true, cursor: 2000, documents: 2000 }]);
+    }
+    expect(readFileSync(folder.file)).toEqual(before);
+    for (const generation of [3, 4]) await fill(generation);
+    expect(statSync(folder.file).size).toBeLessThan(before.length * 1.1);
+    const db = new DatabaseSync(folder.file, { readOnly: true });
+    expect(db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name LIKE 'tailrace_%_documents'").get()).toEqual({ n: 1 });
+    db.close();
+    inspect(folder.file);
   });
 
   test('has a size only while one generation has it to itself', async () => {

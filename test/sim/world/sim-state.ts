@@ -40,6 +40,15 @@ export class SimState implements StateStore {
     this.#store('generation', () => this.#file.generations.set(nameOf(record.index, record.generation), record));
   }
 
+  forgetGeneration(index: string, generation: number): void {
+    const name = nameOf(index, generation);
+    this.#store('forget', () => {
+      for (const letter of this.#file.letters.keys()) if (letter.startsWith(`${name} `)) this.#file.letters.delete(letter);
+      this.#file.cursors.delete(name);
+      this.#file.generations.delete(name);
+    });
+  }
+
   cursor(index: string, generation: number): Seq | null {
     return this.#file.cursors.get(nameOf(index, generation)) ?? null;
   }

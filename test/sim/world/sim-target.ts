@@ -1,5 +1,5 @@
 /** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
-import type { Batch, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { Notifier, untilAborted } from '../../../src/runtime/abort.ts';
@@ -74,6 +74,21 @@ export class SimTarget implements Target {
     });
     const generation = await target.open(plan, unanswering);
     return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan) });
+  }
+
+  async generations(signal: AbortSignal): Promise<GenerationListing[]> {
+    const link = this.#link();
+    await link.pass('generations', signal);
+    this.#mustReach(link);
+    return this.#plain.generations(signal);
+  }
+
+  async drop(index: string, generation: number, signal: AbortSignal): Promise<void> {
+    const link = this.#link();
+    await link.pass('drop', signal);
+    this.#mustReach(link);
+    await this.#plain.drop(index, generation, new AbortController().signal);
+    await link.pass('dropped', signal);
   }
 
   async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
