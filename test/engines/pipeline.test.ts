@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectors } from '../../connectors/index.ts';
 import type { ConfigInput } from '../../src/config/config-schema.ts';
 import { defineConfig } from '../../src/config/define.ts';
+import type { DocumentTransform } from '../../src/document/transform.ts';
 import { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
@@ -38,9 +39,9 @@ describePostgres([15, 18], ({ server }) => {
     await rm(folder, { recursive: true });
   });
 
-  async function start(indices: Record<string, IndexConfig>, rebuild?: string[]): Promise<Pipeline> {
+  async function start(indices: Record<string, IndexConfig>, rebuild?: string[], transform?: DocumentTransform): Promise<Pipeline> {
     const config = defineConfig({ data_directory: folder, sources: { shop: { type: 'postgres', url } }, indices }, { connectors });
-    return startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async () => undefined, rebuild });
+    return startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async (index) => (index.transform === undefined ? undefined : transform), rebuild });
   }
 
   /** Runs until everything committed is searchable, then stops. */
@@ -162,6 +163,22 @@ describePostgres([15, 18], ({ server }) => {
     await catchUp({ items: { from: 'shop.public.items', fields: { title: 'name' } } });
     expect(documents('items')).toEqual({ 1: { title: 'a' } });
     expect(generations('items')).toEqual([{ generation: 2, promoted: 1, documents: 1 }]);
+  });
+
+  test('search looks into the text fields that the config names, and into no others, what a module adds included', async () => {
+    await database.query("CREATE TABLE items (id int PRIMARY KEY, name text, part int, secret text); INSERT INTO items VALUES (1, 'amber', 4711, 'cobalt')");
+    const named = { items: { from: 'shop.public.items', text_fields: ['name', 'part'] }, made: { from: 'shop.public.items', text_fields: ['title'], transform: './made.mjs' } };
+    const transform = { path: './made.mjs', contentHash: 'made', apply: (document: Readonly<Record<string, unknown>>) => ({ title: [document['name'], 'lamp'], note: document['secret'] }) };
+    await using pipeline = await start(named, undefined, transform);
+    await pipeline.caughtUp(AbortSignal.timeout(CATCH_UP_MS));
+    const found = async (index: string, text: string): Promise<number> => (await pipeline.search({ index, text, limit: 5 }, AbortSignal.timeout(5_000))).length;
+    expect([await found('items', 'amber'), await found('items', '4711'), await found('items', 'cobalt')]).toEqual([1, 1, 0]);
+    expect([await found('made', 'amber lamp'), await found('made', 'cobalt')]).toEqual([1, 0]);
+    expect(documents('made')).toEqual({ 1: { title: ['amber', 'lamp'], note: 'cobalt' } });
+    const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
+    expect(file.prepare("SELECT id FROM items_text WHERE items_text MATCH 'amber'").all()).toHaveLength(1);
+    expect(file.prepare("SELECT id FROM items_text WHERE items_text MATCH 'cobalt'").all()).toHaveLength(0);
+    file.close();
   });
 
   test('a generation that a killed run left behind is dropped at the next start, without touching the one that serves', async () => {

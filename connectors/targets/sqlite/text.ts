@@ -2,7 +2,8 @@
  * Which words of a document are searched, and under which column of the full-text index.
  *
  * A field that is known beforehand and holds text has a column of its own, nested text included, so that `name:word` finds in it alone.
- * Text of all other fields, those of open documents too, goes into one last column. Numbers, times, uuids, bytes and vectors are no text.
+ * Text of all other fields, those that only documents show too, goes into one last column. Numbers, times, uuids, bytes and vectors are no text.
+ * Where the config names the fields to search, these are searched, whatever they hold, and nothing else is.
  *
  * The words are taken from the stored JSON by SQL expressions. The same expressions make the view that the full-text index reads a
  * document's old words from when it forgets them, so they are kept with the generation and never change for it.
@@ -17,11 +18,16 @@ export interface TextOptions {
   readonly removeDiacritics: boolean;
 }
 
-export interface TextColumn {
-  readonly column: string;
+export interface TextField {
   readonly field: string;
   /** The field holds arrays or objects: all text inside is taken. */
   readonly nested: boolean;
+  /** The config names the field: whatever it holds is searched. */
+  readonly named?: true;
+}
+
+export interface TextColumn extends TextField {
+  readonly column: string;
 }
 
 /** Kept as JSON with the generation. */
@@ -29,10 +35,12 @@ export interface TextPlan {
   /** FTS5's `tokenize` option. */
   readonly tokenize: string;
   readonly columns: readonly TextColumn[];
-  /** The column for text of every field that is not in `apart`. */
+  /** The last column: text of every field that is not in `apart`; or, where the config names the fields to search, of `others`. */
   readonly rest: string;
   /** Fields whose text is in a column of its own, or that hold none. */
   readonly apart: readonly string[];
+  /** Fields to search that have no column of their own. Undefined where the config names none. */
+  readonly others?: readonly TextField[] | undefined;
 }
 
 /** Fields beyond this many have no column of their own: each costs every document a few bytes and every write a little time. */
@@ -63,6 +71,7 @@ const textKinds: Readonly<Record<ColumnKind, 'flat' | 'nested' | 'none'>> = {
 };
 
 export function planText(fields: readonly FieldPlan[], options: TextOptions): TextPlan {
+  if (fields.some(({ searched }) => searched !== undefined)) return planNamed(fields.filter(({ searched }) => searched === true).map(({ name }) => name), options);
   const taken = new Set(['rank', 'rowid', 'rid']);
   const columns: TextColumn[] = [];
   const apart: string[] = [];
@@ -79,6 +88,19 @@ export function planText(fields: readonly FieldPlan[], options: TextOptions): Te
   return { tokenize: tokenizeOption(options), columns, rest: untakenName('_text', taken), apart };
 }
 
+/** Of the fields that the config names, and of nothing else. Their kinds are no guide: what a transform returns is known by its documents only. */
+function planNamed(names: readonly string[], options: TextOptions): TextPlan {
+  const taken = new Set(['rank', 'rowid', 'rid']);
+  const columns: TextColumn[] = [];
+  const others: TextField[] = [];
+  for (const field of names) {
+    const plan: TextField = { field, nested: true, named: true };
+    if (columns.length === TEXT_COLUMNS_MAX || !isPlainName(field)) others.push(plan);
+    else columns.push({ column: untakenName(field, taken), ...plan });
+  }
+  return { tokenize: tokenizeOption(options), columns, rest: untakenName('_text', taken), apart: names, others };
+}
+
 export function tokenizeOption({ tokenizer, removeDiacritics }: TextOptions): string {
   if (tokenizer === 'trigram') return `trigram remove_diacritics ${removeDiacritics ? 1 : 0}`;
   const unicode = `unicode61 remove_diacritics ${removeDiacritics ? 2 : 0}`;
@@ -92,10 +114,37 @@ export function textColumnNames(plan: TextPlan): string[] {
 
 /** An SQL expression for each of `textColumnNames`, over the document that the SQL expression `document` stands for. */
 export function textExpressions(plan: TextPlan, document: string): string[] {
-  const own = plan.columns.map(({ field, nested }) =>
-    nested ? wordsInside(`${document}, ${textLiteral(pathOf(field))}`) : `json_extract(${document}, ${textLiteral(pathOf(field))})`,
-  );
-  return [...own, restExpression(plan, document)];
+  return [...plan.columns.map((column) => columnExpression(column, document)), plan.others === undefined ? restExpression(plan, document) : othersExpression(plan.others, document)];
+}
+
+function columnExpression({ field, nested, named }: TextField, document: string): string {
+  if (named === true) return namedExpression(field, document);
+  const path = textLiteral(pathOf(field));
+  return nested ? wordsInside(`${document}, ${path}`) : `json_extract(${document}, ${path})`;
+}
+
+/** A field that the config names, by what each document has in it: a text, all text inside, or a number or truth as JSON writes it. */
+function namedExpression(field: string, document: string): string {
+  if (!isPlainName(field)) return oddExpression(field, document);
+  const path = textLiteral(pathOf(field));
+  // Of two paths json_extract makes an array, in which values stand as the document has them: [12.50,12.50].
+  const twice = `json_extract(${document}, ${path}, ${path})`;
+  const value = `json_extract(${document}, ${path})`;
+  const inside = wordsInside(`${document}, ${path}`);
+  return `CASE coalesce(json_type(${document}, ${path}), 'null') WHEN 'text' THEN ${value} WHEN 'null' THEN NULL WHEN 'object' THEN ${inside} WHEN 'array' THEN ${inside} ELSE substr(${twice}, 2, (length(${twice}) - 3) / 2) END`;
+}
+
+/** Older versions of SQLite give names as JSON escapes them, newer ones as they are meant: each finds one of the two. */
+function oddExpression(field: string, document: string): string {
+  const names = [field, JSON.stringify(field).slice(1, -1)].map(textLiteral).join(', ');
+  const text = `CASE WHEN entry.type IN ('object', 'array') THEN ${wordsInside('entry.value')} ELSE entry.value END`;
+  return `(SELECT ${text} FROM json_each(${document}) AS entry WHERE entry.key IN (${names}) LIMIT 1)`;
+}
+
+function othersExpression(others: readonly TextField[], document: string): string {
+  // Nothing, said so that a document which is no JSON is refused here as it is by the others.
+  if (others.length === 0) return `nullif(json_type(${document}), json_type(${document}))`;
+  return `nullif(trim(${others.map((field) => `coalesce(${columnExpression(field, document)}, '')`).join(` || ' ' || `)}), '')`;
 }
 
 function restExpression(plan: TextPlan, document: string): string {

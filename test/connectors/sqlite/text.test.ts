@@ -8,13 +8,14 @@ import { inspect } from './inspect.ts';
 
 const { signal } = new AbortController();
 
+/** Puts the documents, a text `=12.50` in them as the number 12.50, and looks. */
 async function searched(documents: Readonly<Record<string, Readonly<Record<string, unknown>>>>, fields: readonly FieldPlan[], text: TextOptions, look: (find: (text: string) => Promise<string[]>) => Promise<void>): Promise<void> {
   using folder = temporaryFolder();
   {
     await using target = folder.target({ text });
     const generation = await target.open(plan('things', fields), signal);
     await generation.promote(signal);
-    await generation.apply(batchOf(1, ...Object.entries(documents).map(([id, document]) => put(id, 1n, document))), signal);
+    await generation.apply(batchOf(1, ...Object.entries(documents).map(([id, document]) => ({ kind: 'put' as const, id, version: 1n, document: JSON.stringify(document).replaceAll(/"=([\d.]+)"/g, '$1') }))), signal);
     await look(async (typed) => (await target.search({ index: 'things', text: typed, limit: 10 }, signal)).map(({ id }) => id).toSorted());
   }
   inspect(folder.file);
@@ -58,6 +59,52 @@ describe('the text of a document', () => {
       expect(await find('"deep water"')).toEqual(['a']);
       expect(await find('7')).toEqual([]);
     }));
+
+  test('is searched only in the fields that the config names, whatever they hold', () =>
+    searched(
+      {
+        a: { name: 'Amber lamp', secret: 'cobalt', tags: ['brass', { in: 'depth' }], part: '=1234567890123456789012', price: '=12.50', uuid: 'deadbeef-0000', live: true, later: 'verdigris', 'odd "name" \u00e9': 'quartz', none: null },
+        b: { name: null, secret: 'amber', tags: 'brass', price: '=0.05', 'odd "name" \u00e9': ['deep', 'quartz'] },
+        c: {},
+      },
+      [
+        ...['name', 'tags', 'part', 'price', 'uuid', 'live', 'odd "name" \u00e9', 'none', 'absent'].map((name): FieldPlan => ({ name, kind: 'other', searched: true })),
+        { name: 'secret', kind: 'text', searched: false },
+      ],
+      defaultText,
+      async (find) => {
+        for (const word of ['amber', 'depth', '1234567890123456789012', '12.50', 'deadbeef', 'true', 'name:amber', 'part:1234567890123456789012', 'price:12.50']) expect(await find(word), word).toEqual(['a']);
+        expect(await find('brass')).toEqual(['a', 'b']);
+        expect(await find('quartz')).toEqual(['a', 'b']);
+        expect(await find('deep')).toEqual(['b']);
+        expect(await find('0.05')).toEqual(['b']);
+        for (const hidden of ['cobalt', 'verdigris', 'null', 'in', '12.5', 'secret:amber']) expect(await find(hidden), hidden).toEqual([]);
+      },
+    ));
+
+  test('of more named fields than there are columns is searched together', () => {
+    const names = Array.from({ length: 70 }, (_, i) => `f${i}`);
+    const document = Object.fromEntries([...names, 'hidden'].map((name) => [name, `in${name}`]));
+    return searched({ a: { ...document, f69: 7 }, b: { f68: ['x', 'inf0'] } }, names.map((name) => ({ name, kind: 'text', searched: true })), defaultText, async (find) => {
+      for (const name of ['f1', 'f63', 'f64', 'f67']) expect(await find(`in${name}`), name).toEqual(['a']);
+      expect(await find('inf0')).toEqual(['a', 'b']);
+      expect(await find('7')).toEqual(['a']);
+      expect(await find('inhidden')).toEqual([]);
+    });
+  });
+
+  test('is no text at all where every field is left out', () =>
+    searched({ a: { name: 'amber', other: 'basalt' } }, [{ name: 'name', kind: 'text', searched: false }], defaultText, async (find) => {
+      for (const word of ['amber', 'basalt']) expect(await find(word)).toEqual([]);
+    }));
+
+  test('that is no JSON is refused also where nothing of it is searched', async () => {
+    using folder = temporaryFolder();
+    await using target = folder.target();
+    const generation = await target.open(plan('things', [{ name: 'name', kind: 'text', searched: false }]), signal);
+    const results = await generation.apply(batchOf(2, { kind: 'put', id: 'bad', version: 1n, document: '{"a":' }, put('good', 2n)), signal);
+    expect(results).toMatchObject([{ outcome: 'poison', code: 'TGT_REJECTED' }, { outcome: 'applied' }]);
+  });
 
   test('survives NUL, half of a surrogate pair and every escape', () =>
     searched({ a: { name: 'before\0after', tags: ['one\0two', 'half \ud800 pair'], other: 'line\nbreak "quoted" back\\slash' } }, fields, defaultText, async (find) => {
