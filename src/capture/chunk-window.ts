@@ -26,6 +26,11 @@ export class ChunkWindow {
     return this.#noted === null;
   }
 
+  /** True while no key was noted: then nothing has to be asked for. */
+  get untouched(): boolean {
+    return this.#noted?.size === 0;
+  }
+
   note(key: string): void {
     if (this.#noted === null) return;
     this.#noted.add(key);

@@ -104,15 +104,16 @@ export class FrameBuilder {
     flags: number,
     schemaId: number,
     key: Uint8Array,
-    keyLength: number,
+    keyStart: number,
+    keyEnd: number,
     bytes: Uint8Array,
     rowStart: number,
     rowEnd: number,
     incomplete: boolean,
   ): void {
-    this.#makeRoom(ENTRY_OVERHEAD_BYTES + keyLength + rowEnd - rowStart);
+    this.#makeRoom(ENTRY_OVERHEAD_BYTES + keyEnd - keyStart + rowEnd - rowStart);
     const start = this.#length;
-    const end = writeEntry(this.#buffer, start, op, flags, schemaId, key, keyLength, bytes, rowStart, rowEnd);
+    const end = writeEntry(this.#buffer, start, op, flags, schemaId, key, keyStart, keyEnd, bytes, rowStart, rowEnd);
     if (incomplete) {
       this.#incomplete.push({
         index: this.#count,
@@ -121,7 +122,7 @@ export class FrameBuilder {
         op,
         flags,
         schemaId,
-        key: Buffer.from(key.subarray(0, keyLength)),
+        key: Buffer.from(key.subarray(keyStart, keyEnd)),
         row: Buffer.from(bytes.subarray(rowStart, rowEnd)),
       });
     }

@@ -132,7 +132,7 @@ export class FrameQueue {
 /** A keyless delete whose row still stands elsewhere in the table becomes an update with that row; a row that is gone becomes a delete. */
 function writeCompleted(into: Buffer, at: number, entry: IncompleteEntry, row: Uint8Array | 'gone'): number {
   const { flags, schemaId, key } = entry;
-  if (row === 'gone') return writeEntry(into, at, Op.delete, flags, schemaId, key, key.length, key, 0, 0);
-  return writeEntry(into, at, entry.op === Op.delete ? Op.update : entry.op, flags, schemaId, key, key.length, row, 0, row.length);
+  if (row === 'gone') return writeEntry(into, at, Op.delete, flags, schemaId, key, 0, key.length, key, 0, 0);
+  return writeEntry(into, at, entry.op === Op.delete ? Op.update : entry.op, flags, schemaId, key, 0, key.length, row, 0, row.length);
 }
 

@@ -98,7 +98,7 @@ export class Intake implements ChangeSink {
     if (this.#isRepeated()) return;
     const { windows, counters } = this.#deps;
     if (!windows.none) windows.note(this.#tables.get(schemaId) as string, key, keyLength);
-    this.#builder.add(op, flags, schemaId, key, keyLength, bytes, rowStart, rowEnd, incomplete);
+    this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete);
     counters.changes += 1;
     counters.bytes += rowEnd - rowStart;
     if (this.#builder.isFull) this.#seal();
@@ -107,7 +107,7 @@ export class Intake implements ChangeSink {
   truncate(schemaId: number): void {
     if (this.#isRepeated()) return;
     this.#deps.windows.spoil(this.#tables.get(schemaId) as string);
-    this.#builder.add(Op.truncate, 0, schemaId, noKey, 0, noKey, 0, 0, false);
+    this.#builder.add(Op.truncate, 0, schemaId, noKey, 0, 0, noKey, 0, 0, false);
     this.#deps.counters.changes += 1;
   }
 

@@ -14,18 +14,28 @@ export interface ChunkFrames {
   readonly superseded: number;
 }
 
+/** How many rows a chunk has. */
+export function rowsIn(chunk: Chunk): number {
+  return chunk.offsets.length - 1;
+}
+
 export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindow, registers: readonly RegisterUpdate[], pool: FrameBufferPool): ChunkFrames {
   const builder = new FrameBuilder(pool);
   const frames: BuiltFrame[] = [];
   let superseded = 0;
-  for (const [i, key] of chunk.keys.entries()) {
-    if (window.changed(windowKey(key))) {
+  const { keyBytes, keyOffsets, bytes, offsets } = chunk;
+  const rows = rowsIn(chunk);
+  const { untouched } = window;
+  for (let i = 0; i < rows; i += 1) {
+    const keyStart = keyOffsets[i] as number;
+    const keyEnd = keyOffsets[i + 1] as number;
+    if (!untouched && window.changed(windowKey(keyBytes.subarray(keyStart, keyEnd)))) {
       superseded += 1;
       continue;
     }
     if (builder.isFull) frames.push(builder.take([]));
-    builder.add(Op.read, 0, schemaId, key, key.length, chunk.bytes, chunk.offsets[i] as number, chunk.offsets[i + 1] as number, false);
+    builder.add(Op.read, 0, schemaId, keyBytes, keyStart, keyEnd, bytes, offsets[i] as number, offsets[i + 1] as number, false);
   }
   frames.push(builder.take(registers));
-  return { frames, rows: chunk.keys.length - superseded, superseded };
+  return { frames, rows: rows - superseded, superseded };
 }

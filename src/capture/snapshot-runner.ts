@@ -11,7 +11,7 @@ import type { Logger } from '../runtime/logger.ts';
 import type { ChunkWindow, ChunkWindows } from './chunk-window.ts';
 import type { FrameBufferPool } from './frame-builder.ts';
 import type { Intake } from './intake.ts';
-import { framesOfChunk } from './snapshot-frames.ts';
+import { framesOfChunk, rowsIn } from './snapshot-frames.ts';
 import { rangesIn, removeRange, removeSnapshot, setRange, setSnapshot, snapshotsIn, type Range, type Snapshot } from './snapshot-state.ts';
 
 /** While a chunk waits for the stream to pass it, the source is asked this often where its stream is. */
@@ -64,6 +64,19 @@ interface Running {
   readonly claimed: Map<number, Range>;
   /** Raised when the table has to be planned again: what is being read then counts no more. */
   attempt: number;
+}
+
+/** A chunk that waits to be merged. */
+interface ReadChunk {
+  /** What was left of its range before it. */
+  readonly range: Range;
+  readonly window: ChunkWindow;
+  readonly chunk: Chunk;
+}
+
+interface Merging {
+  readonly range: Range;
+  readonly merged: Promise<'merged' | 'again'>;
 }
 
 export class SnapshotRunner {
@@ -135,7 +148,7 @@ export class SnapshotRunner {
       const running = this.#next();
       if (running === undefined) await this.#changed.wait(signal);
       else if (running.snapshot.phase === 'planned') await this.#plan(running, signal);
-      else await this.#readOne(running, signal);
+      else await this.#readRange(running, signal);
     }
   }
 
@@ -168,26 +181,35 @@ export class SnapshotRunner {
     }
   }
 
-  /** Reads one range to its end. */
-  async #readOne(running: Running, signal: AbortSignal): Promise<void> {
-    let range = running.unclaimed.shift() as Range;
+  /** Reads one range to its end. The next chunk is read while the one before waits for the stream and the disk. */
+  async #readRange(running: Running, signal: AbortSignal): Promise<void> {
+    const first = running.unclaimed.shift() as Range;
     const { attempt } = running;
-    running.claimed.set(range.number, range);
+    running.claimed.set(first.number, first);
+    let unread: Range | null = first;
+    let before: Merging | null = null;
     for (;;) {
-      signal.throwIfAborted();
-      await this.#mayRead(signal);
-      const merged = await this.#mergeChunk(running, range, attempt, signal);
-      if (running.attempt !== attempt) return;
-      if (merged === 'replan') return this.#replan(running);
-      if (merged === 'again') {
+      const read: ReadChunk | 'replan' | null = unread === null ? null : await this.#readChunk(running, unread, signal);
+      const merged: 'merged' | 'again' = before === null ? 'merged' : await before.merged;
+      const isOutdated = running.attempt !== attempt;
+      if (read !== null && read !== 'replan' && (isOutdated || merged === 'again')) this.#deps.windows.close(read.window);
+      if (isOutdated) return;
+      if (read === 'replan') return this.#replan(running);
+      if (before !== null && merged === 'again') {
+        unread = before.range;
+        before = null;
         await this.#deps.clock.sleep(OVERFLOW_PAUSE_MS, signal);
         continue;
       }
-      if (merged.next === null) break;
-      range = { ...range, next: merged.next, rows: range.rows + merged.rows };
-      running.claimed.set(range.number, range);
+      if (read === null) break;
+      running.claimed.set(first.number, read.range);
+      before = { range: read.range, merged: this.#mergeChunk(running, read, attempt, signal) };
+      // Awaited only when the next chunk is read, or never when that fails: it then fails for the same reason.
+      before.merged.catch(() => {});
+      const { chunk }: ReadChunk = read;
+      unread = chunk.next === null ? null : { ...read.range, next: chunk.next, rows: read.range.rows + rowsIn(chunk) };
     }
-    running.claimed.delete(range.number);
+    running.claimed.delete(first.number);
     if (running.claimed.size === 0 && running.unclaimed.length === 0) await this.#finish(running, signal);
   }
 
@@ -213,18 +235,35 @@ export class SnapshotRunner {
     this.#changed.notify();
   }
 
-  /** One chunk: window open, read, wait until the stream has passed it, merge. Resolves when its frames are durable. */
-  async #mergeChunk(running: Running, range: Range, attempt: number, signal: AbortSignal): Promise<{ next: Uint8Array | null; rows: number } | 'again' | 'replan'> {
+  /** Reads one chunk with a window open, which whoever gets the chunk has to close. */
+  async #readChunk(running: Running, range: Range, signal: AbortSignal): Promise<ReadChunk | 'replan'> {
+    signal.throwIfAborted();
+    await this.#mayRead(signal);
     const { session, windows, settings } = this.#deps;
     const window = windows.open(running.snapshot.table);
     try {
       const chunk = await session.snapshots.readChunk({ table: running.snapshot.table, range: range.next, rowBytesMax: settings.chunkBytes }, signal);
-      if (chunk === 'replan') return 'replan';
-      this.#noteRead(chunk.bytes.length);
-      const passed = Promise.withResolvers<{ next: Uint8Array | null; rows: number } | 'again'>();
+      if (chunk !== 'replan') {
+        this.#noteRead(chunk.bytes.length);
+        return { range, window, chunk };
+      }
+    } catch (error) {
+      windows.close(window);
+      throw error;
+    }
+    windows.close(window);
+    return 'replan';
+  }
+
+  /** Waits until the stream has passed the chunk, and merges it. Resolves when its frames are durable, or when it has to be read again. */
+  async #mergeChunk(running: Running, read: ReadChunk, attempt: number, signal: AbortSignal): Promise<'merged' | 'again'> {
+    const { windows } = this.#deps;
+    const { window, chunk } = read;
+    try {
+      const passed = Promise.withResolvers<'merged' | 'again'>();
       windows.awaitHigh(window, chunk.high, () => {
         if (window.overflowed || running.attempt !== attempt) passed.resolve('again');
-        else this.#merge(running, range, chunk, window, passed.resolve);
+        else this.#insertChunk(running, read, () => passed.resolve('merged'));
       });
       return await this.#nudging(passed.promise, signal);
     } finally {
@@ -232,20 +271,20 @@ export class SnapshotRunner {
     }
   }
 
-  #merge(running: Running, range: Range, chunk: Chunk, window: ChunkWindow, done: (merged: { next: Uint8Array | null; rows: number }) => void): void {
+  #insertChunk(running: Running, { range, window, chunk }: ReadChunk, onDurable: () => void): void {
     const { intake } = this.#deps;
     const { snapshot } = running;
     const schemaId = intake.declare(chunk.schema);
-    const kept = chunk.keys.length;
+    const rows = range.rows + rowsIn(chunk);
     const progress: RegisterUpdate[] = [];
     if (chunk.next === null) {
-      running.snapshot = { ...snapshot, rows: snapshot.rows + range.rows + kept };
+      running.snapshot = { ...snapshot, rows: snapshot.rows + rows };
       progress.push(removeRange(snapshot, range.number), setSnapshot(running.snapshot));
-    } else progress.push(setRange(snapshot, { ...range, next: chunk.next, rows: range.rows + kept }));
+    } else progress.push(setRange(snapshot, { ...range, next: chunk.next, rows }));
     const { frames } = framesOfChunk(chunk, schemaId, window, progress, this.#deps.pool);
     for (const [i, frame] of frames.entries()) {
       const isLast = i === frames.length - 1;
-      intake.insertSnapshotFrame(snapshot.number, frame, isLast ? () => done({ next: chunk.next, rows: kept }) : undefined);
+      intake.insertSnapshotFrame(snapshot.number, frame, isLast ? onDurable : undefined);
     }
   }
 

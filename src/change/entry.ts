@@ -26,11 +26,13 @@ export function writeEntry(
   flags: number,
   schemaId: number,
   key: Uint8Array,
-  keyLength: number,
+  keyStart: number,
+  keyEnd: number,
   row: Uint8Array,
   rowStart: number,
   rowEnd: number,
 ): number {
+  const keyLength = keyEnd - keyStart;
   const rowLength = rowEnd - rowStart;
   into.writeUInt32BE(10 + keyLength + rowLength, at);
   into[at + 4] = op;
@@ -38,7 +40,7 @@ export function writeEntry(
   into.writeUInt32BE(schemaId, at + 6);
   into.writeUInt32BE(keyLength, at + 10);
   let end = at + ENTRY_OVERHEAD_BYTES;
-  for (let i = 0; i < keyLength; i += 1) into[end + i] = key[i] as number;
+  for (let i = 0; i < keyLength; i += 1) into[end + i] = key[keyStart + i] as number;
   end += keyLength;
   if (rowLength > 0) into.set(row.subarray(rowStart, rowEnd), end);
   return end + rowLength;

@@ -69,10 +69,14 @@ export interface IncompleteRow {
   readonly row: Uint8Array;
 }
 
-/** Rows of a chunk. Row `i` has the key `keys[i]` and lies in `bytes` from `offsets[i]` to `offsets[i + 1]`. */
+/**
+ * Rows of a chunk, without an object for each. Row `i` lies in `bytes` from `offsets[i]` to `offsets[i + 1]`, its key in `keyBytes` from
+ * `keyOffsets[i]` to `keyOffsets[i + 1]`; both lists of offsets have one number more than there are rows.
+ */
 export interface Chunk {
   readonly schema: DeclaredSchema;
-  readonly keys: readonly Uint8Array[];
+  readonly keyBytes: Uint8Array;
+  readonly keyOffsets: readonly number[];
   readonly bytes: Uint8Array;
   readonly offsets: readonly number[];
   /** Where the range's next chunk begins; null when the range is read to its end. */

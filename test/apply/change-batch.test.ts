@@ -8,7 +8,7 @@ type Change = readonly [op: Op, key: string, row?: string, schemaId?: number];
 
 function frame(firstSeq: number, changes: readonly Change[], over: Partial<Frame> = {}): Frame {
   const builder = new FrameBuilder(new FrameBufferPool());
-  for (const [op, key, row = '', schemaId = 1] of changes) builder.add(op, 0, schemaId, Buffer.from(key), key.length, Buffer.from(row), 0, row.length, false);
+  for (const [op, key, row = '', schemaId = 1] of changes) builder.add(op, 0, schemaId, Buffer.from(key), 0, key.length, Buffer.from(row), 0, row.length, false);
   const { entries, count } = builder.take([]);
   return { kind: FrameKind.stream, source: 's', snapshot: 0, entries, count, transactions: [], registers: [], firstSeq, lastSeq: firstSeq + count - 1, epoch: 1, appendTimeMs: 0, ...over };
 }

@@ -55,7 +55,7 @@ function draftOf(entries: number, from = 0): FrameDraft {
     const key = encodeKey([Buffer.from(String(1_000_000 + i))]);
     const rowBytes = ENTRY_BYTES - ENTRY_OVERHEAD_BYTES - key.length;
     const rowStart = ((from + i) * rowBytes) % (text.length - rowBytes);
-    at = writeEntry(bytes, at, Op.update, 0, 7, key, key.length, text, rowStart, rowStart + rowBytes);
+    at = writeEntry(bytes, at, Op.update, 0, 7, key, 0, key.length, text, rowStart, rowStart + rowBytes);
   }
   const transaction = { id: 1n, position: Buffer.alloc(8), commitTimeMs: 1_700_000_000_000, firstEntry: 0, entriesBefore: 0, complete: true };
   return { kind: FrameKind.stream, source: 'shop', snapshot: 0, entries: bytes, count: entries, transactions: [transaction], registers: [['position:shop', Buffer.alloc(16)]] };

@@ -54,14 +54,16 @@ async function run({ url, slot, publication, directory, until }: CaptureOrder): 
     settings: { inFlightBytes: 64 * 2 ** 20, snapshot: { parallel: 2, chunkBytes: 4 * 2 ** 20, bytesPerSecondMax: null } },
     logged: async () => new Set(),
     onConnected: async (connection, signal) => {
+      startMs = performance.now();
+      cpuBefore = process.cpuUsage();
       if (until === 'snapshot') await connection.requestSnapshot({ table: 'public.items', for: ['bench'], reason: 'build', sweep: false }, signal);
       isRequested = true;
     },
   });
   let isRequested = false;
   const stop = new AbortController();
-  const startMs = performance.now();
-  const cpuBefore = process.cpuUsage();
+  let startMs = performance.now();
+  let cpuBefore = process.cpuUsage();
   const running = capture.run(stop.signal);
   let residentBytes = 0;
   let walsenderCpuSeconds = 0;

@@ -14,7 +14,7 @@ const entry = fc.record({
 function encode(entries: readonly { op: Op; flags: number; schemaId: number; key: Uint8Array; row: Uint8Array }[]): Buffer {
   const bytes = Buffer.alloc(entries.reduce((sum, { key, row }) => sum + ENTRY_OVERHEAD_BYTES + key.length + row.length, 0));
   let at = 0;
-  for (const { op, flags, schemaId, key, row } of entries) at = writeEntry(bytes, at, op, flags, schemaId, key, key.length, row, 0, row.length);
+  for (const { op, flags, schemaId, key, row } of entries) at = writeEntry(bytes, at, op, flags, schemaId, key, 0, key.length, row, 0, row.length);
   expect(at).toBe(bytes.length);
   return bytes;
 }

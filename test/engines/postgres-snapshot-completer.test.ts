@@ -7,11 +7,12 @@ import type { IncompleteRow } from '../../src/connector/source.ts';
 import { never } from './postgres-control.ts';
 import { namesOf, openReading, readChunks, type Reading, type ReadingOptions } from './postgres-reading.ts';
 import { describePostgres, startPostgres } from './postgres.ts';
+import { keysOf } from '../capture/chunk-keys.ts';
 
 /** The rows of a table as an update that left these columns alone would bring them. */
 async function withoutColumns(at: Reading, table: string, missing: readonly string[]): Promise<IncompleteRow[]> {
   const chunks = await readChunks(at, table);
-  return chunks.flatMap((chunk, schemaId) => chunk.keys.map((key, i) => ({ schemaId, schema: chunk.schema, key, row: leaveOut(chunk.bytes.subarray(chunk.offsets[i], chunk.offsets[i + 1]), namesOf(chunk.schema), missing) })));
+  return chunks.flatMap((chunk, schemaId) => keysOf(chunk).map((key, i) => ({ schemaId, schema: chunk.schema, key, row: leaveOut(chunk.bytes.subarray(chunk.offsets[i], chunk.offsets[i + 1]), namesOf(chunk.schema), missing) })));
 }
 
 function leaveOut(row: Uint8Array, names: readonly string[], missing: readonly string[]): Uint8Array {

@@ -31,7 +31,7 @@ export function entriesOf(rows: readonly string[]): Buffer {
   const parts = rows.map((row) => {
     const bytes = Buffer.from(row);
     const entry = Buffer.alloc(ENTRY_OVERHEAD_BYTES + 2 * bytes.length);
-    writeEntry(entry, 0, Op.insert, 0, 1, bytes, bytes.length, bytes, 0, bytes.length);
+    writeEntry(entry, 0, Op.insert, 0, 1, bytes, 0, bytes.length, bytes, 0, bytes.length);
     return entry;
   });
   return Buffer.concat(parts);

@@ -40,7 +40,7 @@ export async function appendRows(log: LogStore, rows: readonly TestRow[]): Promi
     const key = encodeKey([Buffer.from(id)]);
     const bytes = Buffer.from(row ?? '');
     const entry = Buffer.alloc(ENTRY_OVERHEAD_BYTES + key.length + bytes.length);
-    writeEntry(entry, 0, row === null ? Op.delete : Op.insert, 0, schema.id, key, key.length, bytes, 0, bytes.length);
+    writeEntry(entry, 0, row === null ? Op.delete : Op.insert, 0, schema.id, key, 0, key.length, bytes, 0, bytes.length);
     return entry;
   });
   await log.append(

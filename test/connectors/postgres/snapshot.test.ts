@@ -9,6 +9,7 @@ import type { TableShape } from '../../../connectors/sources/postgres/catalog/sh
 import type { RawConnection } from '../../../connectors/sources/postgres/wire/raw-query.ts';
 import { decodeKey } from '../../../src/change/key.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
+import { keysOf } from '../../capture/chunk-keys.ts';
 
 const MiB = 1024 * 1024;
 const never = new AbortController().signal;
@@ -80,7 +81,9 @@ describe('rows of a chunk', () => {
       const row = tuple(`(0,${i})`, `a${i}`, i % 2 === 0 ? null : `b${i}`);
       rows.addPlaced(Buffer.concat([Buffer.from('before'), row]), 6, 6 + row.length);
     }
-    const { keys, bytes, offsets } = rows.take();
+    const taken = rows.take();
+    const { bytes, offsets } = taken;
+    const keys = keysOf(taken);
     expect(rows.lastOrdinal).toBe(ordinalOf({ block: 0, line: 100 }));
     expect(Buffer.from(bytes.subarray(offsets[2], offsets[3]))).toEqual(tuple('a3', 'b3'));
     expect(decodeKey(keys[2] as Uint8Array).map(String)).toEqual(['b3']);

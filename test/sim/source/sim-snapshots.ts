@@ -77,7 +77,17 @@ export class SimSnapshotReader implements SnapshotReader {
     // Some servers learn only from an empty read that a range has come to its end.
     const end = rest === null && keys.length > 0 && range.to !== null && random.chance(0.2) ? range.to : rest;
     const next = end === null ? null : encodeRange({ ...range, from: end });
-    return { schema: declaredSchema(request.table, visible.columns), keys, bytes: Buffer.concat(rows), offsets, next, high: encodePosition(server.database.end) };
+    const keyOffsets = [0];
+    for (const key of keys) keyOffsets.push((keyOffsets.at(-1) as number) + key.length);
+    return {
+      schema: declaredSchema(request.table, visible.columns),
+      keyBytes: Buffer.concat(keys),
+      keyOffsets,
+      bytes: Buffer.concat(rows),
+      offsets,
+      next,
+      high: encodePosition(server.database.end),
+    };
   }
 }
 

@@ -1,4 +1,5 @@
 /** Collects a chunk's rows as they arrive: tuples and keys in two buffers, without an object or a string for each. */
+import type { Chunk } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import type { TableShape } from '../catalog/shape.ts';
 import { KeyWriter } from '../row-key.ts';
@@ -76,10 +77,8 @@ export class ChunkRows {
   }
 
   /** What was collected, as views: nothing may be added afterwards. */
-  take(): { keys: Uint8Array[]; bytes: Uint8Array; offsets: readonly number[] } {
-    const keys: Uint8Array[] = [];
-    for (let i = 1; i < this.#keyOffsets.length; i += 1) keys.push(this.#keys.subarray(this.#keyOffsets[i - 1], this.#keyOffsets[i]));
-    return { keys, bytes: this.#bytes.subarray(0, this.#length), offsets: this.#offsets };
+  take(): Pick<Chunk, 'keyBytes' | 'keyOffsets' | 'bytes' | 'offsets'> {
+    return { keyBytes: this.#keys, keyOffsets: this.#keyOffsets, bytes: this.#bytes.subarray(0, this.#length), offsets: this.#offsets };
   }
 
   /** A row of `size` bytes lies behind the others. */
