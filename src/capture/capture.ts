@@ -14,12 +14,15 @@ import { ChunkWindows } from './chunk-window.ts';
 import { FrameBufferPool, type IncompleteEntry } from './frame-builder.ts';
 import { FrameQueue } from './frame-queue.ts';
 import { Intake, type IntakeCounters } from './intake.ts';
-import { decodeResumePoint, encodeResumePoint, identityRegister, positionRegister, type ResumePoint } from './resume-point.ts';
+import { decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import { SnapshotRunner, type SnapshotProgress, type SnapshotRequest, type SnapshotSettings } from './snapshot-runner.ts';
 import { EVERYONE, type Snapshot } from './snapshot-state.ts';
 
 const RECONNECT = { firstMs: 200, maxMs: 30_000 };
+
+/** While the stream is waited for, it is asked where it is this often. */
+const NUDGE_EVERY_MS = 20;
 
 /** A connection that lived this long counts as a success: the next pause is short again. */
 const CONNECTION_PROVEN_MS = 10_000;
@@ -158,13 +161,14 @@ export class Capture {
     this.#phase = 'connecting';
     const identity = this.#identity();
     const resume = this.#resumePoint();
-    const request = { tables, logged, resume: identity === null || resume === null ? null : { position: resume.position, identity } };
+    const state = this.#deps.log.registers.get(stateRegister(source.name)) ?? null;
+    const request = { tables, logged, resume: identity === null || resume === null ? null : { position: resume.position, identity, state } };
     await using session = await source.connect(request, signal);
     if (identity !== null && identity !== session.identity) {
       throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `Source ${source.name} is ${session.identity} now; the log was read from ${identity}.`, entity: source.name });
     }
     runtime.logger.info('source_connected', { source: source.name, position: source.formatPosition(session.start) });
-    await this.#serve(session, resume ?? { position: session.start, partial: null }, identity === null, signal);
+    await this.#serve(session, resume ?? { position: session.start, partial: null, laterPartials: [] }, identity === null, signal);
   }
 
   /** Streams and reads snapshots until something fails or the signal is aborted; everything on its way has settled when it returns. */
@@ -172,12 +176,15 @@ export class Capture {
     const { source, schemas, log, settings, runtime, onConnected } = this.#deps;
     const ended = new AbortController();
     const either = AbortSignal.any([signal, ended.signal]);
-    const windows = new ChunkWindows((a, b) => source.comparePositions(a, b), resume.position);
+    const compare = (a: Uint8Array, b: Uint8Array): number => source.comparePositions(a, b);
+    const windows = new ChunkWindows(compare, resume.position);
     const complete = async (rows: readonly IncompleteEntry[], s: AbortSignal): Promise<(Uint8Array | 'gone')[]> => this.#complete(session, rows, s);
     const queue = new FrameQueue({ source: source.name, log, budget: this.#budget, pool: this.#pool, complete, signal: either });
     queue.onFailure((error) => ended.abort(error));
     const intake = new Intake({
       source: source.name,
+      tables: this.#tables,
+      compare,
       schemas,
       windows,
       queue,
@@ -190,20 +197,25 @@ export class Capture {
       onCommit: (commitTimeMs) => (this.#lastCommitMs = commitTimeMs),
     });
     const runner = new SnapshotRunner({ source: source.name, session, log, windows, intake, budget: this.#budget, pool: this.#pool, settings: settings.snapshot, clock: runtime.clock, logger: runtime.logger.child({ source: source.name }) });
-    const connection: Connection = { tables: session.tables, requestSnapshot: async (request, s) => runner.request(request, s) };
+    const connection: Connection = {
+      tables: session.tables,
+      requestSnapshot: async (request, s) => {
+        await this.#passedHead(session, intake, s);
+        return runner.request(request, s);
+      },
+    };
     this.#intake = intake;
     this.#session = session;
     this.#runner = runner;
     try {
       if (isNew) intake.insertRegisters(this.#firstRegisters(session));
+      else this.#noteTables(intake);
       this.#phase = 'streaming';
       this.#error = null;
       await together(either, [
         async (s) => session.stream(intake, s),
-        async (s) => {
-          await onConnected(connection, s);
-          await runner.run(s);
-        },
+        async (s) => onConnected(connection, s),
+        async (s) => runner.run(s),
       ]);
     } finally {
       this.#session = null;
@@ -215,11 +227,48 @@ export class Capture {
   }
 
   #firstRegisters(session: SourceSession): RegisterUpdate[] {
-    const { name } = this.#deps.source;
+    const { source, log } = this.#deps;
+    const { name } = source;
     return [
       [identityRegister(name), Buffer.from(session.identity)],
-      [positionRegister(name), encodeResumePoint({ position: session.start, partial: null })],
+      [positionRegister(name), encodeResumePoint({ position: session.start, partial: null, laterPartials: [] })],
+      [tablesRegister(name), encodeTables(this.#tables)],
+      // What is left of a history that was given up says nothing about this one.
+      ...(log.registers.has(stateRegister(name)) ? [[stateRegister(name), null] as const] : []),
     ];
+  }
+
+  /**
+   * Notes which tables are read from here on, before the position moves. A table that comes back lacks the changes of the time when it was not
+   * read, so it is read again; one that the log has never had is left to whoever asks for it.
+   */
+  #noteTables(intake: Intake): void {
+    const { source, log, schemas } = this.#deps;
+    const register = log.registers.get(tablesRegister(source.name));
+    const before = register === undefined ? null : decodeTables(register);
+    const known = new Set(schemas.all().flatMap((schema) => (schema.source === source.name ? [schema.table] : [])));
+    for (const table of this.#tables) {
+      if (before !== null && !before.has(table) && known.has(table)) intake.reread(table, `${table} was not read for a while`, true);
+    }
+    const tables = encodeTables(this.#tables);
+    if (register === undefined || Buffer.compare(register, tables) !== 0) intake.insertRegisters([[tablesRegister(source.name), tables]]);
+  }
+
+  get #tables(): ReadonlySet<string> {
+    return new Set(this.#deps.tables.map(({ table }) => table));
+  }
+
+  /**
+   * A first snapshot is asked for when the stream has passed where the source is now. What DDL did before that is in the snapshot, and no older
+   * change comes behind it that would take it back.
+   */
+  async #passedHead(session: SourceSession, intake: Intake, signal: AbortSignal): Promise<void> {
+    const { source, runtime } = this.#deps;
+    const { position } = await session.head(signal);
+    while (source.comparePositions(intake.position, position) < 0) {
+      session.nudge();
+      await runtime.clock.sleep(NUDGE_EVERY_MS, signal);
+    }
   }
 
   #reread(runner: SnapshotRunner, table: string, reason: string, sweep: boolean, ended: AbortController): void {

@@ -14,7 +14,8 @@ import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { ChunkWindows } from './chunk-window.ts';
 import { FrameBuilder, type BuiltFrame, type FrameBufferPool } from './frame-builder.ts';
 import type { FrameQueue } from './frame-queue.ts';
-import { encodeResumePoint, positionRegister, type ResumePoint } from './resume-point.ts';
+import { ChangeCount, LoggedParts } from './logged-part.ts';
+import { encodeResumePoint, positionRegister, stateRegister, type ResumePoint } from './resume-point.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 
 const noKey = new Uint8Array(0);
@@ -30,6 +31,9 @@ export interface IntakeCounters {
 
 export interface IntakeDeps {
   readonly source: string;
+  /** Tables that are read. */
+  readonly tables: ReadonlySet<string>;
+  readonly compare: (a: Uint8Array, b: Uint8Array) => number;
   readonly schemas: SchemaRegistry;
   readonly windows: ChunkWindows;
   readonly queue: FrameQueue;
@@ -49,9 +53,9 @@ export class Intake implements ChangeSink {
   readonly #tables = new Map<number, string>();
   #position: Uint8Array;
   #confirmed: Uint8Array;
-  #transaction: { readonly start: TransactionStart; changes: number; readonly skip: number } | null = null;
-  /** What is logged of a transaction that the source has yet to push again: frames that come before it must not forget that. */
-  #partial: ResumePoint['partial'];
+  #transaction: { readonly start: TransactionStart; readonly count: ChangeCount } | null = null;
+  /** What is logged of transactions that the source has yet to push again: frames that come before them must not forget that. */
+  readonly #parts: LoggedParts;
   #sealScheduled = false;
 
   constructor(deps: IntakeDeps) {
@@ -59,13 +63,18 @@ export class Intake implements ChangeSink {
     this.#builder = new FrameBuilder(deps.pool);
     this.#position = deps.resume.position;
     this.#confirmed = deps.resume.position;
-    this.#partial = deps.resume.partial;
+    this.#parts = new LoggedParts(deps, deps.resume);
     deps.queue.onIdle(() => this.#seal());
   }
 
   /** True while everything that was pushed is durable. */
   get isIdle(): boolean {
     return this.#deps.queue.pending === 0 && !this.#sealScheduled && this.#builder.isEmpty;
+  }
+
+  /** Everything up to here has been pushed. */
+  get position(): Uint8Array {
+    return this.#position;
   }
 
   get congested(): boolean {
@@ -86,18 +95,17 @@ export class Intake implements ChangeSink {
   begin(start: TransactionStart): void {
     invariant(this.#transaction === null, 'a transaction begins after the one before has ended');
     this.#deps.windows.streamComesTo(start.position);
-    const partial = this.#partial;
-    this.#partial = null;
-    const isPartial = partial !== null && Buffer.compare(partial.position, start.position) === 0;
-    this.#transaction = { start, changes: 0, skip: isPartial ? partial.changes : 0 };
+    const part = this.#parts.take(start);
+    this.#transaction = { start, count: new ChangeCount(part) };
     this.#builder.begin(start);
-    if (isPartial) this.#builder.continueAfter(partial.changes);
+    if (part !== null) this.#builder.continueAfter(part.changes);
   }
 
   change(op: Op, flags: number, schemaId: number, key: Uint8Array, keyLength: number, bytes: Uint8Array, rowStart: number, rowEnd: number, incomplete: boolean): void {
-    if (this.#isRepeated()) return;
+    const table = this.#tables.get(schemaId) as string;
+    if (this.#isRepeated(table)) return;
     const { windows, counters } = this.#deps;
-    if (!windows.none) windows.note(this.#tables.get(schemaId) as string, key, keyLength);
+    if (!windows.none) windows.note(table, key, keyLength);
     this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete);
     counters.changes += 1;
     counters.bytes += rowEnd - rowStart;
@@ -105,8 +113,9 @@ export class Intake implements ChangeSink {
   }
 
   truncate(schemaId: number): void {
-    if (this.#isRepeated()) return;
-    this.#deps.windows.spoil(this.#tables.get(schemaId) as string);
+    const table = this.#tables.get(schemaId) as string;
+    if (this.#isRepeated(table)) return;
+    this.#deps.windows.spoil(table);
     this.#builder.add(Op.truncate, 0, schemaId, noKey, 0, 0, noKey, 0, 0, false);
     this.#deps.counters.changes += 1;
   }
@@ -122,6 +131,7 @@ export class Intake implements ChangeSink {
 
   heartbeat(resume: Uint8Array): void {
     invariant(this.#transaction === null, 'a heartbeat comes between transactions');
+    this.#parts.passed(resume);
     this.#passed(resume);
   }
 
@@ -129,6 +139,10 @@ export class Intake implements ChangeSink {
     // A chunk that is being read may show rows from before, which no change of theirs keeps out.
     this.#deps.windows.spoil(table);
     this.#deps.onReread(table, reason, sweep);
+  }
+
+  remember(state: Uint8Array): void {
+    this.insertRegisters([[stateRegister(this.#deps.source), Buffer.from(state)]]);
   }
 
   /** Puts a frame of a snapshot's rows behind everything that was pushed so far. Only from within a window's `onReached`. */
@@ -144,11 +158,10 @@ export class Intake implements ChangeSink {
   }
 
   /** Counts the change; true when the log has it already. */
-  #isRepeated(): boolean {
+  #isRepeated(table: string): boolean {
     const transaction = this.#transaction;
     invariant(transaction !== null, 'changes come within a transaction');
-    transaction.changes += 1;
-    if (transaction.changes > transaction.skip) return false;
+    if (!transaction.count.isLogged(table)) return false;
     this.#deps.counters.repeated += 1;
     return true;
   }
@@ -169,10 +182,9 @@ export class Intake implements ChangeSink {
     const position = this.#position;
     if (this.#builder.isEmpty && Buffer.compare(position, this.#confirmed) === 0) return;
     this.#confirmed = position;
-    const transaction = this.#transaction;
-    const logged = transaction === null ? 0 : Math.max(transaction.changes, transaction.skip);
-    const partial = transaction === null ? this.#partial : logged === 0 ? null : { position: transaction.start.position, changes: logged };
-    const resume = encodeResumePoint({ position, partial });
+    const open = this.#transaction === null ? null : this.#transaction.count.soFar(this.#transaction.start);
+    const [partial = null, ...laterPartials] = open === null || open.changes === 0 ? this.#parts.awaited : [open, ...this.#parts.awaited];
+    const resume = encodeResumePoint({ position, partial, laterPartials });
     const built = this.#builder.take([[positionRegister(this.#deps.source), resume]]);
     const durable = (): void => {
       this.#deps.confirm(position);

@@ -56,6 +56,11 @@ export interface ChangeSink {
    * `sweep`, removes what the source no longer has.
    */
   reread(table: string, reason: string, sweep: boolean): void;
+  /**
+   * What the source wants to find again at its next connect (`ConnectRequest.resume.state`), in its own bytes. It replaces what was remembered
+   * before, and becomes durable behind everything that was pushed and every reread that was asked for.
+   */
+  remember(state: Uint8Array): void;
   /** True while the engine holds as much as it may: the source stops reading its socket, and goes on when `drained` resolves. */
   readonly congested: boolean;
   drained(): Promise<void>;
@@ -143,8 +148,11 @@ export interface SourceSession extends AsyncDisposable {
 
 export interface ConnectRequest {
   readonly tables: readonly TableRequest[];
-  /** Resume point and the identity it was written under; null for the first start, which may create what the source needs. */
-  readonly resume: { readonly position: Uint8Array; readonly identity: string } | null;
+  /**
+   * Resume point, the identity it was written under, and what the source last gave to `remember` (null when it never did); null for the first
+   * start, which may create what the source needs.
+   */
+  readonly resume: { readonly position: Uint8Array; readonly identity: string; readonly state: Uint8Array | null } | null;
   /**
    * Which of these transactions the log holds. Asked rarely, for transactions that were in progress when the session began.
    */
@@ -156,6 +164,8 @@ export interface Source extends AsyncDisposable {
   readonly format: RowFormat;
   /** Preflight: nothing is changed. */
   check(tables: readonly TableRequest[], signal: AbortSignal): Promise<Finding[]>;
+  /** What the tables look like now, without a session and without changing anything. Tables that cannot be read are left out: `check` says why. */
+  describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]>;
   connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession>;
   /** < 0, 0, > 0 as `a` is before, equal to, after `b`. */
   comparePositions(a: Uint8Array, b: Uint8Array): number;

@@ -32,6 +32,7 @@ export type SinkEvent =
   | { readonly kind: 'truncate'; readonly table: string }
   | { readonly kind: 'commit'; readonly lsn: bigint }
   | { readonly kind: 'heartbeat'; readonly lsn: bigint }
+  | { readonly kind: 'remember'; readonly state: Uint8Array }
   | { readonly kind: 'reread'; readonly table: string; readonly reason: string; readonly sweep: boolean };
 
 const DEADLINE_MS = 20_000;
@@ -111,6 +112,10 @@ export class RecordingSink implements ChangeSink {
 
   reread(table: string, reason: string, sweep: boolean): void {
     this.events.push({ kind: 'reread', table, reason, sweep });
+  }
+
+  remember(state: Uint8Array): void {
+    this.events.push({ kind: 'remember', state: Buffer.from(state) });
   }
 
   /** The changes so far. */
@@ -193,6 +198,8 @@ export class Streaming implements AsyncDisposable {
   readonly sink: RecordingSink;
   readonly #stop = new AbortController();
   readonly ended: Promise<void>;
+  /** What an earlier session remembered. */
+  readonly #state: Uint8Array | null;
   /** What ended the stream, if it failed. */
   failure: unknown = null;
   /** Newest position that was pushed. */
@@ -206,6 +213,7 @@ export class Streaming implements AsyncDisposable {
     this.session = session;
     this.sink = options.sink ?? new RecordingSink();
     this.position = session.start;
+    this.#state = options.resume?.state ?? null;
     this.sink.onPosition = (position) => {
       this.position = position;
       if (options.confirm !== false) session.confirm(position);
@@ -244,7 +252,7 @@ export class Streaming implements AsyncDisposable {
   }
 
   get resume(): NonNullable<ConnectRequest['resume']> {
-    return { position: this.position, identity: this.session.identity };
+    return { position: this.position, identity: this.session.identity, state: this.sink.of('remember').at(-1)?.state ?? this.#state };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { decodePosition, formatLsn, parseLsn } from '../../connectors/sources/po
 import { codeOf } from '../../src/errors/tailrace-error.ts';
 import { FaultProxy } from '../chaos/proxy.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
-import { connect, eventually, openClient, RecordingSink, Streaming } from './postgres-stream-harness.ts';
+import { connect, eventually, openClient, RecordingSink, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
 
 describePostgres([15, 18], (postgres) => {
   let count = 0;
@@ -74,7 +74,7 @@ describePostgres([15, 18], (postgres) => {
       // A new session that goes on from the first commit.
       await stream.stop();
       await stream.session[Symbol.asyncDispose]();
-      await using again = await Streaming.open({ ...base, resume: { position, identity: stream.session.identity } });
+      await using again = await Streaming.open({ ...base, resume: { position, identity: stream.session.identity, state: null } });
       await again.until('the second is sent again', (sink) => sink.of('commit').length > 0);
       expect(again.sink.rows().map((change) => change.key)).toEqual([[String(ids[1])]]);
       resume = again.resume;
@@ -90,7 +90,7 @@ describePostgres([15, 18], (postgres) => {
     await session[Symbol.asyncDispose]();
     const transactions = 400;
     const writing = source.run(`DO $$ BEGIN FOR i IN 1..${transactions} LOOP INSERT INTO t SELECT i * 100 + j, i FROM generate_series(1, 50) j; COMMIT; PERFORM pg_sleep(0.005); END LOOP; END $$`);
-    let resume = { position: session.start, identity: session.identity };
+    let resume: NonNullable<SourceOptions['resume']> = { position: session.start, identity: session.identity, state: null };
     const whole: string[] = [];
     let cuts = 0;
     for (let round = 0; whole.length < transactions; round += 1) {
@@ -307,7 +307,7 @@ describePostgres([15, 18], (postgres) => {
     await session[Symbol.asyncDispose]();
     await source.run("ALTER ROLE reader PASSWORD 'second'");
     await writeFile(file, 'second\n');
-    await using stream = await Streaming.open({ ...options, resume: { position: session.start, identity: session.identity } });
+    await using stream = await Streaming.open({ ...options, resume: { position: session.start, identity: session.identity, state: null } });
     await source.run('INSERT INTO t VALUES (1)');
     await stream.until('the row is there', (sink) => sink.rows().length === 1);
   });

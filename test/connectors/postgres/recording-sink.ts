@@ -28,6 +28,7 @@ export function recordingSink(): { readonly calls: string[]; readonly sink: Chan
     truncate: (schemaId) => calls.push(`truncate ${schemaId}`),
     commit: (resume) => calls.push(`commit ${lsn(resume)}`),
     heartbeat: (resume) => calls.push(`heartbeat ${lsn(resume)}`),
+    remember: (state) => calls.push(`remember ${state.length > 0}`),
     reread: (table, _reason, sweep) => calls.push(`reread ${table} ${sweep}`),
   };
   return { calls, sink };
