@@ -55,6 +55,7 @@ class DiscardingSink implements ChangeSink {
   commit(): void {}
   heartbeat(): void {}
   reread(): void {}
+  remember(): void {}
 }
 
 /** Lets `write` run on a server and keeps what it sends of that. */
@@ -110,8 +111,8 @@ async function replay({ pieces, rows, catalog }: Recording): Promise<number> {
   // What pg would get: the messages that are no data of the stream.
   socket.on('data', () => {});
   const visibility = new VisibilityTracker(parseSnapshot('700:700:'), []);
-  const relations = new Relations({ catalog, sink, signal, catalogLsn: 0n, refreshCatalog: async () => {}, hasParent: async () => false });
-  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn: 0n, timeline: 1, onQuiet: () => {} });
+  const relations = new Relations({ catalog, sink, signal, refreshCatalog: async () => {}, hasParent: async () => false });
+  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn: 0n, timeline: 1, onQuiet: () => {}, onCommitted: () => {} });
   let waited: Promise<void> | null = null;
   const take = (bytes: Buffer, start: number, end: number): void => {
     const wait = transactions.message(bytes, start, end);

@@ -1,6 +1,8 @@
 /** The catalog against real servers: which relations are a table, what tells rows apart, what DDL is noticed. */
 import { describe, expect, test } from 'vitest';
 import { Catalog } from '../../connectors/sources/postgres/catalog/catalog.ts';
+import { decodeKnown, encodeKnown, type KnownTables } from '../../connectors/sources/postgres/catalog/known-tables.ts';
+import type { TableChange } from '../../connectors/sources/postgres/catalog/table-changes.ts';
 import type { Relation } from '../../connectors/sources/postgres/pgoutput/relation.ts';
 import type { TableRequest } from '../../src/connector/source.ts';
 import { openControl, testConfig, type TestControl, never } from './postgres-control.ts';
@@ -10,6 +12,8 @@ interface Scene extends AsyncDisposable {
   readonly control: TestControl;
   run(sql: string): Promise<void>;
   load(...tables: (string | TableRequest)[]): Promise<Catalog>;
+  /** With what an earlier session knew. */
+  open(known: KnownTables, ...tables: (string | TableRequest)[]): ReturnType<typeof Catalog.open>;
   oid(name: string): Promise<number>;
 }
 
@@ -27,6 +31,13 @@ async function scene(server: PostgresServer, setup: string): Promise<Scene> {
         control.query,
         tables.map((table) => (typeof table === 'string' ? { table } : table)),
         { publication: 'pub' },
+        never,
+      ),
+    open: async (known, ...tables) =>
+      Catalog.open(
+        control.query,
+        tables.map((table) => (typeof table === 'string' ? { table } : table)),
+        { publication: 'pub', known },
         never,
       ),
     oid: async (name) => Number((await control.query('SELECT to_regclass($1)::oid AS oid', [name], never))[0]?.['oid']),
@@ -244,8 +255,19 @@ describePostgres([15, 18], (postgres) => {
       ['DROP TABLE public.o1', 'public.o', true, true, /public.o1 is no longer a part/],
       ['DROP TABLE public.t; CREATE TABLE public.t (id int PRIMARY KEY); ALTER PUBLICATION pub ADD TABLE public.t', 'public.t', true, true, /dropped and made again/],
       ['ALTER PUBLICATION pub SET TABLE public.t WHERE (id > 5), public.o, public.c', 'public.t', true, true, /row filter of public.t changed/],
-      ['ALTER PUBLICATION pub SET TABLE public.t (id, a), public.o, public.c', 'public.t', false, false, /column b of public.t is no longer sent/],
+      ['ALTER PUBLICATION pub SET TABLE public.t (id, a), public.o, public.c', 'public.t', true, true, /column b of public.t is no longer sent/],
+      ['ALTER PUBLICATION pub DROP TABLE public.t; ALTER PUBLICATION pub ADD TABLE public.t', 'public.t', true, true, /public.t was published anew/],
+      ['ALTER PUBLICATION pub DROP TABLE public.o; ALTER PUBLICATION pub ADD TABLE public.o', 'public.o', true, true, /public.o1 was published anew/],
+      ['ALTER TABLE public.t ALTER COLUMN b TYPE int USING b * 2', 'public.t', true, false, /column b of public.t may have been given other values/],
+      ['ALTER TABLE public.t ALTER COLUMN id TYPE int USING id * 2', 'public.t', true, true, /column id of public.t may have been given other values/],
     ];
+    /** What the changes of one table come to. */
+    const sumOf = (changes: readonly TableChange[]): object => ({
+      tables: [...new Set(changes.map(({ table }) => table))],
+      reread: changes.some(({ reread }) => reread),
+      sweep: changes.some(({ sweep }) => sweep),
+      reasons: changes.map(({ reason }) => reason).join(', '),
+    });
     test.for(cases)('%s', async ([ddl, table, reread, sweep, reason]) => {
       await using at = await open(setup);
       const catalog = await at.load('public.t', 'public.o', 'public.c');
@@ -253,8 +275,27 @@ describePostgres([15, 18], (postgres) => {
       await at.run(ddl);
       expect(await catalog.fingerprint(at.control.query, never)).not.toBe(catalog.loadedFingerprint);
       const changes = await catalog.refresh(at.control.query, never);
-      expect(changes).toEqual([{ table, reread, sweep, reason: expect.stringMatching(reason) as string }]);
+      expect(sumOf(changes)).toEqual({ tables: [table], reread, sweep, reasons: expect.stringMatching(reason) as string });
       expect(await catalog.fingerprint(at.control.query, never)).toBe(catalog.loadedFingerprint);
+    });
+
+    test.for(cases)('%s, while nobody watched', async ([ddl, table, reread, sweep, reason]) => {
+      await using at = await open(setup);
+      const { known } = await at.load('public.t', 'public.o', 'public.c');
+      const state = encodeKnown(known);
+      expect((await at.open(decodeKnown(state), 'public.t', 'public.o', 'public.c')).changes).toEqual([]);
+      await at.run(ddl);
+      const { catalog, changes } = await at.open(decodeKnown(state), 'public.t', 'public.o', 'public.c');
+      expect(sumOf(changes)).toEqual({ tables: [table], reread, sweep, reasons: expect.stringMatching(reason) as string });
+      expect((await at.open(catalog.known, 'public.t', 'public.o', 'public.c')).changes).toEqual([]);
+    });
+
+    test('a table that is not asked for stays known, and is compared when it comes back', async () => {
+      await using at = await open(setup);
+      const { known } = await at.load('public.t', 'public.o');
+      const without = (await at.open(known, 'public.o')).catalog.known;
+      await at.run('ALTER TABLE public.t ADD COLUMN n int DEFAULT 7');
+      expect((await at.open(without, 'public.t', 'public.o')).changes).toMatchObject([{ table: 'public.t', reread: true }]);
     });
 
     test('a type that a column is made of counts as well', async () => {
@@ -279,7 +320,7 @@ describePostgres([15, 18], (postgres) => {
       await using at = await open(`${setup}; ALTER PUBLICATION pub SET TABLE public.t (id, a)`);
       const catalog = await at.load('public.t');
       await at.run('ALTER PUBLICATION pub SET TABLE public.t');
-      expect(await catalog.refresh(at.control.query, never)).toEqual([{ table: 'public.t', reread: true, sweep: false, reason: 'column b of public.t is now published' }]);
+      expect(await catalog.refresh(at.control.query, never)).toContainEqual({ table: 'public.t', reread: true, sweep: false, lingers: true, reason: 'column b of public.t is now published' });
     });
 
     test('a table keeps its key: by the new name of a column, and the whole row although it could be told apart now', async () => {
@@ -289,7 +330,35 @@ describePostgres([15, 18], (postgres) => {
       await catalog.refresh(at.control.query, never);
       expect(catalog.tables.map(({ schema }) => schema.columns.map(({ name, keyOrdinal }) => [name, keyOrdinal]))).toEqual([[['ident', 1]], [['id', 0]]]);
       await at.run('ALTER TABLE public.b REPLICA IDENTITY DEFAULT');
-      await expect(catalog.refresh(at.control.query, never)).rejects.toMatchObject({ code: 'SRC_NO_IDENTITY', hint: 'ALTER TABLE "public"."b" REPLICA IDENTITY FULL;' });
+      await expect(catalog.refresh(at.control.query, never)).rejects.toMatchObject({ code: 'SRC_NO_IDENTITY', hint: expect.stringContaining('ALTER TABLE "public"."b" REPLICA IDENTITY FULL;') });
+    });
+
+    const otherKeys: readonly (readonly [ddl: string, now: string, mends: string])[] = [
+      ['ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t ADD PRIMARY KEY (b)', '(b)', 'ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t ADD PRIMARY KEY (id)'],
+      ['ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t ADD PRIMARY KEY (id, b)', '(id, b)', 'ALTER TABLE "public"."t" ADD UNIQUE ("id")'],
+      ['ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t REPLICA IDENTITY FULL', 'all of their columns', 'ALTER TABLE "public"."t" ADD UNIQUE ("id")'],
+      ['CREATE UNIQUE INDEX other ON public.t (b); ALTER TABLE public.t ALTER b SET NOT NULL, REPLICA IDENTITY USING INDEX other', '(b)', 'ALTER TABLE "public"."t" REPLICA IDENTITY DEFAULT'],
+    ];
+    test.for(otherKeys)('another key that came while nobody watched is refused: %s', async ([ddl, now, mends]) => {
+      await using at = await open(setup);
+      const { known } = await at.load('public.t');
+      await at.run(ddl);
+      const message = `The rows of public.t were told apart by (id), and by ${now} now: their documents would get other ids.`;
+      await expect(at.open(known, 'public.t')).rejects.toMatchObject({ code: 'SRC_NO_IDENTITY', message, hint: expect.stringContaining('tailrace run --rebuild SOURCE') });
+      // A key of the configuration's own is another index; one that is taken away again as well.
+      const given = await at.open(known, { table: 'public.t', key: now === '(b)' ? ['b'] : ['id'] });
+      expect(given.catalog.known.get('public.t')?.keyGiven).toBe(true);
+      expect((await at.open(given.catalog.known, 'public.t')).catalog.known.get('public.t')?.keyGiven).toBe(false);
+      await at.run(mends);
+      expect(columnsOf((await at.open(known, 'public.t')).catalog)[0]).toBe('id:int:1');
+    });
+
+    test('a key that still tells all rows apart is kept, whatever else does, and under a new name', async () => {
+      await using at = await open(setup);
+      const { known } = await at.load('public.t');
+      await at.run('ALTER TABLE public.t REPLICA IDENTITY FULL; ALTER TABLE public.t ALTER b SET NOT NULL; ALTER TABLE public.t DROP CONSTRAINT t_pkey; ALTER TABLE public.t ADD PRIMARY KEY (b), ADD UNIQUE (id); ALTER TABLE public.t RENAME COLUMN id TO ident');
+      const { catalog } = await at.open(known, 'public.t');
+      expect(columnsOf(catalog)).toEqual(['ident:int:1', 'a:text:0', 'b:int:0']);
     });
 
     test('columns of a table without a key are all of its key: it is read again and swept', async () => {

@@ -133,7 +133,7 @@ describePostgres([15, 18], (postgres) => {
   test('TRUNCATE empties each table it names, at its place among the changes', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY REFERENCES t); CREATE TABLE v (id int PRIMARY KEY)', { tables: ['public.t', 'public.u'] });
     const sink = await streamed(source, 'INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)', 'BEGIN; TRUNCATE t CASCADE; INSERT INTO t VALUES (2); COMMIT', 'TRUNCATE v');
-    expect(sink.events.filter((event) => event.kind !== 'heartbeat').map((event) => (event.kind === 'change' ? `${event.op} ${event.table} ${event.key[0]}` : event.kind === 'truncate' ? `truncate ${event.table}` : event.kind))).toEqual([
+    expect(sink.events.filter((event) => event.kind !== 'heartbeat' && event.kind !== 'remember').map((event) => (event.kind === 'change' ? `${event.op} ${event.table} ${event.key[0]}` : event.kind === 'truncate' ? `truncate ${event.table}` : event.kind))).toEqual([
       'begin',
       'insert public.t 1',
       'insert public.u 1',
@@ -252,7 +252,7 @@ describePostgres([15, 18], (postgres) => {
     await stream.until('the row is there', (sink) => sink.rows().length === 1);
     await source.run('ALTER TABLE t REPLICA IDENTITY USING INDEX t_other');
     await source.run('UPDATE t SET other = 2');
-    expect(await stream.failed()).toMatchObject({ code: 'SRC_NO_IDENTITY', hint: 'ALTER TABLE "public"."t" REPLICA IDENTITY DEFAULT;' });
+    expect(await stream.failed()).toMatchObject({ code: 'SRC_NO_IDENTITY', hint: expect.stringContaining('ALTER TABLE "public"."t" REPLICA IDENTITY DEFAULT;') });
     expect(stream.sink.rows()).toHaveLength(1);
   });
 

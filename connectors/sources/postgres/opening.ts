@@ -6,6 +6,7 @@ import type { ConnectRequest } from '../../../src/connector/source.ts';
 import { codeOf } from '../../../src/errors/tailrace-error.ts';
 import type { Runtime } from '../../../src/runtime/runtime.ts';
 import { Catalog } from './catalog/catalog.ts';
+import { decodeKnown } from './catalog/known-tables.ts';
 import type { PostgresConfig } from './config.ts';
 import { ControlConnection } from './connection/control-connection.ts';
 import type { Query } from './connection/query.ts';
@@ -56,9 +57,13 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
   const { source, slot, publication } = deps;
   const names = { source, slot, publication, requests: request.tables, create: config.create };
   const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock }, request.resume, signal);
-  const catalogLsn = await insertLsnOf(query, signal);
-  const catalog = await Catalog.load(query, request.tables, { publication }, signal);
-  const watch = new CatalogWatch({ catalog, query, clock: runtime.clock, logger: runtime.logger.child({ source }), lookEveryMs: deps.catalogLookEveryMs });
+  const remembered = request.resume === null || request.resume.state === null ? null : decodeKnown(request.resume.state);
+  const { catalog, changes } = await Catalog.open(query, request.tables, { publication, known: remembered ?? undefined }, signal);
+  const logger = runtime.logger.child({ source });
+  const endOfLog = async (s: AbortSignal): Promise<bigint> => endOfLogNow(query, server, s);
+  const watch = new CatalogWatch({ catalog, query, endOfLog, clock: runtime.clock, logger, lookEveryMs: deps.catalogLookEveryMs }, remembered);
+  for (const { table, reason, reread } of changes) logger.info('table_changed', { table, reason, reread });
+  await watch.opened(changes, signal);
   const visibility = await beginVisibility(query, request.logged, signal);
   const { timeline } = system;
   const reading = deps.createReading({
@@ -71,16 +76,16 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
     positionOf: (insertLsn) => positionOfInsert(insertLsn, server, timeline),
     clock: runtime.clock,
     random: runtime.random,
-    logger: runtime.logger.child({ source }),
+    logger,
   });
   opened.use(reading.completer);
   opened.use(reading.snapshots);
-  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, catalogLsn, opened: opened.move(), query, connection, catalog, watch, visibility, reading });
+  return new PostgresSession({ source, runtime, config, slot, publication, server, timeline, history, opened: opened.move(), query, connection, catalog, watch, visibility, reading });
 }
 
-async function insertLsnOf(query: Query, signal: AbortSignal): Promise<bigint> {
+async function endOfLogNow(query: Query, server: ServerFacts, signal: AbortSignal): Promise<bigint> {
   const [row] = await query('SELECT pg_catalog.pg_current_wal_insert_lsn() AS inserted', [], signal);
-  return parseLsn(row?.['inserted'] ?? '');
+  return recordEnd(parseLsn(row?.['inserted'] ?? ''), server.geometry);
 }
 
 function positionOfInsert(insertLsn: string, server: ServerFacts, timeline: number): Uint8Array {

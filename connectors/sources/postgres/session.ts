@@ -39,8 +39,6 @@ export interface SessionParts {
   readonly server: ServerFacts;
   readonly timeline: number;
   readonly history: History;
-  /** Where the server's log ended just before the catalog was read. */
-  readonly catalogLsn: bigint;
   readonly query: Query;
   readonly connection: ReplicationConnection;
   readonly catalog: Catalog;
@@ -82,6 +80,11 @@ export class PostgresSession implements SourceSession {
     watch.listen({
       catalogChanged: () => run.catalogChanged(),
       reread: (table, reason, sweep) => sink.reread(table, reason, sweep),
+      remember: (state) => sink.remember(state),
+      get pushedLsn() {
+        return run.pushedLsn;
+      },
+      nudge: () => this.nudge(),
       settled: async () => this.#settled(run, either),
     });
     try {
@@ -138,14 +141,13 @@ export class PostgresSession implements SourceSession {
   }
 
   #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {
-    const { source, connection, runtime, catalog, visibility, history, catalogLsn, timeline, config, slot, publication, query, watch } = this.#parts;
+    const { source, connection, runtime, catalog, visibility, history, timeline, config, slot, publication, query, watch } = this.#parts;
     return {
       source,
       connection,
       sink,
       catalog,
       visibility,
-      catalogLsn,
       timeline,
       clock: runtime.clock,
       startLsn: history.startLsn,
@@ -156,6 +158,7 @@ export class PostgresSession implements SourceSession {
       hasParent: async (oid) => (await query('SELECT 1 AS one FROM pg_catalog.pg_inherits WHERE inhrelid = $1::pg_catalog.int8::pg_catalog.oid', [oid], signal)).length > 0,
       onAccepted: async () => checkSlotUnmoved({ query, slot, source }, history.startLsn, signal),
       onMoved: () => this.#flush.moved(),
+      onPushed: (lsn) => watch.passed(lsn),
     };
   }
 }

@@ -1,8 +1,9 @@
 /** A configured Postgres database as a source. */
 import type { Finding } from '../../../src/connector/finding.ts';
 import type { RowFormat } from '../../../src/connector/row-format.ts';
-import type { ConnectRequest, Source, SourceContext, SourceSession, TableRequest } from '../../../src/connector/source.ts';
+import type { ConnectRequest, Source, SourceContext, SourceSession, TableDescription, TableRequest } from '../../../src/connector/source.ts';
 import type { Runtime } from '../../../src/runtime/runtime.ts';
+import { describeTables } from './catalog/describe.ts';
 import { checkPostgres } from './check/check-postgres.ts';
 import { defaultSlotName, type PostgresConfig } from './config.ts';
 import { ControlConnection } from './connection/control-connection.ts';
@@ -38,6 +39,12 @@ export class PostgresSource implements Source {
 
   async check(tables: readonly TableRequest[], signal: AbortSignal): Promise<Finding[]> {
     return checkPostgres({ config: this.#opening.config, clock: this.#runtime.clock, errors: errorNames(this.#opening) }, tables, signal);
+  }
+
+  async describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]> {
+    const { config, publication } = this.#opening;
+    await using control = new ControlConnection({ config, errors: errorNames(this.#opening), clock: this.#runtime.clock });
+    return await describeTables(async (sql, parameters, s) => control.query(sql, parameters, s), tables, publication, signal);
   }
 
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {

@@ -22,8 +22,8 @@ async function stream(startLsn: bigint): Promise<{ readonly calls: string[]; rea
   const { calls, sink } = recordingSink();
   const signal = new AbortController().signal;
   const visibility = new VisibilityTracker(parseSnapshot('4294967290:4294967290:'), []);
-  const relations = new Relations({ catalog, sink, signal, catalogLsn: 0n, refreshCatalog: async () => {}, hasParent: async () => false });
-  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn, timeline: 3, onQuiet: (lsn) => calls.push(`quiet ${lsn}`) });
+  const relations = new Relations({ catalog, sink, signal, refreshCatalog: async () => {}, hasParent: async () => false });
+  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn, timeline: 3, onQuiet: (lsn) => calls.push(`quiet ${lsn}`), onCommitted: () => {} });
   const feed = async (...messages: Buffer[]): Promise<void> => {
     for (const message of messages) await transactions.message(message, 0, message.length);
   };

@@ -10,6 +10,8 @@ import type { Query } from '../connection/query.ts';
 import type { Relation } from '../pgoutput/relation.ts';
 import { publishedColumns, readDigest, readDocument, type CatalogDocument, type CatalogReading, type RelationFacts } from './document.ts';
 import { covers, identityStatement } from './identity.ts';
+import { keptKey, refuseOtherKey } from './kept-key.ts';
+import { knownTable, type KnownTables } from './known-tables.ts';
 import { logicalTable, type Leaf, type LogicalTable } from './logical-table.ts';
 import { relationOfLeaf, shapeOfRelation, type TableShape } from './shape.ts';
 import { changesBetween, type TableChange } from './table-changes.ts';
@@ -17,6 +19,8 @@ import { TypeRegistry } from './type-registry.ts';
 
 export interface CatalogOptions {
   readonly publication: string;
+  /** What was known of tables when they were last looked at, by an earlier session. */
+  readonly known?: KnownTables | undefined;
 }
 
 /** A leaf with the shape of its rows, for those who read it beside the stream. */
@@ -45,6 +49,7 @@ export class Catalog {
   readonly #types = new TypeRegistry();
   readonly #shapes = new Map<string, TableShape>();
   #reading: CatalogReading;
+  #known: KnownTables;
   #tables: ReadonlyMap<string, LogicalTable> = new Map();
   #byOid: ReadonlyMap<number, LogicalTable> = new Map();
 
@@ -53,14 +58,27 @@ export class Catalog {
     this.#requests = requests;
     this.#publication = options.publication;
     this.#reading = reading;
+    this.#known = options.known ?? new Map();
   }
 
-  /** Reads the tables. Throws SRC_TABLE_MISSING, SRC_TABLE_KIND, SRC_PUBLICATION or SRC_NO_IDENTITY, each with the statement that mends it. */
-  static async load(query: Query, requests: readonly TableRequest[], options: CatalogOptions, signal: AbortSignal): Promise<Catalog> {
+  /**
+   * Reads the tables, and tells what changed in those that were known. Throws SRC_TABLE_MISSING, SRC_TABLE_KIND, SRC_PUBLICATION or
+   * SRC_NO_IDENTITY, each with the statement that mends it.
+   */
+  static async open(query: Query, requests: readonly TableRequest[], options: CatalogOptions, signal: AbortSignal): Promise<{ readonly catalog: Catalog; readonly changes: readonly TableChange[] }> {
     const reading = await readDocument(query, namesOf(requests), options.publication, signal);
     const catalog = new Catalog(query, requests, options, reading);
-    catalog.#adopt(reading, requests);
-    return catalog;
+    return { catalog, changes: await catalog.#take(reading, query, signal) };
+  }
+
+  /** The same where nothing was known before. */
+  static async load(query: Query, requests: readonly TableRequest[], options: Pick<CatalogOptions, 'publication'>, signal: AbortSignal): Promise<Catalog> {
+    return (await Catalog.open(query, requests, options, signal)).catalog;
+  }
+
+  /** What is known of the tables now, and of those that earlier sessions had besides. */
+  get known(): KnownTables {
+    return this.#known;
   }
 
   get tables(): readonly TableDescription[] {
@@ -82,14 +100,7 @@ export class Catalog {
    * this throws, like everything else that `load` throws, and the catalog stays as it was.
    */
   async refresh(query: Query, signal: AbortSignal): Promise<TableChange[]> {
-    const reading = await readDocument(query, namesOf(this.#requests), this.#publication, signal);
-    const before = this.#tables;
-    const kept = this.#requests.map((request) => ({ table: request.table, key: request.key ?? keptKey(before.get(request.table), reading.document) }));
-    const after = derive(reading.document, kept);
-    const attached = [...after.values()].flatMap((table) => table.leaves.filter((leaf) => before.get(table.table)?.members.has(leaf.relation.oid) === false));
-    const filled = await withRows(query, attached, signal);
-    this.#adopt(reading, kept);
-    return [...after.values()].flatMap((table) => changesBetween(before.get(table.table) ?? table, table, (leaf) => filled.has(leaf.relation.oid)));
+    return this.#take(await readDocument(query, namesOf(this.#requests), this.#publication, signal), query, signal);
   }
 
   /** The table that a relation of the stream belongs to; undefined for one that is not ours. */
@@ -147,8 +158,32 @@ export class Catalog {
     return known.leaves.map((leaf) => ({ ...leaf, shape: this.#shape(relationOfLeaf(leaf), known) }));
   }
 
-  #adopt(reading: CatalogReading, requests: readonly TableRequest[]): void {
-    const tables = derive(reading.document, requests);
+  /** Makes a reading the catalog's own, and compares it with what was known. */
+  async #take(reading: CatalogReading, query: Query, signal: AbortSignal): Promise<TableChange[]> {
+    const { document } = reading;
+    const before = this.#known;
+    const kept = this.#requests.map((request) => {
+      const key = keptKey(before.get(request.table), request, document);
+      if (request.key === undefined && key !== undefined) refuseOtherKey(document, request, this.#requests, key);
+      return { table: request.table, key };
+    });
+    const after = derive(document, kept);
+    const attached = [...after.values()].flatMap((table) => {
+      const known = before.get(table.table);
+      return known === undefined ? [] : table.leaves.filter((leaf) => !known.leaves.some((old) => old.oid === leaf.relation.oid));
+    });
+    const filled = await withRows(query, attached, signal);
+    const changes = [...after.values()].flatMap((table) => {
+      const known = before.get(table.table);
+      return known === undefined ? [] : changesBetween(known, table, (leaf) => filled.has(leaf.relation.oid));
+    });
+    const given = new Set(this.#requests.flatMap((request) => (request.key === undefined ? [] : [request.table])));
+    this.#known = new Map([...before, ...[...after.values()].map((table) => [table.table, knownTable(table, given.has(table.table))] as const)]);
+    this.#adopt(reading, after);
+    return changes;
+  }
+
+  #adopt(reading: CatalogReading, tables: ReadonlyMap<string, LogicalTable>): void {
     this.#types.add(reading.document.types);
     for (const relation of reading.document.relations) for (const column of relation.columns) this.#types.addFormatted(column.type, column.modifier, column.formatted);
     this.#shapes.clear();
@@ -198,16 +233,6 @@ export class Catalog {
 
 function derive(document: CatalogDocument, requests: readonly TableRequest[]): ReadonlyMap<string, LogicalTable> {
   return new Map(requests.map((request) => [request.table, logicalTable(document, request, requests)]));
-}
-
-/** The key that a table had, by the names that its columns have now; a column that is gone keeps its name, and is then found missing. */
-function keptKey(table: LogicalTable | undefined, document: CatalogDocument): readonly string[] | undefined {
-  if (table === undefined) return undefined;
-  const root = document.relations.find((relation) => relation.oid === table.root.oid);
-  return table.key.map((name) => {
-    const number = table.root.columns.find((column) => column.name === name)?.number;
-    return root?.columns.find((column) => column.number === number)?.name ?? name;
-  });
 }
 
 function byOid(tables: Iterable<LogicalTable>): ReadonlyMap<number, LogicalTable> {

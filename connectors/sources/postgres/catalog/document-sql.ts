@@ -54,7 +54,7 @@ const columnsSql = `
   SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
     'number', a.attnum, 'name', a.attname, 'type', a.atttypid::pg_catalog.int8, 'modifier', a.atttypmod,
     'formatted', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-    'generated', a.attgenerated::pg_catalog.text, 'filled', a.atthasmissing
+    'generated', a.attgenerated::pg_catalog.text, 'filled', a.atthasmissing, 'version', a.xmin::pg_catalog.text
   ) ORDER BY a.attnum)
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped`;
 
@@ -103,6 +103,8 @@ export const documentSql = `
       'published_as', (SELECT an.nspname || '.' || ac.relname FROM pg_catalog.pg_partition_ancestors(c.oid) a
         JOIN pg_catalog.pg_class ac ON ac.oid = a.relid JOIN pg_catalog.pg_namespace an ON an.oid = ac.relnamespace
         JOIN member m ON m.schemaname = an.nspname AND m.tablename = ac.relname WHERE a.relid <> c.oid LIMIT 1),
+      'membership', (SELECT pg_catalog.json_agg(pr.oid::pg_catalog.int8 ORDER BY pr.oid) FROM pg_catalog.pg_publication p JOIN pg_catalog.pg_publication_rel pr ON pr.prpubid = p.oid
+        WHERE p.pubname = $2 AND (pr.prrelid = c.oid OR pr.prrelid IN (SELECT a.relid FROM pg_catalog.pg_partition_ancestors(c.oid) a))),
       'columns', (${columnsSql}), 'indexes', (${indexesSql})
     ) AS described
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -16,6 +16,8 @@ export interface ColumnFacts {
   readonly generated: string;
   /** `atthasmissing`: rows from before the column show a value that was written nowhere. */
   readonly filled: boolean;
+  /** The transaction that last wrote the column's row in the catalog: DDL that rewrites a column's values does, VACUUM FULL does not. */
+  readonly version: string;
 }
 
 /** A unique index that can tell rows apart, if its columns are not null. */
@@ -46,6 +48,11 @@ export interface RelationFacts {
   readonly published: { readonly columns: readonly string[] | null; readonly filter: string | null } | null;
   /** The partitioned table above it under whose name the publication sends its rows. */
   readonly published_as: string | null;
+  /**
+   * OIDs of the rows in `pg_publication_rel` by which it, or a table above it, is in the publication: others after it was taken out and put back,
+   * or got another column list or row filter. null where the publication names no tables.
+   */
+  readonly membership: readonly number[] | null;
   readonly columns: readonly ColumnFacts[];
   readonly indexes: readonly IndexFacts[] | null;
 }

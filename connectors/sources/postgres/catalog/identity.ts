@@ -58,7 +58,8 @@ export function identityStatement(relation: RelationFacts, key: readonly string[
   return serving.primary ? `${alter} DEFAULT;` : `${alter} USING INDEX ${quoteIdentifier(serving.name)};`;
 }
 
-function neverNull(relation: RelationFacts, index: IndexFacts): boolean {
+/** An index over columns that are never null: it tells every row from every other. */
+export function neverNull(relation: RelationFacts, index: IndexFacts): boolean {
   return index.columns.every((name) => relation.columns.find((column) => column.name === name)?.not_null === true);
 }
 

@@ -2,30 +2,23 @@
  * The relations of the stream: which of them are ours, what their rows look like, what a change of that calls for. The catalog answers,
  * which takes a round trip when a relation is new or has changed; the stream waits for it.
  */
-import type { DeclaredSchema } from '../../../../src/change/schema.ts';
 import type { ChangeSink } from '../../../../src/connector/source.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import { readRelation, readType } from '../pgoutput/message.ts';
 import type { Relation, TypeName } from '../pgoutput/relation.ts';
-import { KnownShapes, tellsMore } from './known-shapes.ts';
 import type { RowTable } from './row-changes.ts';
 
 interface KnownRelation {
   /** The message that described it, with the names of its types: the same again changes nothing. */
   readonly description: string;
-  readonly schema: DeclaredSchema;
-  /** The session's catalog has described this form or one before it: whatever changed since, it has judged. */
-  readonly watched: boolean;
   readonly row: RowTable;
 }
 
 export interface RelationsDeps {
   readonly catalog: Catalog;
-  /** What was committed before is from before the session. */
-  readonly catalogLsn: bigint;
   readonly sink: ChangeSink;
-  /** Brings the catalog up to date if the server's has changed, and tells the sink what that does to rows. */
+  /** Brings the catalog up to date if the server's has changed; what that does to rows is seen to elsewhere. */
   readonly refreshCatalog: () => Promise<void>;
   /** Whether the relation is a partition or inherits from another: a part of a table of ours, perhaps. */
   readonly hasParent: (relationOid: number) => Promise<boolean>;
@@ -38,11 +31,9 @@ export class Relations {
   /** Relations of the publication that are no table of ours. */
   readonly #foreign = new Set<number>();
   readonly #typeNames = new Map<number, TypeName>();
-  readonly #shapes = new KnownShapes();
 
   constructor(deps: RelationsDeps) {
     this.#deps = deps;
-    this.#shapes.learn(deps.catalog);
   }
 
   /** The table that a change is about, or null when it is not one of ours. */
@@ -64,20 +55,19 @@ export class Relations {
     this.#typeNames.set(oid, { namespace, name });
   }
 
-  /** Reads a Relation message of a transaction that committed at `commitLsn`. null when nothing is to be waited for; otherwise the stream goes on when the promise resolves. */
-  relation(bytes: Buffer, start: number, end: number, commitLsn: bigint): Promise<void> | null {
+  /** Reads a Relation message. null when nothing is to be waited for; otherwise the stream goes on when the promise resolves. */
+  relation(bytes: Buffer, start: number, end: number): Promise<void> | null {
     const sent = readRelation(bytes, start, end, new Map());
     const relation = { ...sent, typeNames: this.#typeNamesOf(sent) };
     const description = JSON.stringify([bytes.toString('latin1', start, end), [...relation.typeNames]]);
     const known = this.#known.get(relation.oid);
     if (known?.description === description && this.#deps.catalog.tableOf(relation.oid) === known.row.table) return null;
-    return this.#resolve(relation, description, commitLsn);
+    return this.#resolve(relation, description);
   }
 
   /** The catalog was refreshed: what left our tables is not ours any more, whatever of it is still to come. */
   catalogChanged(): void {
     const { catalog } = this.#deps;
-    this.#shapes.learn(catalog);
     for (const [oid, { row }] of this.#known) {
       if (catalog.tableOf(oid) === row.table) continue;
       this.#known.delete(oid);
@@ -85,8 +75,8 @@ export class Relations {
     }
   }
 
-  async #resolve(relation: Relation, description: string, commitLsn: bigint): Promise<void> {
-    const { catalog, sink, signal, catalogLsn, refreshCatalog } = this.#deps;
+  async #resolve(relation: Relation, description: string): Promise<void> {
+    const { catalog, sink, signal, refreshCatalog } = this.#deps;
     const { oid } = relation;
     // A description that changed, or of a part that is new: DDL was run, and the catalog may not know it yet.
     if (this.#known.has(oid) || (await this.#mayBecomeOurs(relation))) await refreshCatalog();
@@ -97,7 +87,6 @@ export class Relations {
       return;
     }
     const { schema, keyIndexes } = await catalog.shapeOf(relation, signal);
-    const previous = this.#known.get(oid);
     const row: RowTable = {
       table,
       keyIndexes,
@@ -105,11 +94,8 @@ export class Relations {
       columnCount: relation.columns.length,
       identity: relation.columns.map((column) => column.identity || relation.replicaIdentity === 'f'),
     };
-    const judged = commitLsn >= catalogLsn && previous?.watched === true;
     this.#foreign.delete(oid);
-    this.#known.set(oid, { description, schema, row, watched: judged || this.#shapes.has(oid, schema) });
-    if (previous === undefined || judged || !tellsMore(previous.schema, schema)) return;
-    sink.reread(table, `the columns of ${relation.namespace}.${relation.name} changed before this session began`, false);
+    this.#known.set(oid, { description, row });
   }
 
   /** A publication may send thousands of tables that nobody asked for: the catalog is not read again for each. */

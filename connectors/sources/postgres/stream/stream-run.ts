@@ -38,8 +38,6 @@ export interface StreamRunDeps {
   readonly sink: ChangeSink;
   readonly catalog: Catalog;
   readonly visibility: VisibilityTracker;
-  /** The catalog that the session began with is at least as new as this. */
-  readonly catalogLsn: bigint;
   /** The START_REPLICATION command, and where and on which timeline it starts. */
   readonly command: string;
   readonly startLsn: bigint;
@@ -52,8 +50,10 @@ export interface StreamRunDeps {
   readonly hasParent: (relationOid: number) => Promise<boolean>;
   /** Called when the server has accepted the stream, before anything of it is handled; a rejection fails the stream. */
   readonly onAccepted: () => Promise<void>;
-  /** The stream's position moved. */
+  /** The stream's position moved while nothing concerned us. */
   readonly onMoved: () => void;
+  /** Everything before `lsn` has been pushed, and the sink knows. */
+  readonly onPushed: (lsn: bigint) => void;
 }
 
 export class StreamRun {
@@ -82,10 +82,11 @@ export class StreamRun {
     this.#progress = new Progress(clock, startLsn, (lsn) => {
       sink.heartbeat(encodePosition(lsn, timeline));
       deps.onMoved();
+      deps.onPushed(lsn);
     });
     this.#liveness = new Liveness(deps.walSenderTimeoutMs, clock.monotonicMs());
-    this.#relations = new Relations({ catalog, sink, signal, catalogLsn: deps.catalogLsn, refreshCatalog: deps.refreshCatalog, hasParent: deps.hasParent });
-    this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, timeline, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false) });
+    this.#relations = new Relations({ catalog, sink, signal, refreshCatalog: deps.refreshCatalog, hasParent: deps.hasParent });
+    this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, timeline, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false), onCommitted: deps.onPushed });
   }
 
   /** Streams until the signal is aborted (resolves) or something fails (rejects). */

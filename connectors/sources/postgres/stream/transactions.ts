@@ -26,6 +26,8 @@ export interface TransactionsDeps {
   readonly timeline: number;
   /** Everything up to `lsn` has been dealt with, and nothing was pushed since the last commit or heartbeat in the sink. */
   readonly onQuiet: (lsn: bigint) => void;
+  /** A transaction that ends at `lsn` has been committed in the sink. */
+  readonly onCommitted: (lsn: bigint) => void;
 }
 
 export class Transactions {
@@ -71,7 +73,7 @@ export class Transactions {
         this.#commit(bytes, start, end);
         return null;
       case MessageTag.relation:
-        return this.#deps.relations.relation(bytes, start, end, this.#open?.commitLsn ?? this.#endLsn);
+        return this.#deps.relations.relation(bytes, start, end);
       case MessageTag.type:
         this.#deps.relations.type(bytes, start, end);
         return null;
@@ -128,6 +130,7 @@ export class Transactions {
     }
     this.#committedLsn = endLsn;
     this.#deps.sink.commit(encodePosition(endLsn, this.#deps.timeline));
+    this.#deps.onCommitted(endLsn);
   }
 
   #truncate(relationOids: readonly number[]): void {
