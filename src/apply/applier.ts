@@ -154,13 +154,22 @@ export class Applier {
         if (frame === undefined && !batch.isEmpty) await inFlight.oneDone();
         continue;
       }
-      await this.#dispatch(batch, inFlight);
-      if (finished.length > 0) {
-        await inFlight.idle();
-        for (const snapshot of finished) await this.#deps.onSnapshotApplied(snapshot, inFlight.signal);
-      }
+      if (frame !== undefined && finished.length > 0) await this.#finish(finished, frame, batch, inFlight);
+      else await this.#dispatch(batch, batch.through, inFlight);
       batch = new ChangeBatch(batch.through);
     }
+  }
+
+  /**
+   * The batch ends with a frame that says that snapshots are done. Until what follows from that has happened the cursor stays before the frame's
+   * end, so that whoever goes on from it reads the frame again.
+   */
+  async #finish(finished: readonly Snapshot[], frame: Frame, batch: ChangeBatch, inFlight: InFlight): Promise<void> {
+    const before = frame.count === 0 ? batch.through : Math.max(this.#dispatchedThrough, frame.lastSeq - 1);
+    await this.#dispatch(batch, before, inFlight);
+    await inFlight.idle();
+    for (const snapshot of finished) await this.#deps.onSnapshotApplied(snapshot, inFlight.signal);
+    if (before < batch.through) await this.#dispatch(new ChangeBatch(batch.through), batch.through, inFlight);
   }
 
   /** What the log has now if the batch holds work; else whatever comes, or undefined when the cursor is to be made durable. */
@@ -178,32 +187,32 @@ export class Applier {
     return frame === undefined && inFlight.hasRoom;
   }
 
-  /** Builds the batch and sends it on its way. A batch that empties the index goes alone. */
-  async #dispatch(batch: ChangeBatch, inFlight: InFlight): Promise<void> {
+  /** Builds the batch and sends it on its way; the cursor moves to `cursor`. A batch that empties the index goes alone. */
+  async #dispatch(batch: ChangeBatch, cursor: Seq, inFlight: InFlight): Promise<void> {
     const { log, runtime } = this.#deps;
     const built = buildBatch(batch, log.epoch, (schemaId, op) => this.#builderOf(schemaId, op));
     this.#counters.read += batch.read;
     this.#counters.superseded += batch.superseded + built.outdated;
     if (built.failed.length > 0) this.#park(built.failed.map(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));
     if (batch.clearedAt !== null) await inFlight.idle();
-    const done = this.#lowWater.begin(batch.through);
+    const done = this.#lowWater.begin(cursor);
     await inFlight.start(built.keys, async (signal) => {
-      await this.#bring(built, signal);
+      await this.#bring(built, cursor, signal);
       done();
       if (batch.commitTimeMs !== null) this.#appliedCommitMs = batch.commitTimeMs;
       this.#cursorMoved();
     });
-    this.#dispatchedThrough = batch.through;
+    this.#dispatchedThrough = cursor;
     this.#dispatchedAtMs = runtime.clock.monotonicMs();
     if (batch.clearedAt !== null) await inFlight.idle();
   }
 
-  async #bring(built: BuiltBatch, signal: AbortSignal): Promise<void> {
+  async #bring(built: BuiltBatch, cursor: Seq, signal: AbortSignal): Promise<void> {
     const { log, target, runtime, atomicCursor } = this.#deps;
     const { batch, operations } = built;
     if (batch.isEmpty && !atomicCursor) return;
     const clearBelow = batch.clearedAt === null ? undefined : versionOf(log.epoch, batch.clearedAt);
-    const request = { operations, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor: batch.through };
+    const request = { operations, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor };
     const deps = { target, atomicCursor, runtime, onTrouble: (error: unknown) => this.#noteTrouble(error), onRefused: (refused: readonly RefusedOperation[]) => this.#park(refused) };
     // Closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
     this.#unpark(operations, batch);
