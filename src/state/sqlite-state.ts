@@ -2,7 +2,8 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
+import { stateError } from './state-error.ts';
 import type { DeadLetter, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
 
 /** Raised whenever the tables below change; a file with a higher number is left untouched. */
@@ -30,21 +31,24 @@ export interface SqliteStateOptions {
   readonly readOnly?: boolean;
 }
 
-/** Errors: STATE_TOO_NEW, STATE_CORRUPT. */
+/** Errors, of every later call too: STATE_TOO_NEW, STATE_CORRUPT, DISK_FULL, DISK_FAILED. */
 export function openSqliteState(options: SqliteStateOptions): StateStore {
   try {
     return new SqliteState(options);
-  } catch (error) {
-    if (error instanceof TailraceError) throw error;
-    throw new TailraceError('STATE_CORRUPT', { message: `The state file ${options.path} cannot be read: ${(error as Error).message}.`, cause: error });
+  } catch (thrown) {
+    const error = stateError(options.path, thrown);
+    if (codeOf(error) !== undefined) throw error;
+    throw new TailraceError('STATE_CORRUPT', { message: `The state file ${options.path} cannot be read: ${(thrown as Error).message}.`, cause: thrown });
   }
 }
 
 class SqliteState implements StateStore {
+  readonly #path: string;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
   constructor({ path, readOnly = false }: SqliteStateOptions) {
+    this.#path = path;
     this.#database = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS });
     try {
       this.#prepareFile(path, readOnly);
@@ -159,13 +163,23 @@ class SqliteState implements StateStore {
   }
 
   #transaction(work: () => void): void {
-    this.#database.exec('BEGIN IMMEDIATE');
+    this.#catalogued(() => {
+      this.#database.exec('BEGIN IMMEDIATE');
+      try {
+        work();
+        this.#database.exec('COMMIT');
+      } finally {
+        // SQLite itself has ended the transaction after some errors, a full disk among them.
+        if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      }
+    });
+  }
+
+  #catalogued<T>(work: () => T): T {
     try {
-      work();
-      this.#database.exec('COMMIT');
+      return work();
     } catch (error) {
-      this.#database.exec('ROLLBACK');
-      throw error;
+      throw stateError(this.#path, error);
     }
   }
 
@@ -179,14 +193,14 @@ class SqliteState implements StateStore {
   }
 
   #get(sql: string, ...values: (string | number)[]): Row | undefined {
-    return this.#statement(sql).get(...values);
+    return this.#catalogued(() => this.#statement(sql).get(...values));
   }
 
   #all(sql: string, ...values: (string | number)[]): Row[] {
-    return this.#statement(sql).all(...values);
+    return this.#catalogued(() => this.#statement(sql).all(...values));
   }
 
   #run(sql: string, ...values: (string | number)[]): void {
-    this.#statement(sql).run(...values);
+    this.#catalogued(() => this.#statement(sql).run(...values));
   }
 }
