@@ -67,7 +67,7 @@ export const catalogue = {
   TGT_REJECTED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the row or the index; a later change of the row replaces the parked one.' },
   TGT_IDENTITY: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Point the target at the index that belongs to this data directory, or build a new one.' },
   TGT_SCHEMA: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Move the file that is in the way, or name another `path`.' },
-  TGT_CORRUPT: { disposition: 'stop', did: 'Writing to this target stopped; the log keeps what follows.', hint: 'Move the damaged file away and restart: the index is built again from a snapshot.' },
+  TGT_CORRUPT: { disposition: 'stop', did: 'Writing to this target stopped; the log keeps what follows.', hint: 'Move the damaged file away, then `tailrace run --rebuild SOURCE`: a new snapshot is taken.' },
   TGT_TOO_MANY_DEAD_LETTERS: { disposition: 'stop', did: 'Writing to this index stopped; the log keeps what follows.', hint: 'Look at the parked documents, correct their cause, restart.' },
   DOC_FAILED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the expression or module that the message names.' },
   DOC_TOO_LARGE: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Leave the large column out with `fields`, or raise `max_document_bytes` and update the row.' },
