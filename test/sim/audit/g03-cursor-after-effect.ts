@@ -47,14 +47,27 @@ export class CursorAuditor {
       const isNewer = document !== undefined && document.version >= versionOf(epoch, seq);
       const isGone = document === undefined || document.document === null;
       if (mustBe === 'either') this.#findings.expect('G11', isNewer || letters.has(id) || this.#laterSaysOtherwise(record, index, id, at, true), () => `${name} has the cursor ${cursor}, but the refused document ${id} (seq ${seq}) is parked nowhere`);
-      else if (mustBe === 'gone') this.#findings.expect('G3', isNewer || isGone, () => `${name} has the cursor ${cursor}, but ${id} is still there, which went with seq ${seq}`);
-      else this.#findings.expect('G3', isNewer || (isGone && this.#laterSaysOtherwise(record, index, id, at, false)), () => `${name} has the cursor ${cursor}, but the target lacks ${id} as of seq ${seq}`);
+      else if (mustBe === 'gone') this.#findings.expect('G3', isNewer || isGone || this.#isRefusedLater(record, index, id, at), () => `${name} has the cursor ${cursor}, but ${id} is still there, which went with seq ${seq}`);
+      else this.#findings.expect('G3', isNewer || (isGone && this.#laterSaysOtherwise(record, index, id, at, false)) || this.#isRefusedLater(record, index, id, at), () => `${name} has the cursor ${cursor}, but the target lacks ${id} as of seq ${seq}`);
     }
   }
 
   /** The cursor was put back: what is behind it is checked again. */
   putBack(record: Pick<GenerationRecord, 'index' | 'generation'>): void {
     this.#checked.delete(`${record.index} ${record.generation}`);
+  }
+
+  /**
+   * A refused document stays what it was when its batch began, whatever else the batch had for it; and a cursor that was put back may stand within
+   * that batch.
+   */
+  #isRefusedLater(record: GenerationRecord, index: IndexPlan, id: string, from: number): boolean {
+    for (let at = from; at < this.#book.items.length; at += 1) {
+      const item = this.#book.items[at];
+      if (item?.kind !== 'entry' || item.op === Op.delete || item.op === Op.truncate || !takes(this.#book, record, index, item)) continue;
+      if (idOf(item.key) === id && renderEntry(index, item).kind === 'poison') return true;
+    }
+    return false;
   }
 
   /** Batches behind the cursor may have taken effect already: one of them may have removed the document, or replaced the refused one. */

@@ -1,4 +1,7 @@
 /** G9: state that belongs to one source, log or target never writes to another, and nothing is read from another either. */
+import type { ErrorCode } from '../../../src/errors/catalogue.ts';
+import type { SimServer } from '../source/sim-server.ts';
+import type { Happening } from './coverage.ts';
 import { SimDisk } from '../sim-disk.ts';
 import { codeOf } from '../../../src/errors/tailrace-error.ts';
 import { describeError } from '../world/daemon.ts';
@@ -13,24 +16,60 @@ export async function auditIdentity(world: World, stop: () => Promise<void>, pas
   if (!world.findings.any) await auditLostLog(world, pass);
 }
 
-/** The server behind the source's url is another one now. */
+interface Estrangement {
+  readonly code: ErrorCode;
+  readonly happening: Happening;
+  /** Changes the server; returns what undoes that. */
+  readonly estrange: (server: SimServer) => () => void;
+}
+
+const ESTRANGEMENTS: readonly Estrangement[] = [
+  {
+    code: 'SRC_IDENTITY_CHANGED',
+    happening: 'another server was noticed',
+    estrange: (server) => {
+      const { identity } = server;
+      server.identity = 'sim:another';
+      return () => (server.identity = identity);
+    },
+  },
+  {
+    code: 'SRC_DIVERGED',
+    happening: 'a server that went back was noticed',
+    estrange: (server) => {
+      server.restoredTo = (server.slot?.confirmed ?? 0) - 1;
+      return () => (server.restoredTo = Infinity);
+    },
+  },
+  {
+    code: 'SRC_SLOT_AHEAD',
+    happening: 'a slot that went ahead was noticed',
+    estrange: (server) => {
+      server.database.writeNoise(100);
+      server.confirm(server.database.end);
+      return () => {};
+    },
+  },
+];
+
+/** The server behind the source's url is not the one that was read from: another one, an older state of it, or somebody else has read on. */
 async function auditOtherSource(world: World, stop: () => Promise<void>, pass: (ms: number) => Promise<void>): Promise<void> {
   const { findings, book, coverage } = world;
   const [server] = world.servers.values();
   if (server === undefined) return;
-  const { identity } = server;
+  const { code, happening, estrange } = world.random.fork('estrangement').pick(ESTRANGEMENTS);
   const before = book.lastSeq;
-  server.identity = 'sim:another';
+  const undo = estrange(server);
   world.workloads.get(server.name)?.step('small');
   server.committed();
   const daemon = world.startDaemon();
   await pass(LOOK_AFTER_MS);
   const status = daemon.status?.sources.find(({ name }) => name === server.name);
-  findings.expect('G9', status?.phase === 'stopped' && status.error?.code === 'SRC_IDENTITY_CHANGED', () => `the server is another one, and the source ${status?.phase} with ${status?.error?.code}`);
-  if (world.servers.size === 1) findings.expect('G9', book.lastSeq === before, () => 'the server is another one, and changes of it are in the log');
+  findings.expect('G9', status?.phase === 'stopped' && status.error?.code === code, () => `the source was to stop with ${code}, and it is ${status?.phase} with ${status?.error?.code}`);
+  if (world.servers.size === 1) findings.expect('G9', book.lastSeq === before, () => `the source stopped with ${code}, and changes of it are in the log`);
   await stop();
-  server.identity = identity;
-  coverage.saw('another server was noticed');
+  undo();
+  coverage.saw(happening);
 }
 
 /** The log is gone, the state store is not. */

@@ -1,11 +1,8 @@
-/** Defects that a run must find. */
-import type { Patch } from '../build/patch.ts';
+/** Defects that runs must find: each breaks one thing that a promise rests on. Whoever changes a source text that is named here changes it here, too. */
+import { applyMutations } from './apply-mutations.ts';
+import { captureMutations } from './capture-mutations.ts';
+import { logMutations } from './log-mutations.ts';
+import type { Mutation } from './mutation.ts';
+import { pipelineMutations } from './pipeline-mutations.ts';
 
-export interface Mutation {
-  readonly name: string;
-  /** What is wrong, in one sentence. */
-  readonly defect: string;
-  readonly patches: readonly Patch[];
-}
-
-export const mutations: readonly Mutation[] = [];
+export const mutations: readonly Mutation[] = [...captureMutations, ...logMutations, ...applyMutations, ...pipelineMutations];

@@ -24,10 +24,12 @@ interface Slot {
   lost: boolean;
 }
 
+export type ServerHappening = 'a slot was made' | 'a slot was read by somebody else' | 'a row changed while its chunk was read' | 'a chunk was read again';
+
 /** What the auditors are told. */
 export interface ServerListener {
   confirmed(place: number): void;
-  slotMade(place: number): void;
+  happened(what: ServerHappening): void;
 }
 
 export class SimServer {
@@ -38,7 +40,9 @@ export class SimServer {
   /** False: nobody gets a connection. */
   reachable = true;
   identity: string;
-  listener: ServerListener = { confirmed: () => {}, slotMade: () => {} };
+  /** Where its history ends after it was restored from a backup. */
+  restoredTo = Infinity;
+  listener: ServerListener = { confirmed: () => {}, happened: () => {} };
   #slot: Slot | null = null;
   #reader: { readonly process: SimProcess; readonly link: SimLink; wake: () => void } | null = null;
 
@@ -60,7 +64,7 @@ export class SimServer {
 
   makeSlot(): Readonly<Slot> {
     this.#slot = { confirmed: this.database.end, lost: false };
-    this.listener.slotMade(this.#slot.confirmed);
+    this.listener.happened('a slot was made');
     return this.#slot;
   }
 
@@ -80,7 +84,10 @@ export class SimServer {
 
   /** One reader at a time. Errors: SRC_SLOT_IN_USE. */
   attach(process: SimProcess, link: SimLink, wake: () => void): void {
-    if (this.#reader !== null) throw new TailraceError('SRC_SLOT_IN_USE', { message: `The slot of ${this.name} is read by somebody else.` });
+    if (this.#reader !== null) {
+      this.listener.happened('a slot was read by somebody else');
+      throw new TailraceError('SRC_SLOT_IN_USE', { message: `The slot of ${this.name} is read by somebody else.` });
+    }
     this.#reader = { process, link, wake };
   }
 

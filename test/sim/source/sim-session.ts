@@ -5,6 +5,7 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { sourceNowMs } from '../kernel/sim-clock.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
+import type { ChunkWatch } from './chunk-watch.ts';
 import { keyText } from './history.ts';
 import type { VisibleRows } from './sim-database.ts';
 import type { SimLink } from './sim-link.ts';
@@ -27,6 +28,7 @@ export interface SimSessionParts {
   readonly start: number;
   /** Transactions that the log holds and that could not be seen as the session began. */
   readonly unproven: ReadonlySet<bigint>;
+  readonly watch: ChunkWatch;
 }
 
 export class SimSession implements SourceSession {

@@ -1,6 +1,7 @@
 /** Reads tables of a simulated source chunk by chunk, by the places where rows lie or by their keys. */
 import type { Chunk, ChunkRequest, SnapshotReader } from '../../../src/connector/source.ts';
 import type { StoredRow, VisibleRows } from './sim-database.ts';
+import { keysOf } from '../../capture/chunk-keys.ts';
 import { encodePosition } from './sim-position.ts';
 import { declaredSchema, encodeRow, keyOf, type Cell } from './sim-row.ts';
 import type { SimSessionParts } from './sim-session.ts';
@@ -48,11 +49,13 @@ export class SimSnapshotReader implements SnapshotReader {
   }
 
   async readChunk(request: ChunkRequest, signal: AbortSignal): Promise<Chunk | 'replan'> {
-    const { link, server, readProven } = this.#parts;
+    const { link, server, readProven, watch } = this.#parts;
     const range = decodeRange(request.range);
+    const read = watch.begin(request.table, request.range);
     const visible = await readProven(request.table, signal);
     const isOutdated = range.rewrites !== null && range.rewrites !== server.database.table(request.table).rewrites;
     const chunk = isOutdated ? 'replan' : this.#chunk(request, range, visible);
+    if (chunk !== 'replan') watch.read(read, new Set(keysOf(chunk).map((key) => hex(key))), server.database.end);
     await link.pass('chunk', signal);
     return chunk;
   }
@@ -89,6 +92,10 @@ export class SimSnapshotReader implements SnapshotReader {
       high: encodePosition(server.database.end),
     };
   }
+}
+
+export function hex(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex');
 }
 
 function placeIn(range: SimRange, key: string, row: StoredRow): number | string {

@@ -4,6 +4,7 @@ import type { ConnectRequest, Source, SourceSession, TableDescription, TableRequ
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
+import { ChunkWatch } from './chunk-watch.ts';
 import { comparePositions, decodePosition } from './sim-position.ts';
 import { declaredSchema, simRowFormat } from './sim-row.ts';
 import { SimLink } from './sim-link.ts';
@@ -32,6 +33,11 @@ export class SimSource implements Source {
     return [];
   }
 
+  async describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]> {
+    await this.#link().pass('describe', signal);
+    return tables.filter(({ table }) => this.#server.database.tables.has(table)).map(({ table }) => this.#describe(table));
+  }
+
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {
     const server = this.#server;
     const link = this.#link();
@@ -41,7 +47,7 @@ export class SimSource implements Source {
     const start = request.resume === null ? await this.#newStart(link, signal) : this.#resumedStart(decodePosition(request.resume.position), request.resume.identity);
     const unproven = await this.#unproven(start, request);
     await link.pass('connect', signal);
-    return new SimSession({ server, process: this.#process, random: this.#random.fork('session'), link, tables, start, unproven });
+    return new SimSession({ server, process: this.#process, random: this.#random.fork('session'), link, tables, start, unproven, watch: new ChunkWatch(server.listener) });
   }
 
   comparePositions(a: Uint8Array, b: Uint8Array): number {
@@ -94,11 +100,12 @@ export class SimSource implements Source {
   }
 
   #resumedStart(resume: number, identity: string): number {
-    const { slot, database } = this.#server;
+    const { slot, database, restoredTo } = this.#server;
     if (identity !== this.#server.identity) throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `The server of ${this.name} is another one than before.` });
     if (slot === null || slot.lost) throw new TailraceError('SRC_HISTORY_LOST', { message: `The history of ${this.name} from ${resume} on is gone.` });
     if (resume < slot.confirmed) throw new TailraceError('SRC_SLOT_AHEAD', { message: `The slot of ${this.name} is at ${slot.confirmed}, the log at ${resume}.` });
-    if (resume > database.end) throw new TailraceError('SRC_DIVERGED', { message: `The server of ${this.name} is at ${database.end}, the log at ${resume}.` });
+    const end = Math.min(database.end, restoredTo);
+    if (resume > end) throw new TailraceError('SRC_DIVERGED', { message: `The server of ${this.name} is at ${end}, the log at ${resume}.` });
     return resume;
   }
 }

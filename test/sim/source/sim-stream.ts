@@ -7,6 +7,7 @@ import type { HistoryChange, HistoryTransaction } from './history.ts';
 import { encodePosition } from './sim-position.ts';
 import { declaredSchema, encodeRow, keyOf, type Cell, type SimColumn } from './sim-row.ts';
 import type { SimSessionParts } from './sim-session.ts';
+import { hex } from './sim-snapshots.ts';
 
 /** Most bytes of rows that arrive at once. */
 const PIECE_BYTES_MAX = 64 * 1024;
@@ -109,6 +110,7 @@ export class SimStream {
     if (this.#change === -1) {
       this.#pushed.add(id);
       const position = this.#parts.server.flavor.position === 'record' ? commitAt : end;
+      this.#parts.watch.comesTo(commitAt);
       sink.begin({ id, position: encodePosition(position), commitTimeMs });
       this.#change = 0;
       return 0;
@@ -136,6 +138,7 @@ export class SimStream {
     }
     const isDelete = change.kind === 'delete';
     const key = keyOf(isDelete ? change.key : (change.values[0] as Cell));
+    this.#parts.watch.pushed(change.table, hex(key));
     const row = isDelete ? Buffer.alloc(0) : encodeRow(change.values, change.notSent);
     // The sink must copy what it is given: the buffers are larger than what they hold, and spoilt at once.
     const keyBuffer = Buffer.alloc(key.length + 5, GARBAGE);

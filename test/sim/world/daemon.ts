@@ -44,6 +44,7 @@ export class Daemon {
   readonly config: TailraceConfig;
   readonly #parts: DaemonParts;
   #pipeline: Pipeline | null = null;
+  #stopping = false;
   #log: AuditedLog | null = null;
   #ended: { readonly error: unknown } | null = null;
 
@@ -71,8 +72,13 @@ export class Daemon {
     return this.#inside(() => this.#pipeline?.status() ?? null);
   }
 
+  get stopping(): boolean {
+    return this.#stopping;
+  }
+
   /** Asks the pipeline to stop; see `ended`. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     await this.#inside(async () => this.#pipeline?.stop());
   }
 
@@ -164,15 +170,15 @@ const SHAPES: Readonly<Record<IndexShape, Record<string, unknown>>> = {
   renamed: { fields: { id: true, title: 'name', body: true } },
 };
 
-/** The config of a run; `withLate`: also the indices that were added to it later. */
-export function configOf(plan: Plan, withLate: boolean): TailraceConfig {
+/** The config of a run; `withLate`: also the indices that were added to it later; `logBytesMax`: the size limit of the log, which may have been raised. */
+export function configOf(plan: Plan, withLate: boolean, logBytesMax: number): TailraceConfig {
   const { log, snapshot } = plan;
   return {
     data_directory: DATA_DIRECTORY,
     sources: plan.sources.map(({ name }) => ({ name, type: 'sim', settings: {} })),
     targets: plan.targets.map(({ name }) => ({ name, type: 'memory', settings: {} })),
     indices: plan.indices.filter(({ late }) => withLate || !late).map(indexOf),
-    log: { max_bytes: log.maxBytes, min_age_hours: log.minAgeHours, segment_bytes: log.segmentBytes, on_full: 'block' },
+    log: { max_bytes: logBytesMax, min_age_hours: log.minAgeHours, segment_bytes: log.segmentBytes, on_full: log.onFull },
     snapshot: { parallel: snapshot.parallel, chunk_bytes: snapshot.chunkBytes },
     memory: { max_buffered_bytes: plan.bufferedBytes },
     admin: {},

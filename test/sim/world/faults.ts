@@ -1,14 +1,22 @@
 /** What goes wrong while a run lasts: each kind of fault comes by itself, again and again, for as long as the chaos does. */
+import type { CrashKind } from '../sim-disk.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
-import type { FaultPlan } from './plan.ts';
+import type { FaultKind } from './plan.ts';
 import type { Operator } from './operator.ts';
 import type { TargetServer } from './sim-target.ts';
 import type { World } from './world.ts';
 
-type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
-
 const DAY_MS = 24 * 60 * 60 * 1000;
 const SEAMS_MAX = 150;
+
+/** Disk operations that are rare, and most of all worth a death in their middle. */
+const RARE_OPERATIONS = ['create', 'remove', 'truncate', 'syncDirectory', 'datasync', 'write'] as const;
+const AT_DISK_SHARE = 0.2;
+
+/** What the daemon says just before moments at which a death matters more than at others, how likely it then dies, and how soon. */
+const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snapshot_planned', 'snapshot_done', 'snapshot_replanned', 'index_swept', 'index_serving', 'documents_parked', 'log_tail_healed']);
+const AT_MOMENT_SHARE = 0.05;
+const MOMENT_SEAMS_MAX = 12;
 
 export class Faults {
   readonly #world: World;
@@ -24,6 +32,10 @@ export class Faults {
 
   begin(): void {
     for (const kind of Object.keys(this.#acts) as FaultKind[]) this.#repeat(kind);
+    if (this.#world.plan.faults.kill === Infinity) return;
+    this.#world.onLogLine = ({ event }) => {
+      if (!this.#over && MOMENTS.has(event) && this.#random.chance(AT_MOMENT_SHARE)) this.#killSoon(MOMENT_SEAMS_MAX);
+    };
   }
 
   /** No new faults, and what is wrong is mended. */
@@ -37,13 +49,14 @@ export class Faults {
     for (const target of world.targets.values()) this.#mend(target);
     world.machine.disk.capacityBytes = Infinity;
     world.diskTrouble.failNext = null;
+    world.diskTrouble.killAt = null;
     world.daemon?.process.dieAfterSeams(Infinity);
     this.#operator.unflip();
   }
 
   readonly #acts: Readonly<Record<FaultKind, () => void>> = {
     kill: () => this.#kill(),
-    stop: () => this.#operator.stopAndStart('stop'),
+    stop: () => this.#stop(),
     sourceCut: () => this.#random.pick([...this.#world.servers.values()]).cutReader('cut'),
     sourceDown: () => this.#sourceDown(),
     networkTrouble: () => this.#networkTrouble(),
@@ -77,13 +90,28 @@ export class Faults {
   }
 
   #kill(): void {
-    const { machine, daemon, plan } = this.#world;
-    const kind = this.#random.chance(plan.faults.powerShare) ? 'power' : 'process';
+    const { machine, daemon, plan, diskTrouble } = this.#world;
     if (daemon === null || !daemon.process.alive) return;
-    if (this.#random.chance(plan.faults.seamShare)) {
-      machine.deathAtSeam = kind;
-      daemon.process.dieAfterSeams(this.#random.between(1, SEAMS_MAX));
-    } else machine.crash(kind, 'killed');
+    machine.deathAtSeam = this.#deathKind();
+    if (this.#random.chance(AT_DISK_SHARE)) diskTrouble.killAt = this.#random.pick(RARE_OPERATIONS);
+    else if (this.#random.chance(plan.faults.seamShare)) this.#killSoon(SEAMS_MAX);
+    else machine.crash(machine.deathAtSeam, 'killed');
+  }
+
+  #killSoon(seamsMax: number): void {
+    const { machine, daemon } = this.#world;
+    machine.deathAtSeam = this.#deathKind();
+    daemon?.process.dieAfterSeams(this.#random.between(1, seamsMax));
+  }
+
+  #deathKind(): CrashKind {
+    return this.#random.chance(this.#world.plan.faults.powerShare) ? 'power' : 'process';
+  }
+
+  /** Told to stop; now and then it dies before it has. */
+  #stop(): void {
+    const isKilled = this.#world.plan.faults.kill !== Infinity && this.#random.chance(0.6);
+    if (this.#operator.stopAndStart('stop') && isKilled) this.#killSoon(MOMENT_SEAMS_MAX);
   }
 
   #sourceDown(): void {

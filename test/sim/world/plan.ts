@@ -62,6 +62,8 @@ export interface FaultPlan {
   readonly clockJump: number;
 }
 
+export type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
+
 export interface WorkloadPlan {
   /** Mean pause between transactions. */
   readonly pauseMs: number;
@@ -80,12 +82,19 @@ export interface WorkloadPlan {
 
 export type TransactionKind = 'small' | 'medium' | 'huge' | 'hammer' | 'keyChange' | 'swap' | 'reinsert' | 'empty' | 'noise' | 'truncate' | 'addColumn' | 'addColumnWithDefault' | 'silent' | 'rewrite';
 
+export interface LogPlan {
+  readonly segmentBytes: number;
+  readonly maxBytes: number;
+  readonly minAgeHours: number;
+  readonly onFull: 'block' | 'evict';
+}
+
 export interface Plan {
   readonly chaosMs: number;
   readonly sources: readonly SourcePlan[];
   readonly targets: readonly TargetPlan[];
   readonly indices: readonly IndexPlan[];
-  readonly log: { readonly segmentBytes: number; readonly maxBytes: number; readonly minAgeHours: number };
+  readonly log: LogPlan;
   readonly bufferedBytes: number;
   readonly snapshot: { readonly parallel: number; readonly chunkBytes: number };
   readonly workload: WorkloadPlan;
@@ -107,15 +116,22 @@ export function planOf(random: SimRandom): Plan {
     sources,
     targets,
     indices: indicesOf(random.fork('indices'), sources, targets),
-    log: {
-      segmentBytes: random.pick([4_000, 15_000, 60_000, 200_000]),
-      maxBytes: cutLog && random.chance(0.25) ? random.pick([150_000, 400_000]) : 1_000_000_000,
-      minAgeHours: !cutLog ? 1 : random.chance(0.2) ? random.real(0, 0.01) : 0,
-    },
+    log: logOf(random.fork('log'), cutLog),
     bufferedBytes: random.pick([2_000, 20_000, 200_000]),
     snapshot: { parallel: random.between(1, 3), chunkBytes: random.pick([200, 1_500, 20_000]) },
     workload,
     faults,
+  };
+}
+
+function logOf(random: SimRandom, cutLog: boolean): LogPlan {
+  const isBounded = cutLog && random.chance(0.4);
+  return {
+    // Each segment begins with all registers: in a log of a few of the smallest there would be room for little else.
+    segmentBytes: random.pick(isBounded ? [15_000, 40_000] : [4_000, 15_000, 60_000, 200_000]),
+    maxBytes: isBounded ? random.pick([100_000, 300_000]) : 1_000_000_000,
+    minAgeHours: !cutLog ? 1 : random.chance(0.2) ? random.real(0, 0.01) : 0,
+    onFull: random.chance(0.3) ? 'evict' : 'block',
   };
 }
 

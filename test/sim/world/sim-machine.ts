@@ -16,6 +16,8 @@ export class SimMachine {
   readonly disk: SimDisk;
   readonly wall: WallClock = { offsetMs: 0 };
   stateListener: StateListener = { cursorStored: () => {} };
+  /** Called before anything of a crash has its effect. */
+  onCrash: (kind: CrashKind) => void = () => {};
   readonly #states = new Map<string, StateFile>();
   readonly #locks = new Map<string, SimProcess>();
   readonly #processes = new Set<SimProcess>();
@@ -43,6 +45,7 @@ export class SimMachine {
   /** All processes die; with `power`, so does what the disk had not made durable. */
   crash(kind: CrashKind, reason: string): void {
     this.#crashing = true;
+    this.onCrash(kind);
     this.disk.crash(kind);
     for (const process of this.#processes) process.kill(`${reason} (${kind})`);
     this.#processes.clear();

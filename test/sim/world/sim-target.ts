@@ -27,6 +27,8 @@ export interface TargetServer {
   zombies: number;
 }
 
+export type TargetHappening = 'a batch did not reach its target' | 'a target blocked a batch' | 'an answer was lost' | 'a batch took effect in part' | 'an operation was to be sent again' | 'an operation was refused for good';
+
 /** What the auditors are told. */
 export interface TargetListener {
   /** A batch is about to take effect, or not. */
@@ -35,6 +37,7 @@ export interface TargetListener {
   took(server: TargetServer, plan: GenerationPlan, batch: Batch): void;
   /** Documents below a version were removed. */
   swept(server: TargetServer, plan: GenerationPlan): void;
+  happened(what: TargetHappening): void;
 }
 
 export class SimTarget implements Target {
@@ -147,16 +150,28 @@ export class SimTarget implements Target {
   #fault(batch: Batch): ApplyFault | undefined {
     const { trouble } = this.#server;
     const random = this.#random;
-    if (random.chance(trouble.reject)) return { kind: 'reject', code: random.pick(['TGT_CONN', 'TGT_BLOCKED'] as const) };
+    if (random.chance(trouble.reject)) {
+      const code = random.pick(['TGT_CONN', 'TGT_BLOCKED'] as const);
+      this.#listener.happened(code === 'TGT_CONN' ? 'a batch did not reach its target' : 'a target blocked a batch');
+      return { kind: 'reject', code };
+    }
     // The storage would take what this target refuses: a batch with such a document gets its answer.
     const isClean = !batch.operations.some((operation) => isRefused(operation));
-    if (isClean && random.chance(trouble.lostAnswer)) return { kind: 'lost_answer' };
-    if (isClean && random.chance(trouble.torn)) return { kind: 'torn', operations: random.between(0, batch.operations.length) };
+    if (isClean && random.chance(trouble.lostAnswer)) {
+      this.#listener.happened('an answer was lost');
+      return { kind: 'lost_answer' };
+    }
+    if (isClean && random.chance(trouble.torn)) {
+      const operations = random.between(0, batch.operations.length);
+      if (operations > 0 && operations < batch.operations.length && !this.capabilities.atomicCursor) this.#listener.happened('a batch took effect in part');
+      return { kind: 'torn', operations };
+    }
     const results = new Map<number, Extract<ItemResult, { outcome: 'retry' | 'poison' }>>();
     for (const [place, operation] of batch.operations.entries()) {
       if (random.chance(trouble.items)) results.set(place, random.chance(0.5) ? { outcome: 'retry' } : { outcome: 'retry', afterMs: random.between(1, 500) });
       else if (isRefused(operation)) results.set(place, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The target refuses such a document.' });
     }
+    for (const { outcome } of results.values()) this.#listener.happened(outcome === 'retry' ? 'an operation was to be sent again' : 'an operation was refused for good');
     return results.size === 0 ? undefined : { kind: 'items', results };
   }
 }

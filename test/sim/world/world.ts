@@ -21,9 +21,9 @@ import { Trace } from '../kernel/trace.ts';
 import { MemoryStorage } from '../memory-target.ts';
 import { SimDatabase } from '../source/sim-database.ts';
 import { SimServer } from '../source/sim-server.ts';
-import { SimDisk } from '../sim-disk.ts';
+import { SimDisk, type CrashKind } from '../sim-disk.ts';
 import { configOf, Daemon, DATA_DIRECTORY } from './daemon.ts';
-import { noteDiskOperation, noteLogLine } from './noticed.ts';
+import { noteDiskOperation, noteKill, noteLogLine } from './noticed.ts';
 import type { IndexPlan, Plan } from './plan.ts';
 import { SimMachine } from './sim-machine.ts';
 import type { LogLine } from './sim-logger.ts';
@@ -39,7 +39,7 @@ export class World {
   readonly findings: Findings;
   readonly coverage = new Coverage();
   readonly machine: SimMachine;
-  readonly diskTrouble: DiskTrouble = { failNext: null };
+  readonly diskTrouble: DiskTrouble = { failNext: null, killAt: null, underWay: new Set() };
   readonly servers = new Map<string, SimServer>();
   readonly workloads = new Map<string, Workload>();
   readonly targets = new Map<string, TargetServer>();
@@ -50,7 +50,10 @@ export class World {
   readonly tail: TailFrames = { count: 0 };
   /** Indices that were added to the config later are in it. */
   withLate = false;
+  /** Size limit of the log in the config. */
+  logBytesMax: number;
   daemon: Daemon | null = null;
+  onLogLine: (line: LogLine) => void = () => {};
   /** What is written to the log now is written with them in the config. */
   #writesLate = false;
   #lives = 0;
@@ -59,6 +62,7 @@ export class World {
 
   constructor(seed: number, plan: Plan, random: SimRandom, keepTrace: boolean) {
     this.plan = plan;
+    this.logBytesMax = plan.log.maxBytes;
     this.random = random;
     this.trace = new Trace({ keepAll: keepTrace });
     this.executor = new Executor(random.fork('executor'), this.trace);
@@ -71,7 +75,12 @@ export class World {
     // The data directory is there before the daemon, as a mounted volume is.
     disk.place(`${DATA_DIRECTORY}/.volume`, Buffer.alloc(0));
     this.machine = new SimMachine(disk);
-    slowDisk(disk, this.executor, random.fork('disk times'), this.diskTrouble, (operation) => noteDiskOperation(operation, this.coverage));
+    slowDisk(disk, this.executor, random.fork('disk times'), this.diskTrouble, {
+      operation: (operation) => noteDiskOperation(operation, this.coverage),
+      killed: () => this.machine.crash(this.machine.deathAtSeam, 'killed at the disk'),
+      failed: (kind) => this.coverage.saw(`the disk failed a ${kind}`),
+    });
+    this.machine.onCrash = (kind) => this.#crashing(kind);
     this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq) };
     for (const source of plan.sources) this.#addSource(source.name);
     for (const target of plan.targets) this.#addTarget(target.name);
@@ -128,12 +137,12 @@ export class World {
       executor: this.executor,
       random: this.random.fork(name),
       machine,
-      config: configOf(this.plan, this.withLate),
+      config: configOf(this.plan, this.withLate, this.logBytesMax),
       servers: this.servers,
       targets: this.targets,
       auditors: unaudited ? null : this.#logAuditors(),
       tail: this.tail,
-      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch), swept: (server, plan) => this.#cleared(server, plan) },
+      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch), swept: (server, plan) => this.#cleared(server, plan), happened: (what) => this.coverage.saw(what) },
       onLogLine: (line) => this.#logLine(line),
     });
   }
@@ -170,7 +179,7 @@ export class World {
     const server = new SimServer(name, database, source.flavor);
     const tables = (): ReadonlySet<string> => new Set(this.plan.indices.filter((index) => index.source === name && (this.#writesLate || !index.late)).map(({ table }) => table));
     const prefix = new LogPrefixAuditor(server, tables, this.findings, this.coverage);
-    server.listener = { confirmed: (place) => auditConfirm(this.findings, name, place, prefix.position), slotMade: () => this.coverage.saw('a slot was made') };
+    server.listener = { confirmed: (place) => auditConfirm(this.findings, name, place, prefix.position), happened: (what) => this.coverage.saw(what) };
     this.servers.set(name, server);
     this.workloads.set(name, workload);
     this.prefixes.set(name, prefix);
@@ -240,12 +249,23 @@ export class World {
     if (!server.storage.atomicCursor) this.versions.cleared(`${plan.index} ${plan.generation}`, this.kept(this.index(plan.index), plan.generation));
   }
 
+  /** The machine's processes are about to die, and what they had under way on the disk is cut short. */
+  #crashing(kind: CrashKind): void {
+    const { underWay } = this.diskTrouble;
+    if (kind === 'power') this.coverage.saw('killed by a loss of power');
+    for (const operation of underWay) this.coverage.saw(`killed in the middle of a ${operation.kind}`);
+    underWay.clear();
+    for (const prefix of this.prefixes.values()) if (prefix.isWithinTransaction) this.coverage.saw('killed while a transaction was logged in part');
+  }
+
   #logLine(line: LogLine): void {
     noteLogLine(line, this.coverage);
+    this.onLogLine(line);
   }
 
   #died(daemon: Daemon): void {
-    this.coverage.saw(daemon.ended === null ? 'a daemon was killed' : daemon.ended.error === null ? 'a daemon was stopped' : 'a daemon ended with an error');
+    if (daemon.ended === null) noteKill(daemon.status, daemon.stopping, this.coverage);
+    else this.coverage.saw(daemon.ended.error === null ? 'a daemon was stopped' : 'a daemon ended with an error');
     // Its connections are noticed to be dead only after a while.
     const noticedMs = daemon.ended === null ? this.random.fork(`notice ${this.#lives}`).real(1, 1_500) : 1;
     for (const server of this.servers.values()) this.executor.after(noticedMs, `${server.name} notices`, () => server.detachProcess(daemon.process));

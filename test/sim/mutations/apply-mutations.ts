@@ -1,0 +1,120 @@
+/** Defects on the way from the log into targets. */
+import type { Mutation } from './mutation.ts';
+
+const applier = 'src/apply/applier.ts';
+const delivery = 'src/apply/delivery.ts';
+const batch = 'src/apply/change-batch.ts';
+
+export const applyMutations: readonly Mutation[] = [
+  {
+    name: 'cursor-before-result',
+    defect: 'The cursor moves when a batch is sent.',
+    patches: [{ file: applier, from: '      await this.#bring(built, cursor, signal);\n      done();', to: '      done();\n      this.#storeCursor();\n      await this.#bring(built, cursor, signal);' }],
+  },
+  {
+    name: 'cursor-of-the-fastest',
+    defect: 'The cursor is that of the batch that came furthest, not of the slowest before it.',
+    patches: [{ file: 'src/apply/low-water.ts', from: '      while (this.#open[0]?.done', to: '      this.#cursor = Math.max(this.#cursor, batch.through);\n      while (this.#open[0]?.done' }],
+  },
+  {
+    name: 'cursor-past-the-end-of-a-snapshot',
+    defect: 'The cursor passes the end of a snapshot before anything followed from it.',
+    patches: [{ file: applier, from: 'const before = frame.count === 0 ? batch.through : Math.max(this.#dispatchedThrough, frame.lastSeq - 1);', to: 'const before = batch.through;' }],
+  },
+  {
+    name: 'hold-ahead-of-cursor',
+    defect: 'The log is released up to a cursor that is not stored yet.',
+    patches: [{ file: applier, from: 'if (atomicCursor) log.hold(this.#name, this.#lowWater.cursor);\n    else if (runtime', to: 'log.hold(this.#name, this.#lowWater.cursor);\n    if (!atomicCursor && runtime' }],
+  },
+  {
+    name: 'item-errors-ignored',
+    defect: 'Operations that the target wants again count as applied.',
+    patches: [{ file: delivery, from: '      again.push(operation);', to: '      into.applied.push(operation);' }],
+  },
+  {
+    name: 'refusals-ignored',
+    defect: 'Operations that the target refused are parked nowhere.',
+    patches: [{ file: delivery, from: 'if (refused.length > 0) deps.onRefused(refused);', to: '' }],
+  },
+  {
+    name: 'stale-is-a-failure',
+    defect: 'An operation that the target has newer is sent again and again.',
+    patches: [{ file: delivery, from: 'into.stale.push(operation);', to: 'again.push(operation);' }],
+  },
+  {
+    name: 'batch-dropped-on-error',
+    defect: 'A batch that failed as a whole counts as done.',
+    patches: [{ file: delivery, from: '      await deps.runtime.clock.sleep(backoff.nextMs(), signal);\n      continue;', to: '      return delivered;' }],
+  },
+  {
+    name: 'parked-after-the-cursor',
+    defect: 'Documents that cannot be built are parked when their batch is applied.',
+    patches: [
+      { file: applier, from: '    if (built.failed.length > 0) this.#park(', to: '    const park = (): void => this.#park(' },
+      { file: applier, from: '      await this.#bring(built, cursor, signal);\n', to: '      await this.#bring(built, cursor, signal);\n      await this.#deps.runtime.clock.sleep(1, signal);\n      if (built.failed.length > 0) park();\n' },
+    ],
+  },
+  {
+    name: 'letter-closed-after-the-cursor',
+    defect: 'The letter of a document is closed when its newer version is applied.',
+    patches: [{ file: applier, from: '    this.#unpark(operations, batch);\n    this.#account(built, await deliver(request, deps, signal));', to: '    this.#account(built, await deliver(request, deps, signal));\n    this.#unpark(operations, batch);' }],
+  },
+  {
+    name: 'letters-kept',
+    defect: 'A letter stays although a newer version of its document was applied.',
+    patches: [{ file: applier, from: '    this.#unpark(operations, batch);\n', to: '' }],
+  },
+  {
+    name: 'tombstones-forgotten-early',
+    defect: 'Targets may forget deletes that a replay can still reach.',
+    patches: [{ file: applier, from: 'forgetBelow: versionOf(log.epoch, log.firstSeq)', to: 'forgetBelow: versionOf(log.epoch, log.durableSeq + 1)' }],
+  },
+  {
+    name: 'same-key-twice-in-flight',
+    defect: 'Two batches with the same key are on their way at once.',
+    patches: [{ file: 'src/apply/in-flight.ts', from: ' || [...this.#batches].some((batch) => !batch.isDisjointFrom(keys))', to: '' }],
+  },
+  {
+    name: 'truncate-beside-others',
+    defect: 'A batch that empties the index overtakes batches that are on their way.',
+    patches: [{ file: applier, from: "(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));\n    if (batch.clearedAt !== null) await inFlight.idle();", to: '(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));' }],
+  },
+  {
+    name: 'truncate-lost',
+    defect: 'A truncate is not passed on.',
+    patches: [{ file: batch, from: '        this.clearedAt = seq;\n', to: '' }],
+  },
+  {
+    name: 'first-change-wins',
+    defect: 'Of several changes of a key in a batch the first is sent.',
+    patches: [{ file: batch, from: 'this.changes.set(text, { seq', to: 'if (before === undefined) this.changes.set(text, { seq' }],
+  },
+  {
+    name: 'frames-taken-whole',
+    defect: 'Of a frame that is read again everything is sent again.',
+    patches: [{ file: batch, from: '      if (seq <= this.through) continue;\n', to: '' }],
+  },
+  {
+    name: 'foreign-snapshots-taken',
+    defect: 'A generation takes rows of snapshots that were made for others.',
+    patches: [{ file: applier, from: 'snapshot.source === source && isFor(snapshot, this.#name);', to: 'snapshot.source === source;' }],
+  },
+  {
+    name: 'filtered-rows-stay',
+    defect: 'A row that is filtered out leaves its document as it was.',
+    patches: [{ file: 'src/apply/built-batch.ts', from: "operations.push({ kind: 'delete', id, version });", to: "if (change.op === Op.delete) operations.push({ kind: 'delete', id, version });" }],
+  },
+  {
+    name: 'superseded-not-counted',
+    defect: 'What a later change of the same key replaces is counted nowhere.',
+    patches: [{ file: batch, from: '        this.superseded += 1;\n', to: '' }],
+  },
+  {
+    name: 'wall-clock-pauses',
+    defect: 'Pauses are measured by the wall clock.',
+    patches: [
+      { file: applier, from: 'batch.through > this.#dispatchedThrough && runtime.clock.monotonicMs()', to: 'batch.through > this.#dispatchedThrough && runtime.clock.nowMs()' },
+      { file: applier, from: 'this.#dispatchedAtMs = runtime.clock.monotonicMs();', to: 'this.#dispatchedAtMs = runtime.clock.nowMs();' },
+    ],
+  },
+];

@@ -1,0 +1,101 @@
+/** Defects on the way from a source into the log. */
+import type { Mutation } from './mutation.ts';
+
+const intake = 'src/capture/intake.ts';
+const windows = 'src/capture/chunk-window.ts';
+const runner = 'src/capture/snapshot-runner.ts';
+
+export const captureMutations: readonly Mutation[] = [
+  {
+    name: 'confirm-before-durable',
+    defect: 'The source is told that a position is durable when its frame is handed over.',
+    patches: [{ file: intake, from: '    const durable = (): void => {\n      this.#deps.confirm(position);', to: '    this.#deps.confirm(position);\n    const durable = (): void => {' }],
+  },
+  {
+    name: 'ordinal-dropped',
+    defect: 'What is logged of a transaction that comes again is forgotten.',
+    patches: [{ file: intake, from: 'const part = this.#parts.take(start);', to: 'const part = this.#parts.take(start) && null;' }],
+  },
+  {
+    name: 'ordinal-off-by-one',
+    defect: 'Of a transaction that comes again one change too many is left out.',
+    patches: [{ file: 'src/capture/logged-part.ts', from: 'return count.pushed <= count.logged;', to: 'return count.logged > 0 && count.pushed <= count.logged + 1;' }],
+  },
+  {
+    name: 'part-forgotten-before-it-comes',
+    defect: 'A frame that comes before the transaction that is logged in part forgets that it is.',
+    patches: [{ file: intake, from: 'open === null || open.changes === 0 ? this.#parts.awaited : [open, ...this.#parts.awaited]', to: 'open === null || open.changes === 0 ? [] : [open]' }],
+  },
+  {
+    name: 'window-ignored',
+    defect: 'Rows of a chunk are logged although the stream has them newer.',
+    patches: [{ file: 'src/capture/snapshot-frames.ts', from: 'if (!untouched && window.changed(', to: 'if (!untouched && Date.length === 0 && window.changed(' }],
+  },
+  {
+    name: 'window-opened-late',
+    defect: 'Changes are noted only when the chunk has been read.',
+    patches: [{ file: windows, from: '      if (window.table !== table) continue;\n      text', to: '      if (window.table !== table || window.high === null) continue;\n      text' }],
+  },
+  {
+    name: 'window-overflow-ignored',
+    defect: 'A chunk is used although not all changes beside it were noted.',
+    patches: [
+      { file: windows, from: 'if (this.#noted.size > WINDOW_KEYS_MAX) this.#noted = null;', to: 'if (this.#noted.size > WINDOW_KEYS_MAX) this.#noted.clear();' },
+    ],
+  },
+  {
+    name: 'watermark-off-by-one',
+    defect: 'A chunk counts before the stream has pushed what was committed at its high position.',
+    patches: [{ file: windows, from: 'this.#compare(high, position) < 0', to: 'this.#compare(high, position) <= 0' }],
+  },
+  {
+    name: 'high-not-awaited',
+    defect: 'A chunk is merged as soon as it is read.',
+    patches: [{ file: windows, from: '    this.streamPassed(this.#passed);\n', to: '    this.#windows.delete(window);\n    window.reached();\n' }],
+  },
+  {
+    name: 'truncate-not-spoiling',
+    defect: 'A chunk that was read before a truncate is used after it.',
+    patches: [{ file: intake, from: '    this.#deps.windows.spoil(table);\n    this.#builder.add(Op.truncate', to: '    this.#builder.add(Op.truncate' }],
+  },
+  {
+    name: 'reread-not-spoiling',
+    defect: 'A chunk that was read before the table was rewritten silently is used after it.',
+    patches: [{ file: intake, from: '    this.#deps.windows.spoil(table);\n    this.#deps.onReread', to: '    this.#deps.onReread' }],
+  },
+  {
+    name: 'reread-without-sweep',
+    defect: 'What the source has no more after a silent change stays in the index.',
+    patches: [{ file: 'src/capture/capture.ts', from: 'for: [EVERYONE], reason, sweep }', to: 'for: [EVERYONE], reason, sweep: false }' }],
+  },
+  {
+    name: 'progress-before-rows',
+    defect: "A snapshot's progress is durable with the first frame of a chunk instead of the last.",
+    patches: [{ file: 'src/capture/snapshot-frames.ts', from: 'frames.push(builder.take([]));', to: 'frames.push(builder.take(registers));' }],
+  },
+  {
+    name: 'sweep-from-the-request',
+    defect: 'A sweep spares what was on its way into the log when the snapshot was asked for.',
+    patches: [{ file: runner, from: '{ ...running.snapshot, startSeq, phase:', to: '{ ...running.snapshot, startSeq: Math.min(startSeq, running.snapshot.startSeq), phase:' }],
+  },
+  {
+    name: 'replan-ignored',
+    defect: 'A range that means nothing any more counts as read.',
+    patches: [{ file: runner, from: "if (read === 'replan') return this.#replan(running);", to: "if (read === 'replan') break;" }],
+  },
+  {
+    name: 'rows-not-completed',
+    defect: 'Rows are logged without the columns that the source did not send.',
+    patches: [{ file: 'src/capture/frame-queue.ts', from: 'frame.built.incomplete.length === 0 ? frame.built', to: 'frame.built.incomplete.length >= 0 ? frame.built' }],
+  },
+  {
+    name: 'schema-numbered-once',
+    defect: 'A schema is put into the log only when it gets its number, even if that frame is lost.',
+    patches: [{ file: 'src/capture/schema-registry.ts', from: 'const schema = this.#find(source, declared) ?? this.#add(source, declared);', to: 'const known = this.#find(source, declared);\n    if (known !== undefined) return { schema: known, register: null };\n    const schema = this.#add(source, declared);' }],
+  },
+  {
+    name: 'congestion-ignored',
+    defect: 'The source goes on reading however much is on its way.',
+    patches: [{ file: intake, from: 'return this.#deps.budget.exhausted;', to: 'return false;' }],
+  },
+];

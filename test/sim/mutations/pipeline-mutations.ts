@@ -1,0 +1,48 @@
+/** Defects of what holds the pieces together. */
+import type { Mutation } from './mutation.ts';
+
+const start = 'src/pipeline/start.ts';
+const indexRunner = 'src/pipeline/index-runner.ts';
+
+export const pipelineMutations: readonly Mutation[] = [
+  {
+    name: 'no-lock',
+    defect: 'A second daemon works on the same data directory.',
+    patches: [{ file: start, from: '  opened.use(takeLock(layout.lock));\n', to: '' }],
+  },
+  {
+    name: 'log-not-bound',
+    defect: 'State of another log is used.',
+    patches: [{ file: start, from: '  bind(state, log, layout.directory);\n', to: '' }],
+  },
+  {
+    name: 'sweep-too-much',
+    defect: 'A sweep removes what came while its snapshot was read.',
+    patches: [{ file: indexRunner, from: 'versionOf(log.epoch, snapshot.startSeq + 1)', to: 'versionOf(log.epoch, (snapshot.doneSeq ?? 0) + 1)' }],
+  },
+  {
+    name: 'sweep-skipped',
+    defect: 'What a snapshot did not find stays.',
+    patches: [{ file: indexRunner, from: '    if (snapshot.sweep) {', to: '    if (snapshot.sweep && snapshot.for.length > 99) {' }],
+  },
+  {
+    name: 'promoted-early',
+    defect: 'Readers get a new generation before its snapshot is applied.',
+    patches: [{ file: 'src/apply/applier.ts', from: '    await inFlight.idle();\n    for (const snapshot of finished)', to: '    for (const snapshot of finished)' }],
+  },
+  {
+    name: 'eviction-not-told',
+    defect: 'An index whose place in the log was given up goes on as if it was not.',
+    patches: [{ file: 'src/pipeline/pipeline.ts', from: '?.evict());', to: '?.name);' }],
+  },
+  {
+    name: 'rebuild-in-place',
+    defect: 'A rebuild goes on with the generation that is there.',
+    patches: [{ file: 'src/pipeline/generations.ts', from: 'newest.fingerprint === fingerprint && !rebuild)', to: 'newest.fingerprint === fingerprint)' }],
+  },
+  {
+    name: 'ready-by-yesterday',
+    defect: 'The status takes the log for complete whatever the source says.',
+    patches: [{ file: 'src/pipeline/source-runner.ts', from: 'if (this.lagBytes === 0) this.#inStep', to: 'this.#inStep' }],
+  },
+];
