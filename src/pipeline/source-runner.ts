@@ -83,9 +83,10 @@ export class SourceRunner {
     let goal: Uint8Array | null = null;
     for (;;) {
       signal.throwIfAborted();
+      // Before the status is taken: while the head is asked for, a snapshot may have become known.
+      if (this.#capture.status().phase === 'streaming') goal ??= (await this.#askHead(signal))?.position ?? null;
       const { phase, error, position, snapshots, inFlightBytes } = this.#capture.status();
       if (phase === 'stopped') throw error;
-      if (phase === 'streaming') goal ??= (await this.#askHead(signal))?.position ?? null;
       const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
       if (isAt && snapshots.length === 0 && inFlightBytes === 0 && this.#capture.isIdle) return;
       this.#capture.nudge();
