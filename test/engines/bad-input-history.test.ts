@@ -72,7 +72,7 @@ describePostgres([18], (postgres) => {
     await scene.sql("DELETE FROM items WHERE id < 10");
     await scene.mended();
     await scene.configure((config) => (config.data_directory = 'data.copy'));
-    await scene.refusal('SRC_SLOT_AHEAD');
+    expect((await scene.refusal('SRC_SLOT_AHEAD')).did).toContain('its position is kept');
     await scene.mended(rebuild);
   });
 
