@@ -1,8 +1,9 @@
-/** `tailrace check`: what sources and targets lack, each with the exact statement that mends it. Nothing is changed. */
+/** `tailrace check`: what sources, targets and indices lack, each with what mends it. Nothing is changed. */
 import type { TailraceConfig } from '../../src/config/definition.ts';
+import type { IndexDefinition } from '../../src/config/index-settings.ts';
 import type { Finding } from '../../src/connector/finding.ts';
 import type { SourceConnector, TargetConnector } from '../../src/connector/registry.ts';
-import type { TableRequest } from '../../src/connector/source.ts';
+import type { TableDescription, TableRequest } from '../../src/connector/source.ts';
 import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
 import { ExitCode } from '../../src/errors/policy.ts';
 import { invariant } from '../../src/errors/invariant.ts';
@@ -19,24 +20,25 @@ import { defineVerb } from '../verb.ts';
 /** How long one source or target may take to be looked at. */
 const LOOK_WITHIN_MS = 60_000;
 
-/** What was found at one source or target; the config itself is looked at before any of them. */
+/** What was found at one source, target or index; the settings themselves are looked at before any of them. */
 export interface Checked {
-  readonly kind: 'source' | 'target';
+  readonly kind: 'source' | 'target' | 'index';
   readonly name: string;
+  /** Of an index: that of its target. */
   readonly type: string;
   readonly findings: readonly Finding[];
 }
 
 export const checkVerb = defineVerb({
   command: 'check',
-  describe: 'Look at config, sources and targets, and print what is missing; nothing is changed',
+  describe: 'Look at config, sources, targets and indices, and print what is missing; nothing is changed',
   options: { ...configOptions, ...jsonOption },
   run: async (args) => {
     const [{ readConfig, transformOf }, { nodeRuntime }] = await Promise.all([import('../config-file.ts'), import('../../src/runtime/node/runtime.ts')]);
     const { config, path } = await readConfig(args);
-    for (const index of config.indices) await transformOf(index, path);
     const scrubber = new Scrubber(secretsIn(config));
-    const checked = (await checkAll(config, nodeRuntime(silentLogger))).map((one) => scrubber.value(one) as Checked);
+    const loadTransform = async (index: IndexDefinition): Promise<unknown> => transformOf(index, path);
+    const checked = (await checkAll(config, loadTransform, nodeRuntime(silentLogger))).map((one) => scrubber.value(one) as Checked);
     const problems = checked.flatMap(({ findings }) => findings).filter(({ level }) => level === 'problem').length;
     if (args.json) standardOutput.write(`${JSON.stringify({ ok: problems === 0, config: path, checked })}\n`);
     else standardOutput.lines(checkScreen(path, checked, standardOutput.paint));
@@ -44,14 +46,21 @@ export const checkVerb = defineVerb({
   },
 });
 
-async function checkAll(config: TailraceConfig, runtime: Runtime): Promise<Checked[]> {
+type LoadTransform = (index: IndexDefinition) => Promise<unknown>;
+
+async function checkAll(config: TailraceConfig, loadTransform: LoadTransform, runtime: Runtime): Promise<Checked[]> {
   const { connectors } = await import('../../connectors/index.ts');
+  const tables = new Map<string, TableDescription>();
   const sources = config.sources.map(async ({ name, type, settings }): Promise<Checked> => {
     const connector = (connectors.sources as Readonly<Record<string, SourceConnector>>)[type];
     invariant(connector !== undefined, `the config was checked: there is a connector for ${type}`);
     return { kind: 'source', name, type, findings: await findings(async (signal) => {
       await using source = connector.create(settings, { name, runtime });
-      return await source.check(tablesOf(config, name), signal);
+      const requests = tablesOf(config, name);
+      const found = await source.check(requests, signal);
+      // Where a connection cannot be had, that is the finding; its tables are not asked for a second time.
+      if (found.some(({ level }) => level === 'ok')) for (const table of await source.describe(requests, signal)) tables.set(`${name}.${table.table}`, table);
+      return found;
     }) };
   });
   const targets = config.targets.map(async ({ name, type, settings }): Promise<Checked> => {
@@ -62,7 +71,28 @@ async function checkAll(config: TailraceConfig, runtime: Runtime): Promise<Check
       return await target.check(signal);
     }) };
   });
-  return Promise.all([...sources, ...targets]);
+  const around = await Promise.all([...sources, ...targets]);
+  const indices = config.indices.map(async (index): Promise<Checked> => {
+    const type = config.targets.find(({ name }) => name === index.to)?.type ?? '';
+    return { kind: 'index', name: index.name, type, findings: await indexFindings(index, tables.get(`${index.from.source}.${index.from.table}`), loadTransform) };
+  });
+  return [...around, ...(await Promise.all(indices))];
+}
+
+/** Without the table only what would be wrong with any is found. */
+async function indexFindings(index: IndexDefinition, table: TableDescription | undefined, loadTransform: LoadTransform): Promise<Finding[]> {
+  const subject = `index ${index.name}`;
+  const { definitionProblems } = await import('../../src/document/builder.ts');
+  const problems = definitionProblems(index, table?.schema);
+  try {
+    await loadTransform(index);
+  } catch (error) {
+    // A module that cannot be loaded is a finding like the others.
+    if (codeOf(error) !== 'CFG_TRANSFORM') throw error;
+    problems.push(error as TailraceError);
+  }
+  if (problems.length > 0) return problems.map(({ code, message, hint }) => ({ level: 'problem', subject, message: message.replace(/\.$/, ''), code, fix: hint }));
+  return table === undefined ? [] : [{ level: 'ok', subject, message: `fits ${index.from.source}.${index.from.table}` }];
 }
 
 /** What a look finds; a look that fails with an error of ours is a finding too. */

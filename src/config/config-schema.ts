@@ -2,10 +2,12 @@
 import { z, type ZodType } from 'zod';
 import type { TailraceConfig } from './definition.ts';
 import { EMBEDDED_TARGET } from './cross-checks.ts';
+import { withFilePaths } from './file-paths.ts';
 import { adminSettings, loggingSettings, logSettings, memorySettings, snapshotSettings } from './engine-settings.ts';
 import { indexSettings, type IndexDefinition } from './index-settings.ts';
 import { nameProblem } from './names.ts';
 import { type PlaceOf, problemsIn } from './issues.ts';
+import { jsonSchemaOf } from './json-schema.ts';
 import { problemsError } from './problem.ts';
 
 /** Connectors by their `type`, with their settings as strict zod objects that have that `type` as a literal. */
@@ -56,8 +58,10 @@ export class ConfigSchema<Schemas extends ConnectorSchemas = ConnectorSchemas> {
   /** The zod schema, for JSON Schema and the reference. Use `validate`, which also shows all problems at once. */
   readonly zod: z.ZodType;
   readonly #embedded: ZodType | undefined;
+  readonly #connectors: Schemas;
 
   constructor(connectors: Schemas) {
+    this.#connectors = connectors;
     this.#embedded = connectors.targets[EMBEDDED_TYPE]?.configSchema;
     this.zod = engineSettings.extend({
       sources: z.record(nameKey, byType(connectors.sources)).superRefine(atLeastOne('source')).describe('The databases to read, by name.'),
@@ -73,6 +77,16 @@ export class ConfigSchema<Schemas extends ConnectorSchemas = ConnectorSchemas> {
     const result = problemsIn(this.zod, tree, place);
     if (result.problems !== undefined) throw problemsError('CFG_INVALID', file, result.problems);
     return this.#definitions(result.settings as Settings);
+  }
+
+  /** The config with the paths of files that connectors are given made absolute. */
+  withFilePaths(config: TailraceConfig, absolute: (path: string) => string): TailraceConfig {
+    const resolved = (schemas: ConnectorSchemas['sources'], definitions: TailraceConfig['sources']): TailraceConfig['sources'] =>
+      definitions.map((one) => {
+        const schema = schemas[one.type]?.configSchema;
+        return schema === undefined ? one : { ...one, settings: withFilePaths(one.settings, jsonSchemaOf(schema), absolute) as typeof one.settings };
+      });
+    return { ...config, sources: resolved(this.#connectors.sources, config.sources), targets: resolved(this.#connectors.targets, config.targets) };
   }
 
   #definitions(settings: Settings): TailraceConfig {

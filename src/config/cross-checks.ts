@@ -1,4 +1,4 @@
-/** The sources and targets that indices name. Looks at the tree as it was given, so that its problems are shown together with those of single settings. */
+/** The sources and targets that indices name, and what indices of one table must agree on. Looks at the tree as it was given, so that its problems are shown together with those of single settings. */
 import { Secret } from '../runtime/secret.ts';
 import { parseTableReference } from './names.ts';
 import { suggestion } from './nearest.ts';
@@ -10,6 +10,26 @@ export function crossProblems(tree: unknown): readonly Problem[] {
   const targets = Object.keys(objectAt(tree, 'targets'));
   for (const [name, index] of Object.entries(objectAt(tree, 'indices'))) {
     problems.push(...indexProblems(['indices', name], index, sources, targets));
+  }
+  problems.push(...keyProblems(objectAt(tree, 'indices')));
+  return problems;
+}
+
+/** What tells the rows of a table apart is one thing for the whole log, whichever index reads it. */
+function keyProblems(indices: Readonly<Record<string, unknown>>): Problem[] {
+  const first = new Map<string, { readonly name: string; readonly key: string }>();
+  const problems: Problem[] = [];
+  for (const [name, index] of Object.entries(indices)) {
+    const { from, key } = typeof index === 'object' && index !== null ? (index as Record<string, unknown>) : {};
+    const reference = typeof from === 'string' ? parseTableReference(from) : undefined;
+    if (typeof reference !== 'object') continue;
+    const table = JSON.stringify([reference.source, reference.table]);
+    const mine = JSON.stringify(key ?? null);
+    const other = first.get(table);
+    if (other === undefined) first.set(table, { name, key: mine });
+    else if (other.key !== mine) {
+      problems.push({ path: ['indices', name, 'key'], message: `differs from that of the index \`${other.name}\`, which is made from the same table: give both the same \`key\`, in the same order` });
+    }
   }
   return problems;
 }

@@ -19,6 +19,8 @@ export interface JsonSchema {
   readonly maximum?: number | undefined;
   /** Set for what must never be printed. */
   readonly secret?: boolean | undefined;
+  /** Set for the path of a file. */
+  readonly file?: boolean | undefined;
 }
 
 /** JSON Schema, draft 7, of what users write. */

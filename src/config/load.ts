@@ -16,7 +16,8 @@ export interface LoadRequest {
 
 /**
  * Reads a config. Throws CFG_INVALID with every problem and its line, and CFG_SECRET_MISSING when a referenced variable or file is not
- * there; no message holds a value. `data_directory` and `admin.socket` come back as absolute paths when `path` is one.
+ * there; no message holds a value. `data_directory`, `admin.socket` and the files that connectors are given come back as absolute paths when
+ * `path` is one.
  */
 export async function loadConfig({ text, path, schema, secrets }: LoadRequest): Promise<TailraceConfig> {
   const parsed = parseYaml(text);
@@ -27,7 +28,7 @@ export async function loadConfig({ text, path, schema, secrets }: LoadRequest): 
     const placed = resolved.problems.map((problem) => ({ ...problem, place: parsed.place(problem.path) }));
     throw problemsError('CFG_SECRET_MISSING', path, placed);
   }
-  const config = schema.validate(resolved.tree, path, parsed.place);
+  const config = schema.withFilePaths(schema.validate(resolved.tree, path, parsed.place), absolute);
   const { admin } = config;
   return { ...config, data_directory: absolute(config.data_directory), admin: admin.socket === undefined ? admin : { ...admin, socket: absolute(admin.socket) } };
 }

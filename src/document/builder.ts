@@ -5,9 +5,10 @@ import type { IndexDefinition } from '../config/index-settings.ts';
 import type { RowFormat } from '../connector/row-format.ts';
 import type { FieldPlan } from '../connector/target.ts';
 import { invariant } from '../errors/invariant.ts';
+import { codeOf, type TailraceError } from '../errors/tailrace-error.ts';
 import { checkExpression } from './expression-source.ts';
 import { type BuiltDocument, type RowDocumentBuilder, rowDocumentBuilder } from './row-document.ts';
-import { fieldSource, planRow, rulesOf, whereSource, whereTypes, withTextFields } from './row-plan.ts';
+import { fieldSource, misfits, planRow, rulesOf, whereSource, whereTypes, withTextFields } from './row-plan.ts';
 import type { DocumentTransform } from './transform.ts';
 
 export interface DocumentDeps {
@@ -33,7 +34,8 @@ export interface DocumentBuilder {
 /** Checks the expressions of the definition and throws CFG_TRANSFORM for one that cannot be right for any table. */
 export function createDocumentBuilder(definition: IndexDefinition, deps: DocumentDeps): DocumentBuilder {
   invariant((definition.transform === undefined) === (deps.transform === undefined), 'an index with a transform is built with its module');
-  checkExpressions(definition);
+  const [wrong] = expressionProblems(definition);
+  if (wrong !== undefined) throw wrong;
   return {
     fingerprint: documentFingerprint(definition, deps.transform?.contentHash),
     fields: knownFields(definition, deps),
@@ -44,13 +46,28 @@ export function createDocumentBuilder(definition: IndexDefinition, deps: Documen
   };
 }
 
-/** Throws CFG_TRANSFORM for an expression of the definition that cannot be right for any table: for a check that needs no source. */
-export function checkExpressions(definition: IndexDefinition): void {
+/**
+ * Everything that is wrong with a definition, for a preflight: CFG_TRANSFORM for each expression that cannot be right for any table, and with the
+ * table SRC_DDL for each thing that it lacks.
+ */
+export function definitionProblems(definition: IndexDefinition, table: DocumentDeps['table']): TailraceError[] {
+  const broken = expressionProblems(definition);
+  return table === undefined ? broken : [...broken, ...misfits(definition, table, new Set(broken.flatMap(({ entity }) => entity ?? [])))];
+}
+
+function expressionProblems(definition: IndexDefinition): TailraceError[] {
   const where = whereSource(definition);
-  if (where !== undefined) checkExpression(where, whereTypes);
-  for (const rule of rulesOf(definition)) {
-    if (rule.kind === 'expression') checkExpression(fieldSource(definition, rule.name, rule.expression));
-  }
+  const computed = rulesOf(definition).flatMap((rule) => (rule.kind === 'expression' ? [fieldSource(definition, rule.name, rule.expression)] : []));
+  return [...(where === undefined ? [] : [{ source: where, types: whereTypes }]), ...computed.map((source) => ({ source, types: undefined }))].flatMap(({ source, types }) => {
+    try {
+      checkExpression(source, types);
+      return [];
+    } catch (error) {
+      // What is wrong with an expression is what is looked for here.
+      if (codeOf(error) !== 'CFG_TRANSFORM') throw error;
+      return [error as TailraceError];
+    }
+  });
 }
 
 /** With a transform only `text_fields` are known: what else it returns, and of which kind, only its documents show. */

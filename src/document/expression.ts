@@ -2,6 +2,7 @@
 import { EvaluationError, type ParseResult } from '@marcbachmann/cel-js';
 import type { ColumnKind, ColumnSchema } from '../change/schema.ts';
 import type { Value } from '../change/value.ts';
+import { sentence, suggestion } from '../config/nearest.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { isBareName, typedEnvironment } from './cel-environment.ts';
 import { ownFailureCodes, PassCounter } from './cel-functions.ts';
@@ -33,7 +34,7 @@ export function compileExpression(source: ExpressionSource, table: string, colum
   if (!checked.valid || checked.type === undefined) {
     const place = placeOf(source.text, checked.error?.range?.start);
     throw new TailraceError('SRC_DDL', {
-      message: `${source.setting}${place} does not fit the table ${table}: ${checked.error?.summary ?? 'it has no type'} (its columns are ${listed(columns)}).`,
+      message: sentence(`${source.setting}${place} does not fit the table ${table}: ${checked.error?.summary ?? 'it has no type'}${advice(checked.error?.summary ?? '', columns)}`),
       entity: source.setting,
     });
   }
@@ -60,6 +61,13 @@ function refuseHiddenColumns(source: ExpressionSource, mentions: Mentions, colum
 function neededColumns(mentions: Mentions, columns: readonly ColumnSchema[]): ReadonlySet<string> {
   const names = columns.map(({ name }) => name);
   return new Set(mentions.wholeRow ? names : names.filter((name) => mentions.bare.has(name) || mentions.ofRow.has(name)));
+}
+
+/** The column that was probably meant, or all of them. */
+function advice(summary: string, columns: readonly ColumnSchema[]): string {
+  const unknown = /^(?:Unknown variable|No such key): (.+)$/.exec(summary)?.[1];
+  const near = unknown === undefined ? '' : suggestion(unknown, columns.map(({ name }) => name));
+  return near === '' ? ` (its columns are ${listed(columns)})` : near;
 }
 
 const LISTED_COLUMNS_MAX = 40;

@@ -1,8 +1,9 @@
 /** An index's definition resolved against one table: which columns are read, which fields the document gets, in which order. */
 import type { ColumnSchema, RowSchema } from '../change/schema.ts';
 import type { FieldRule, IndexDefinition } from '../config/index-settings.ts';
+import { sentence, suggestion } from '../config/nearest.ts';
 import type { FieldPlan } from '../connector/target.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { compileExpression, type Expression } from './expression.ts';
 import type { ExpressionSource } from './expression-source.ts';
 
@@ -38,6 +39,7 @@ export function fieldSource(definition: IndexDefinition, name: string, expressio
 /** Throws SRC_DDL when the table does not have what the definition needs. */
 export function planRow(definition: IndexDefinition, schema: Pick<RowSchema, 'table' | 'columns'>): RowPlan {
   const resolution = new Resolution(definition, schema);
+  for (const column of definition.key ?? []) resolution.requireColumn(column, 'key');
   const where = resolution.where();
   const drafts = rulesOf(definition).flatMap((rule) => resolution.drafts(rule));
   const needed = new Set<string>(where?.columns);
@@ -50,6 +52,29 @@ export function planRow(definition: IndexDefinition, schema: Pick<RowSchema, 'ta
   const fields = outputs.map(({ name, ...output }): FieldPlan => ({ name, kind: output.kind === 'column' ? (columns[output.slot] as ColumnSchema).kind : output.expression.kind }));
   resolution.requireTextFields(fields);
   return { columns, outputs, fields: withTextFields(fields, definition.text_fields), where };
+}
+
+/** Everything that stands between the definition and the table, one SRC_DDL each. `broken`: settings whose expression is known to be wrong for any table. */
+export function misfits(definition: IndexDefinition, schema: Pick<RowSchema, 'table' | 'columns'>, broken: ReadonlySet<string>): TailraceError[] {
+  const resolution = new Resolution(definition, schema);
+  const found: TailraceError[] = [];
+  const attempt = (work: () => unknown): void => {
+    try {
+      work();
+    } catch (error) {
+      // What the table lacks is what is looked for here.
+      if (codeOf(error) !== 'SRC_DDL') throw error;
+      found.push(error as TailraceError);
+    }
+  };
+  for (const column of definition.key ?? []) attempt(() => resolution.requireColumn(column, 'key'));
+  if (!broken.has(whereSource(definition)?.setting ?? '')) attempt(() => resolution.where());
+  for (const rule of rulesOf(definition)) {
+    if (rule.kind !== 'expression' || !broken.has(fieldSource(definition, rule.name, rule.expression).setting)) attempt(() => resolution.drafts(rule));
+  }
+  // Only a whole plan knows all fields.
+  if (found.length === 0 && broken.size === 0) attempt(() => planRow(definition, schema));
+  return found;
 }
 
 /** Where `text_fields` is given, search looks into those fields and no others. */
@@ -73,7 +98,6 @@ class Resolution {
     this.#schema = schema;
     this.#columns = new Set(schema.columns.map(({ name }) => name));
     this.#claimed = new Set(rulesOf(definition).flatMap((rule) => (rule.kind === 'all' ? [] : [rule.name])));
-    for (const column of definition.key ?? []) this.#require(column, 'key');
   }
 
   where(): Expression | undefined {
@@ -91,7 +115,7 @@ class Resolution {
       case 'all':
         return this.#schema.columns.filter(({ name }) => !this.#claimed.has(name)).map(({ name }) => ({ name, column: name }));
       case 'column':
-        this.#require(rule.column, `fields.${rule.name}`);
+        this.requireColumn(rule.column, `fields.${rule.name}`);
         return [{ name: rule.name, column: rule.column }];
       case 'expression': {
         const source = fieldSource(this.#definition, rule.name, rule.expression);
@@ -104,15 +128,15 @@ class Resolution {
   requireTextFields(fields: readonly FieldPlan[]): void {
     if (this.#definition.transform !== undefined) return;
     const missing = this.#definition.text_fields?.find((name) => !fields.some((field) => field.name === name));
-    if (missing !== undefined) throw this.#misfit('text_fields', `names \`${missing}\`, which documents from the table ${this.#schema.table} do not have`);
+    if (missing !== undefined) throw this.#misfit('text_fields', `names \`${missing}\`, which documents from the table ${this.#schema.table} do not have${suggestion(missing, fields.map(({ name }) => name))}`);
   }
 
-  #require(column: string, setting: string): void {
-    if (!this.#columns.has(column)) throw this.#misfit(setting, `needs the column \`${column}\`, which the table ${this.#schema.table} does not have`);
+  requireColumn(column: string, setting: string): void {
+    if (!this.#columns.has(column)) throw this.#misfit(setting, `needs the column \`${column}\`, which the table ${this.#schema.table} does not have${suggestion(column, [...this.#columns])}`);
   }
 
   #misfit(setting: string, what: string): TailraceError {
     const entity = `indices.${this.#definition.name}.${setting}`;
-    return new TailraceError('SRC_DDL', { message: `${entity} ${what}.`, entity });
+    return new TailraceError('SRC_DDL', { message: sentence(`${entity} ${what}`), entity });
   }
 }

@@ -89,8 +89,8 @@ indices:
   products: { from: shp.public.products, to: serch, fields: { a: 5, b: { expresion: x } }, on_error: dead_leter }
   products2: { from: shop.products, batch: { max_operations: 0 }, to: search }
   third-g0001: { from: shop.a.b, to: search }
-  fourth: { from: shop.a.b, key: [id, id] }
-  fifth: { to: search, from: shop.a.b, where: 5, fields: { "*": false } }
+  fourth: { from: shop.a.c, key: [id, id] }
+  fifth: { to: search, from: shop.a.d, where: 5, fields: { "*": false } }
 log: { segment_bytes: 134217728, max_bytes: 134217728, min_age_hours: x }
 admin: { http: { host: 0.0.0.0 } }
 lgo: 3
@@ -121,6 +121,23 @@ lgo: 3
         "and 3 more",
       ]
     `);
+  });
+
+  test('refuses indices of one table that tell its rows apart by other columns', async () => {
+    const of = (second: string): string => `sources: { shop: { type: postgres, url: x } }\nindices:\n  a: { from: shop.public.t, key: [id, tenant] }\n  b: { from: ${second} }\n`;
+    const refused = 'line 4, column NN: indices.b.key: differs from that of the index `a`, which is made from the same table: give both the same `key`, in the same order';
+    const found = async (second: string): Promise<string[]> => (await problems(of(second))).map((line) => line.replace(/column \d+/, 'column NN'));
+    expect(await found('shop.public.t, key: [tenant, id]')).toEqual(['CFG_INVALID', refused]);
+    expect(await found('shop.public.t')).toEqual(['CFG_INVALID', refused]);
+    expect(await found('shop."public".t, key: [id]')).toEqual(['CFG_INVALID', refused]);
+    expect(await found('shop.public.t, key: [id, tenant]')).toEqual([]);
+    expect(await found('shop.public.u, key: [id]')).toEqual([]);
+  });
+
+  test('has the files that it names in its own folder, wherever tailrace is started', async () => {
+    const { sources } = await load('sources:\n  shop: { type: postgres, url: x, password_file: secrets/pw, tls: { ca: ../ca.pem, cert: /abs/cert.pem, key: !env LEVEL } }\nindices: { products: { from: shop.public.products } }\n');
+    expect(sources[0]?.settings).toMatchObject({ password_file: '/etc/tailrace/secrets/pw', tls: { ca: '/etc/ca.pem', cert: '/abs/cert.pem', key: '/etc/tailrace/debug' } });
+    expect(sources[0]?.settings['url'] instanceof Secret).toBe(true);
   });
 
   test('refuses what YAML would let pass: keys given twice, unknown tags, names that vanish', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ColumnSchema, RowSchema } from '../../src/change/schema.ts';
 import { Decimal, jsonOf, RawJson, type Value } from '../../src/change/value.ts';
 import type { FieldRule, IndexDefinition } from '../../src/config/index-settings.ts';
-import { createDocumentBuilder } from '../../src/document/builder.ts';
+import { createDocumentBuilder, definitionProblems } from '../../src/document/builder.ts';
 import type { TransformFunction } from '../../src/document/transform.ts';
 import { column, definitionOf, PreparedRows, schemaOf } from './prepared-rows.ts';
 
@@ -120,6 +120,38 @@ test('an index with an expression that cannot be right is refused before any tab
   expect(() => refused({ where: 'anything.at.all > 5 && row.other' })).not.toThrow();
 });
 
+describe('a preflight of a definition', () => {
+  const found = (definition: Partial<IndexDefinition>, known = true): string[] => definitionProblems(definitionOf(definition), known ? { table: 'public.products', columns } : undefined).map(({ code, message }) => `${code} ${message}`);
+
+  test('finds nothing wrong with one that fits', () => {
+    expect(found({ key: ['id'], where: 'active', text_fields: ['name'] })).toEqual([]);
+    expect(found({ where: 'anything && row.other' }, false)).toEqual([]);
+  });
+
+  test('finds everything at once, each with its setting and the column that was probably meant', () => {
+    const definition: Partial<IndexDefinition> = {
+      key: ['idd'],
+      where: 'prise > 5.0',
+      fields: [
+        { kind: 'column', name: 'title', column: 'nam' },
+        { kind: 'expression', name: 'a', expression: 'row.atrs.x' },
+        { kind: 'expression', name: 'b', expression: 'name +' },
+        { kind: 'expression', name: 'c', expression: 'name + 1' },
+      ],
+    };
+    expect(found(definition)).toEqual([
+      'CFG_TRANSFORM indices.products.fields.b, column 7: Unexpected token: EOF.',
+      'SRC_DDL indices.products.key needs the column `idd`, which the table public.products does not have; did you mean `id`?',
+      'SRC_DDL indices.products.where, column 1 does not fit the table public.products: Unknown variable: prise; did you mean `price`?',
+      'SRC_DDL indices.products.fields.title needs the column `nam`, which the table public.products does not have; did you mean `name`?',
+      'SRC_DDL indices.products.fields.a, column 5 does not fit the table public.products: No such key: atrs; did you mean `attrs`?',
+      expect.stringContaining('SRC_DDL indices.products.fields.c, column 1 does not fit the table public.products: no such overload') as unknown,
+    ]);
+    expect(found(definition, false)).toHaveLength(1);
+    expect(found({ text_fields: ['nme'] })).toEqual(['SRC_DDL indices.products.text_fields names `nme`, which documents from the table public.products do not have; did you mean `name`?']);
+  });
+});
+
 describe('a change of the table', () => {
   test('brings a new column into documents that have all columns', () => {
     expect(built({ columns: [...columns, column('brand', 'text')], values: { ...values, brand: 'Wegner' } })).toContain('"active":true,"brand":"Wegner"}');
@@ -135,6 +167,7 @@ describe('a change of the table', () => {
       }
     };
     expect(misfit(rules({ kind: 'column', name: 'title', column: 'name' }), 'name')).toBe('SRC_DDL indices.products.fields.title needs the column `name`, which the table public.products does not have.');
+    expect(misfit(rules({ kind: 'column', name: 'title', column: 'nam' }), 'price')).toMatch(/does not have; did you mean `name`\?$/);
     expect(misfit({ key: ['id'] }, 'id')).toMatch(/^SRC_DDL indices\.products\.key needs the column `id`/);
     expect(misfit({ where: 'active' }, 'active')).toMatch(/^SRC_DDL indices\.products\.where, column 1 does not fit/);
     expect(misfit(rules({ kind: 'expression', name: 'x', expression: 'row.price * 2' }), 'price')).toMatch(/^SRC_DDL indices\.products\.fields\.x/);

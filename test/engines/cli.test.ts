@@ -314,6 +314,27 @@ describePostgres([18], (postgres) => {
       expect(stdout).toMatch(/\n1 problem: mend it, then check again\./);
     });
 
+    test('of expressions and columns that do not fit the table says where, and which column was probably meant', async () => {
+      const index = 'from: shop.public.products, where: "prise > 5", fields: { title: nam, twice: { expression: "price * 2.0 +" } }';
+      const path = config('misfit.yaml', `data_directory: other\nsources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { ${index} }, fine: { from: shop.public.products, where: 'price > 5.0' } }\n`);
+      const { code, stdout } = await cli('check', '--config', path);
+      expect(code).toBe(1);
+      expect(stdout).toContain('index products: indices.products.where, column 1 does not fit the table public.products: Unknown variable: prise; did you mean `price`? (SRC_DDL)');
+      expect(stdout).toContain('indices.products.fields.title needs the column `nam`, which the table public.products does not have; did you mean `name`? (SRC_DDL)');
+      expect(stdout).toContain('indices.products.fields.twice, column 14: Unexpected token: EOF (CFG_TRANSFORM)');
+      expect(stdout).toMatch(/\n3 problems: mend them, then check again\./);
+      const { checked } = (await json('check', '--config', path)) as { checked: { kind: string; name: string; findings: { level: string }[] }[] };
+      expect(checked.filter(({ kind }) => kind === 'index').map(({ name, findings }) => [name, findings.map(({ level }) => level)])).toEqual([['products', ['problem', 'problem', 'problem']], ['fine', ['ok']]]);
+    });
+
+    test('looks for the files that the config names in the folder of the config, not where it is started', async () => {
+      const path = config('file.yaml', `data_directory: other\nsources: { shop: { type: postgres, url: "${url}", password_file: pw } }\nindices: { products: { from: shop.public.products } }\n`);
+      const missing = await runCli(['check', '--config', path], { cwd: '/' });
+      expect(missing.stdout).toContain(`The file that password_file names, ${join(folder, 'pw')}, cannot be read. (SRC_AUTH)`);
+      config('pw', PASSWORD);
+      expect(await runCli(['check', '--config', path], { cwd: '/' })).toMatchObject({ code: 0 });
+    });
+
     test('of a server that does not answer says so within its connect timeout', async () => {
       const path = config('away.yaml', 'data_directory: other\nsources: { shop: { type: postgres, url: "postgres://u:p@127.0.0.1:1/d", connect_timeout_ms: 2000 } }\nindices: { products: { from: shop.public.products } }\n');
       const { code, stdout } = await cli('check', '--config', path);

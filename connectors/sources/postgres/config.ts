@@ -1,7 +1,7 @@
 /** The settings of a Postgres source. Checked here as far as text can be; what the url holds is read at every connect (`connection/settings.ts`). */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { secretSetting } from '../../../src/connector/setting.ts';
+import { fileSetting, secretSetting } from '../../../src/connector/setting.ts';
 
 const MiB = 1024 * 1024;
 
@@ -16,15 +16,15 @@ const tlsSettings = z.strictObject({
     .enum(['verify-full', 'verify-ca', 'insecure', 'disable'])
     .optional()
     .describe('`verify-full` checks the certificate and the host name, `verify-ca` the certificate only, `insecure` encrypts without checking, `disable` does not encrypt. By default what the url\'s `sslmode` says; without one `verify-full`, or `disable` on the same machine.'),
-  ca: z.string().min(1).optional().describe('File with the certificates of the authorities that are trusted instead of the system\'s, in PEM form.'),
-  cert: z.string().min(1).optional().describe('File with the client\'s certificate, in PEM form.'),
-  key: z.string().min(1).optional().describe('File with the client certificate\'s private key, in PEM form.'),
+  ca: fileSetting('File with the certificates of the authorities that are trusted instead of the system\'s, in PEM form.').optional(),
+  cert: fileSetting('File with the client\'s certificate, in PEM form.').optional(),
+  key: fileSetting('File with the client certificate\'s private key, in PEM form.').optional(),
 });
 
 export const postgresConfigSchema = z.strictObject({
   type: z.literal('postgres'),
   url: secretSetting('Where the database is: `postgres://user:password@host:5432/database`. The server itself, not a connection pooler.'),
-  password_file: z.string().min(1).optional().describe('File that holds the password, instead of the url. It is read at every connect, so a password that is renewed needs no restart.'),
+  password_file: fileSetting('File that holds the password, instead of the url. It is read at every connect, so a password that is renewed needs no restart.').optional(),
   publication: z
     .string()
     .min(1)
