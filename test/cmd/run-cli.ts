@@ -18,12 +18,14 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Options of Node itself. */
   readonly node?: readonly string[];
+  /** Another build of the command than the sources. */
+  readonly script?: string;
 }
 
 const END_WITHIN_MS = 60_000;
 
-export async function runCli(args: readonly string[], { cwd = repository, env = {}, node = [] }: CliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [...node, script, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: END_WITHIN_MS });
+export async function runCli(args: readonly string[], { cwd = repository, env = {}, node = [], script: command = script }: CliOptions = {}): Promise<CliResult> {
+  const child = spawn(process.execPath, [...node, command, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: END_WITHIN_MS });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

