@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { opName } from '../../src/change/operation.ts';
 import { decodeKey } from '../../src/change/key.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
-import type { ChangeSink, ConnectRequest, TableRequest, TransactionStart } from '../../src/connector/source.ts';
+import type { ChangeSink, ConnectRequest, SourceSession, TableRequest, TransactionStart } from '../../src/connector/source.ts';
 import type { Logger } from '../../src/runtime/logger.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
@@ -194,7 +194,7 @@ export async function connect(options: SourceOptions, signal = AbortSignal.timeo
 
 /** A session that streams into a sink until it is stopped. */
 export class Streaming implements AsyncDisposable {
-  readonly session: PostgresSession;
+  readonly session: SourceSession;
   readonly sink: RecordingSink;
   readonly #stop = new AbortController();
   readonly ended: Promise<void>;
@@ -209,7 +209,7 @@ export class Streaming implements AsyncDisposable {
     return new Streaming(await connect(options), options);
   }
 
-  constructor(session: PostgresSession, options: SourceOptions) {
+  constructor(session: SourceSession, options: SourceOptions) {
     this.session = session;
     this.sink = options.sink ?? new RecordingSink();
     this.position = session.start;

@@ -2,7 +2,7 @@ import { appendFile, chown, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { postgresSource } from '../../connectors/sources/postgres/index.ts';
-import { decodePosition, encodePosition } from '../../connectors/sources/postgres/position.ts';
+import { decodePosition, encodePosition, formatLsn } from '../../connectors/sources/postgres/position.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
@@ -166,6 +166,42 @@ describePostgres([15, 18], (postgres) => {
     const failure = await refusal({ ...source.options, resume: first.resume });
     expect(failure).toMatchObject({ code: 'SRC_SLOT_IN_USE', message: expect.stringContaining(`pid ${String(row?.['pid'])} (tailrace`) });
     expect(await refusal(source.options)).toMatchObject({ code: 'SRC_SLOT_IN_USE' });
+  });
+
+  test('a slot in use is taken over where that is allowed: once, by the reader that was started last', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    const resume = await readOne(source);
+    await using first = await Streaming.open({ ...source.options, resume });
+    await eventually('the slot is taken', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND active`)).length === 1);
+    const { config } = openingDeps({ ...source.options, config: { slot: source.slot, take_over: true } });
+    await using taker = postgresSource.create(config, { name: 'shop', runtime: nodeRuntime(silentLogger) });
+    const request = { tables: [{ table: 'public.t' }], logged: async () => new Set<bigint>() };
+    const signal = AbortSignal.timeout(20_000);
+    {
+      await using session = await taker.connect({ ...request, resume: first.resume }, signal);
+      expect(await first.failed()).toMatchObject({ code: 'SRC_CONN' });
+      await using second = new Streaming(session, source.options);
+      await source.run('INSERT INTO t VALUES (2)');
+      await second.until('the row is there', (sink) => sink.rows().length === 1);
+      await second.stop();
+    }
+    await eventually('the slot is free', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND NOT active`)).length === 1);
+    await using third = await Streaming.open(source.options);
+    await eventually('the slot is taken again', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND active`)).length === 1);
+    await expect(taker.connect({ ...request, resume: null }, signal)).rejects.toMatchObject({ code: 'SRC_SLOT_IN_USE' });
+    expect(third.failure).toBeNull();
+  });
+
+  test('a reader is not ended for a slot that could not be gone on with anyway', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    const resume = await readOne(source);
+    await using first = await Streaming.open({ ...source.options, resume });
+    await source.run('INSERT INTO t VALUES (2)');
+    await first.until('the row is there', (sink) => sink.rows().length === 1);
+    await eventually('it is confirmed', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND active AND confirmed_flush_lsn > '${formatLsn(decodePosition(resume.position).lsn)}'`)).length === 1);
+    expect(await refusal({ ...source.options, resume, opening: { takeOver: true } })).toMatchObject({ code: 'SRC_SLOT_AHEAD' });
+    await source.run('INSERT INTO t VALUES (3)');
+    await first.until('it reads on', (sink) => sink.rows().length === 2);
   });
 
   test('a slot that open transactions hold up is not created, and they are named', async () => {

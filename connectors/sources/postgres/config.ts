@@ -37,6 +37,10 @@ export const postgresConfigSchema = z.strictObject({
     .optional()
     .describe('Name of the replication slot that keeps the server\'s history for this source. By default `tailrace_` and the source\'s name.'),
   create: z.boolean().default(true).describe('Whether the publication and the slot are created when they are missing at the first start. With `false` the statements are shown instead.'),
+  take_over: z
+    .boolean()
+    .default(false)
+    .describe('Whether, once at its start, tailrace ends another connection that reads from its slot. For a machine that replaces one which cannot be reached any more; without it the server drops a dead reader after its `wal_sender_timeout`.'),
   tls: tlsSettings.default({}).describe('Encryption of the connection.'),
   max_value_bytes: z
     .int()

@@ -17,6 +17,7 @@ import { encodePosition, parseLsn, recordEnd } from './position.ts';
 import { PostgresSession, type TableReading } from './session.ts';
 import { openHistory } from './slot/history.ts';
 import { identifySystem, readServerFacts, type ServerFacts } from './slot/server-facts.ts';
+import { versionFlaw } from './slot/version-flaws.ts';
 import type { ReadDeps } from './snapshot/read-deps.ts';
 import { CatalogWatch } from './stream/catalog-watch.ts';
 import { beginVisibility } from './stream/visibility-upkeep.ts';
@@ -33,6 +34,8 @@ export interface OpeningDeps {
   readonly slot: string;
   readonly publication: string;
   readonly createReading: (deps: ReadDeps) => TableReading;
+  /** Whether another connection that reads from the slot is ended. */
+  readonly takeOver?: boolean | undefined;
   /** Pause between looks at the catalog, and bound for waiting on locks; both have defaults. */
   readonly catalogLookEveryMs?: number | undefined;
   readonly lockTimeoutMs?: number | undefined;
@@ -50,16 +53,18 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
   const control = opened.use(new ControlConnection({ config, errors, clock: runtime.clock }));
   const query: Query = async (sql, parameters, s) => control.query(sql, parameters, s);
   const server = await readServerFacts(query, deps.source, signal);
+  const logger = runtime.logger.child({ source: deps.source });
+  const flaw = versionFlaw(server.version);
+  if (flaw !== null) logger.warn('server_version_flawed', { version: server.version, flaw: flaw.message, sound_from: flaw.soundFrom });
   await control.useEncoding(server.encoding);
   const replication = { config, errors, clock: runtime.clock, encoding: server.encoding, lockTimeoutMs: deps.lockTimeoutMs };
   const connection = opened.use(await ReplicationConnection.open(replication, signal));
   const system = await identifySystem(connection, signal);
   const { source, slot, publication } = deps;
   const names = { source, slot, publication, requests: request.tables, create: config.create };
-  const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock }, request.resume, signal);
+  const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock, logger, takeOver: deps.takeOver ?? false }, request.resume, signal);
   const remembered = request.resume === null || request.resume.state === null ? null : decodeKnown(request.resume.state);
   const { catalog, changes } = await Catalog.open(query, request.tables, { publication, known: remembered ?? undefined }, signal);
-  const logger = runtime.logger.child({ source });
   const endOfLog = async (s: AbortSignal): Promise<bigint> => endOfLogNow(query, server, s);
   const watch = new CatalogWatch({ catalog, query, endOfLog, clock: runtime.clock, logger, lookEveryMs: deps.catalogLookEveryMs }, remembered);
   for (const { table, reason, reread } of changes) logger.info('table_changed', { table, reason, reread });

@@ -21,12 +21,15 @@ export class PostgresSource implements Source {
   readonly format: RowFormat = postgresFormat;
   readonly #runtime: Runtime;
   readonly #opening: OpeningDeps;
+  /** Only until the first session: of two daemons that may take over from each other, the one that was started last stays. */
+  #mayTakeOver: boolean;
 
   constructor(config: PostgresConfig, context: SourceContext) {
     const { name, runtime } = context;
     const ownName = defaultSlotName(name);
     this.name = name;
     this.#runtime = runtime;
+    this.#mayTakeOver = config.take_over;
     this.#opening = {
       source: name,
       runtime,
@@ -48,7 +51,9 @@ export class PostgresSource implements Source {
   }
 
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {
-    return openSession(this.#opening, request, signal);
+    const session = await openSession({ ...this.#opening, takeOver: this.#mayTakeOver }, request, signal);
+    this.#mayTakeOver = false;
+    return session;
   }
 
   comparePositions(a: Uint8Array, b: Uint8Array): number {

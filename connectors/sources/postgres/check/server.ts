@@ -2,6 +2,7 @@
 import type { Finding } from '../../../../src/connector/finding.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { Query } from '../connection/query.ts';
+import { versionFlaw } from '../slot/version-flaws.ts';
 import { fine, warning } from './findings.ts';
 
 export interface ServerSettings {
@@ -56,7 +57,7 @@ export async function readSettings(query: Query, signal: AbortSignal): Promise<S
 
 /** `slotThere`: our slot exists, so none has to be free. */
 export function serverFindings(settings: ServerSettings, config: PostgresConfig, slotThere: boolean): Finding[] {
-  const findings = [versionFinding(settings)];
+  const findings = [versionFinding(settings), ...flawFindings(settings)];
   if (settings.inRecovery) {
     const fix = 'Give the url of the primary.';
     return [...findings, { level: 'problem', subject: 'server', code: 'SRC_SETTING', message: 'it is a standby, which has no history of its own', fix }];
@@ -70,6 +71,11 @@ export function serverFindings(settings: ServerSettings, config: PostgresConfig,
 function versionFinding({ version, versionName }: ServerSettings): Finding {
   if (version >= VERSION_MIN) return fine('version', `PostgreSQL ${versionName}`);
   return { level: 'problem', subject: 'version', code: 'SRC_VERSION', message: `PostgreSQL ${versionName} is too old`, fix: 'Use PostgreSQL 14 or later.' };
+}
+
+function flawFindings({ version, versionName }: ServerSettings): Finding[] {
+  const flaw = versionFlaw(version);
+  return flaw === null ? [] : [warning('version', `with PostgreSQL ${versionName} ${flaw.message}`, `Update the server to ${flaw.soundFrom} or later.`)];
 }
 
 function walLevelFinding(settings: ServerSettings): Finding {

@@ -5,6 +5,7 @@
 import type { ConnectRequest } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
+import type { Logger } from '../../../../src/runtime/logger.ts';
 import type { ReplicationConnection } from '../connection/replication-connection.ts';
 import { decodePosition, parseLsn } from '../position.ts';
 import { awaitOpenTransactions, ensurePublication, isUnsettled, settlePublication, type PublicationDeps } from './publication.ts';
@@ -14,11 +15,18 @@ import { identityOf } from './server-facts.ts';
 import { createSlot, slotSql, slotFacts } from './slot.ts';
 import { checkTimeline } from './timeline.ts';
 
+/** How long a reader that was told to end may take, and how often it is looked after. */
+const TAKE_OVER_WITHIN_MS = 10_000;
+const TAKE_OVER_LOOK_MS = 50;
+
 export interface HistoryDeps extends PublicationDeps {
   readonly connection: ReplicationConnection;
   readonly server: ServerFacts;
   readonly system: SystemIdentity;
   readonly slot: string;
+  readonly logger: Logger;
+  /** Whether another connection that reads from the slot is ended. */
+  readonly takeOver: boolean;
 }
 
 export interface History {
@@ -50,8 +58,7 @@ async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectReque
   }
   const position = decodePosition(resume.position);
   await checkTimeline(connection, position, system.timeline, source, signal);
-  const problem = resumeProblem(position.lsn, await readGateFacts(connection, gateNames(deps), signal));
-  if (problem !== null) throw problem;
+  await takeOver(deps, (gate) => resumeProblem(position.lsn, gate), signal);
   await ensurePublication(deps, false, true, signal);
   if (await isUnsettled(deps, signal)) {
     await awaitOpenTransactions(deps, signal);
@@ -61,7 +68,7 @@ async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectReque
 }
 
 async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<bigint> {
-  const gate = await readGateFacts(deps.connection, gateNames(deps), signal);
+  const gate = await takeOver(deps, ({ facts, ...rest }) => (facts === null ? null : adoptionProblem({ ...rest, facts })), signal);
   await ensurePublication(deps, true, gate.facts !== null, signal);
   if (gate.facts !== null) return adoptSlot(deps, { ...gate, facts: gate.facts }, signal);
   if (!deps.create) {
@@ -81,8 +88,6 @@ async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<big
  * cannot be decoded: nobody needs it, so the slot is moved beyond.
  */
 async function adoptSlot(deps: HistoryDeps, gate: GateFacts & { readonly facts: NonNullable<GateFacts['facts']> }, signal: AbortSignal): Promise<bigint> {
-  const problem = adoptionProblem(gate);
-  if (problem !== null) throw problem;
   if (await isUnsettled(deps, signal)) {
     await awaitOpenTransactions(deps, signal);
     const [row] = await deps.query(`SELECT end_lsn FROM pg_catalog.pg_replication_slot_advance($1, pg_catalog.pg_current_wal_flush_lsn())`, [deps.slot], signal);
@@ -92,6 +97,26 @@ async function adoptSlot(deps: HistoryDeps, gate: GateFacts & { readonly facts: 
   const { confirmedFlushLsn } = gate.facts;
   invariant(confirmedFlushLsn !== null, 'a logical slot that can be used stands somewhere');
   return confirmedFlushLsn;
+}
+
+/**
+ * How the slot stands, when nothing is in the way; throws what is. A reader that is in the way, and alone, is ended if that is allowed: what
+ * it still confirms until then is seen by the second look.
+ */
+async function takeOver(deps: HistoryDeps, problemOf: (gate: GateFacts) => TailraceError | null, signal: AbortSignal): Promise<GateFacts> {
+  const { connection, query, clock, slot, logger } = deps;
+  let gate = await readGateFacts(connection, gateNames(deps), signal);
+  let problem = problemOf(gate);
+  const giveUpMs = clock.monotonicMs() + TAKE_OVER_WITHIN_MS;
+  if (problem?.code === 'SRC_SLOT_IN_USE' && deps.takeOver) logger.warn('slot_taken_over', { slot, reader: gate.user ?? 'unknown' });
+  while (problem?.code === 'SRC_SLOT_IN_USE' && deps.takeOver && clock.monotonicMs() < giveUpMs) {
+    await query('SELECT pg_catalog.pg_terminate_backend(active_pid) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL', [slot], signal);
+    await clock.sleep(TAKE_OVER_LOOK_MS, signal);
+    gate = await readGateFacts(connection, gateNames(deps), signal);
+    problem = problemOf(gate);
+  }
+  if (problem !== null) throw problem;
+  return gate;
 }
 
 function gateNames(deps: HistoryDeps): Pick<GateFacts, 'source' | 'slot' | 'database'> {
