@@ -1,6 +1,6 @@
 /**
  * Postgres capture of a backlog into the durable log, beside two ceilings on the same WAL: decoding alone inside the server
- * (`pg_logical_slot_peek_binary_changes`, nothing is sent), and `pg_recvlogical` to /dev/null.
+ * (`pg_logical_slot_peek_binary_changes`, nothing is sent), `pg_recvlogical` to /dev/null, and the stream read and thrown away.
  *
  * `node test/bench/postgres-capture.ts [--rows 1000000] [--per-transaction 1000] [--rounds 3] [--major 18]`
  */
@@ -13,6 +13,7 @@ import { startPostgres } from '../engines/postgres.ts';
 import type { CaptureReport } from './postgres-capture-child.ts';
 import { captureInChild } from './postgres-capture-parent.ts';
 import { median, perSecond, printRows } from './measure.ts';
+import { discardStream } from './postgres-discard.ts';
 import { clientProgram, createItems, insertItems, withClient } from './postgres-rows.ts';
 
 const { values } = parseArgs({
@@ -34,6 +35,7 @@ try {
   await withClient(url, async (client) => {
     await client.query(`SELECT pg_create_logical_replication_slot('peek', 'pgoutput')`);
     for (let round = 0; round < rounds; round += 1) await client.query(`SELECT pg_create_logical_replication_slot('recv_${round}', 'pgoutput')`);
+    await client.query(`SELECT pg_create_logical_replication_slot('discard', 'pgoutput')`);
   });
   console.log(`loading ${rows} rows in transactions of ${perTransaction}`);
   await insertItems(url, 1, rows, perTransaction);
@@ -43,13 +45,15 @@ try {
   });
   const peeks: number[] = [];
   const recvs: number[] = [];
+  const discards: number[] = [];
   const ours: CaptureReport[] = [];
   for (let round = 0; round < rounds; round += 1) {
     peeks.push(await peek());
     recvs.push(await receive(`recv_${round}`, end));
+    discards.push(await discardStream(url, 'discard', publication, end));
     ours.push(await captureInChild({ url, slot: `ours_${round}`, publication, directory: join(folder, `${round}`), until: end }));
   }
-  report(peeks, recvs, ours);
+  report(peeks, recvs, discards, ours);
 } finally {
   await rm(folder, { recursive: true });
 }
@@ -69,7 +73,7 @@ async function receive(slot: string, until: string): Promise<number> {
   return (performance.now() - startMs) / 1000;
 }
 
-function report(peeks: number[], recvs: number[], ours: CaptureReport[]): void {
+function report(peeks: number[], recvs: number[], discards: number[], ours: CaptureReport[]): void {
   const of = (pick: (one: CaptureReport) => number): number => median(ours.map(pick));
   const wall = of((one) => one.seconds);
   const cpuPerRow = of((one) => (one.cpuSeconds * 1e6) / one.changes);
@@ -78,6 +82,7 @@ function report(peeks: number[], recvs: number[], ours: CaptureReport[]): void {
   printRows(`Postgres ${major} capture into the durable log: ${rows} rows in transactions of ${perTransaction}, median of ${rounds}`, [
     { what: 'rows per second, beside decoding inside the server', value: perSecond(rows, wall), ceiling: perSecond(rows, median(peeks)), ratio: median(peeks) / wall, bar: '>= 0.5' },
     { what: 'rows per second, beside pg_recvlogical', value: perSecond(rows, wall), ceiling: perSecond(rows, median(recvs)), ratio: median(recvs) / wall, bar: '>= 1.5' },
+    { what: 'rows per second, beside the same stream read and thrown away', value: perSecond(rows, wall), ceiling: perSecond(rows, median(discards)), ratio: median(discards) / wall },
     { what: 'walsender busy', value: `${(busy * 100).toFixed(0)} %`, bar: '>= 90 %' },
     { what: 'Node CPU per row', value: `${cpuPerRow.toFixed(2)} µs`, bar: '<= 2.5 µs' },
     { what: 'resident memory at most', value: `${(of((one) => one.residentBytes) / 2 ** 20).toFixed(0)} MiB`, bar: '<= 250 MiB' },
