@@ -38,11 +38,6 @@ export class SimSource implements Source {
     return tables.filter(({ table }) => this.#server.database.tables.has(table)).map(({ table }) => this.#describe(table));
   }
 
-  async describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]> {
-    await this.#link().pass('describe', signal);
-    return tables.filter(({ table }) => this.#server.database.tables.has(table)).map(({ table }) => this.#describe(table));
-  }
-
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {
     const server = this.#server;
     const link = this.#link();
