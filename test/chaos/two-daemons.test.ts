@@ -95,4 +95,20 @@ describePostgres([15, 18], ({ server }) => {
     await again.exit();
     await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
+
+  test('one that may take the slot over does so once, and the one that had it stops rather than miss anything', async () => {
+    await using scene = await Scene.make(await server());
+    {
+      await using first = await scene.daemon();
+      await first.event('index_serving');
+      await scene.configure(({ source }) => (source['take_over'] = true));
+      await using second = await scene.daemon('--data-directory', 'other');
+      await second.event('slot_taken_over');
+      await second.event('index_serving');
+      await scene.sql('DELETE FROM items WHERE id < 50');
+      expect(errorOf(await first.event('source_stopped'))).toMatchObject({ code: 'SRC_SLOT_AHEAD' });
+      expect(second.lines.filter(({ msg }) => msg === 'source_disconnected' || msg === 'source_stopped')).toEqual([]);
+    }
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
+  });
 });
