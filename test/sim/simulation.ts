@@ -23,6 +23,10 @@ const RECOVER_WITHIN_MS = 100_000;
 /** Idle time after that, in which nothing may change. */
 const QUIET_MS = 3_000;
 
+/** What changes whole tables, and how likely it happens just when a part of one is being read. */
+const DRASTIC = ['truncate', 'silent', 'rewrite', 'addColumnWithDefault'] as const;
+const AT_READ_SHARE = 0.02;
+
 export interface SimulationOptions {
   readonly seed: number;
   readonly keepTrace?: boolean;
@@ -101,16 +105,22 @@ class Simulation {
       const pause = random.chance(idleShare) ? random.real(1_000, 4_000) : random.pause(pauseMs);
       world.executor.after(pause, `${server.name} work`, () => {
         if (!this.#working) return;
-        const { kind, hiddenId } = workload.step(random.weighted<TransactionKind>(kinds));
-        world.coverage.saw(`workload: ${kind}`);
-        server.committed();
-        world.executor.note(`${server.name} ${kind} ${hiddenId === null ? '' : `hidden ${hiddenId} `}${lastOf(server.database.history)}`);
-        if (hiddenId !== null) {
-          world.coverage.saw('a transaction was hidden');
-          world.executor.after(random.pause(hideMs), `${server.name} shows ${hiddenId}`, () => server.database.show(hiddenId));
-        }
+        step(random.weighted<TransactionKind>(kinds));
         next();
       });
+    };
+    const step = (wanted: TransactionKind): void => {
+      const { kind, hiddenId } = workload.step(wanted);
+      world.coverage.saw(`workload: ${kind}`);
+      server.committed();
+      world.executor.note(`${server.name} ${kind} ${hiddenId === null ? '' : `hidden ${hiddenId} `}${lastOf(server.database.history)}`);
+      if (hiddenId === null) return;
+      world.coverage.saw('a transaction was hidden');
+      world.executor.after(random.pause(hideMs), `${server.name} shows ${hiddenId}`, () => server.database.show(hiddenId));
+    };
+    const drastic = DRASTIC.filter((kind) => kinds[kind] > 0);
+    server.onRead = () => {
+      if (this.#working && drastic.length > 0 && random.chance(AT_READ_SHARE)) world.executor.after(random.real(0, 3), `${server.name} drastic work`, () => step(random.pick(drastic)));
     };
     next();
   }

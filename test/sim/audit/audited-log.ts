@@ -19,6 +19,8 @@ export interface LogAuditors {
   readonly coverage: Coverage;
   /** A frame became durable. */
   readonly observe: (frame: ObservedFrame) => void;
+  /** A frame is on its way to the disk. */
+  readonly appending: (frame: FrameDraft) => void;
   /** The book has everything that earlier lives made durable. */
   readonly recovered: () => void;
   /** Whether all that the log still holds is compared when it is opened. */
@@ -110,6 +112,7 @@ export class AuditedLog implements LogStore {
   }
 
   async append(draft: FrameDraft, signal: AbortSignal): Promise<{ readonly firstSeq: number; readonly lastSeq: number }> {
+    this.#auditors.appending(draft);
     const appended = await this.#log.append(draft, signal);
     if (this.#process.alive) this.#observe(draft, appended.firstSeq, appended.lastSeq);
     return appended;

@@ -1,12 +1,21 @@
 /** G3: when a cursor is durable, everything up to it has taken effect at the target. */
 import { Op } from '../../../src/change/operation.ts';
 import { versionOf } from '../../../src/change/seq.ts';
-import type { GenerationRecord } from '../../../src/state/state-store.ts';
+import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
 import type { IndexPlan } from '../world/plan.ts';
 import type { KeptDocuments } from './kept-documents.ts';
 import { idOf, renderEntry, takes } from './expected-index.ts';
 import type { Findings } from './findings.ts';
 import type { LogBook } from './log-book.ts';
+
+interface CursorSubject {
+  readonly record: GenerationRecord;
+  readonly index: IndexPlan;
+  readonly cursor: number;
+  readonly kept: KeptDocuments;
+  readonly epoch: number;
+  readonly letters: ReadonlySet<string>;
+}
 
 export class CursorAuditor {
   readonly #findings: Findings;
@@ -21,7 +30,20 @@ export class CursorAuditor {
 
   /** A cursor is about to become durable, or has become so together with its effects. `letters`: ids of parked documents. */
   cursorStored(record: GenerationRecord, index: IndexPlan, cursor: number, kept: KeptDocuments, epoch: number, letters: ReadonlySet<string>): void {
-    const name = `${record.index} ${record.generation}`;
+    this.#check(`${record.index} ${record.generation}`, { record, index, cursor, kept, epoch, letters });
+  }
+
+  /** Readers get to see a generation: it must be as complete as if its cursor stood behind its snapshot. */
+  promoted(record: GenerationRecord, index: IndexPlan, kept: KeptDocuments, epoch: number, letters: ReadonlySet<string>): void {
+    const own = generationName(record.index, record.generation);
+    const done = this.#book.items.findLast((item) => item.kind === 'done' && item.snapshot.for.includes(own));
+    if (done === undefined) return this.#findings.add('G7', `${own} is promoted, and its snapshot is not done`);
+    const name = `${record.index} ${record.generation} as it is promoted,`;
+    this.#checked.delete(name);
+    this.#check(name, { record, index, cursor: done.behind, kept, epoch, letters });
+  }
+
+  #check(name: string, { record, index, cursor, kept, epoch, letters }: CursorSubject): void {
     const { items } = this.#book;
     this.#findings.expect('G3', cursor <= this.#book.lastSeq, () => `${name} has the cursor ${cursor}, and the log ends with ${this.#book.lastSeq}`);
     const last = new Map<string, { seq: number; mustBe: 'document' | 'gone' | 'either' }>();

@@ -26,11 +26,6 @@ export const logMutations: readonly Mutation[] = [
     patches: [{ file: 'src/log/open.ts', from: 'for (let at = lastWriteStart; at < segment.bytes;', to: 'for (let at = segment.bytes; at < segment.bytes;' }],
   },
   {
-    name: 'torn-tail-kept',
-    defect: 'The torn rest of a write stays behind the last whole frame.',
-    patches: [{ file: 'src/log/open.ts', from: 'if (tornBytes > 0) await file.truncate(segment.bytes);', to: '' }],
-  },
-  {
     name: 'no-checksum',
     defect: 'The checksum of a body is not looked at.',
     patches: [{ file: 'src/log/frame-scanner.ts', from: 'crc32(body) !== head.bodyCrc', to: 'crc32(body) === -1' }],
@@ -41,11 +36,6 @@ export const logMutations: readonly Mutation[] = [
     patches: [{ file: retention, from: 'if (seq < lastSeq) return false;', to: 'if (seq < lastSeq - 30) return false;' }],
   },
   {
-    name: 'holds-unknown-at-start',
-    defect: 'A log that was just opened does not know what the indices still need.',
-    patches: [{ file: 'src/pipeline/start.ts', from: 'holds: holdsOf(config, state) }', to: "holds: [['nobody', 2 ** 40]] }" }],
-  },
-  {
     name: 'registers-not-carried-over',
     defect: 'A new segment begins without the registers that were set before it.',
     patches: [{ file: 'src/log/log-writer.ts', from: 'prevCrc: endCrc, registers, nowMs', to: 'prevCrc: endCrc, registers: new Map(), nowMs' }],
@@ -53,7 +43,10 @@ export const logMutations: readonly Mutation[] = [
   {
     name: 'missed-registers-not-told',
     defect: 'A reader in front of which segments were removed is not told the registers that they set.',
-    patches: [{ file: 'src/log/reader.ts', from: 'next.ordinal !== segment.ordinal + 1);', to: 'false);' }],
+    patches: [
+      { file: 'src/log/reader.ts', from: 'next.ordinal !== segment.ordinal + 1);', to: 'false);' },
+      { file: 'src/log/reader.ts', from: 'segment.firstSeq === this.#after + 1);', to: 'false);' },
+    ],
   },
   {
     name: 'no-space-is-a-loss',

@@ -31,9 +31,13 @@ export const pipelineMutations: readonly Mutation[] = [
     patches: [{ file: 'src/apply/applier.ts', from: '    await inFlight.idle();\n    for (const snapshot of finished)', to: '    for (const snapshot of finished)' }],
   },
   {
-    name: 'eviction-not-told',
-    defect: 'An index whose place in the log was given up goes on as if it was not.',
-    patches: [{ file: 'src/pipeline/pipeline.ts', from: '?.evict());', to: '?.name);' }],
+    name: 'hold-at-the-head',
+    defect: 'Until an index has read its cursor the log is held for it from the head on only.',
+    patches: [
+      { file: 'src/pipeline/pipeline.ts', from: 'log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);', to: 'log.hold(runner.name, log.durableSeq);' },
+      { file: 'src/pipeline/start.ts', from: 'holds: holdsOf(config, state) }', to: 'holds: [] }' },
+      { file: 'src/apply/applier.ts', from: '    log.hold(this.#name, cursor);\n    this.#dispatchedThrough', to: '    this.#dispatchedThrough' },
+    ],
   },
   {
     name: 'rebuild-in-place',

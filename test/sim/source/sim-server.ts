@@ -42,6 +42,8 @@ export class SimServer {
   identity: string;
   /** Where its history ends after it was restored from a backup. */
   restoredTo = Infinity;
+  /** A part of a table is being read. */
+  onRead: () => void = () => {};
   listener: ServerListener = { confirmed: () => {}, happened: () => {} };
   #slot: Slot | null = null;
   #reader: { readonly process: SimProcess; readonly link: SimLink; wake: () => void } | null = null;

@@ -53,6 +53,7 @@ export class SimSnapshotReader implements SnapshotReader {
     const range = decodeRange(request.range);
     const read = watch.begin(request.table, request.range);
     const visible = await readProven(request.table, signal);
+    server.onRead();
     const isOutdated = range.rewrites !== null && range.rewrites !== server.database.table(request.table).rewrites;
     const chunk = isOutdated ? 'replan' : this.#chunk(request, range, visible);
     if (chunk !== 'replan') watch.read(read, new Set(keysOf(chunk).map((key) => hex(key))), server.database.end);

@@ -1,5 +1,6 @@
 /** What goes wrong while a run lasts: each kind of fault comes by itself, again and again, for as long as the chaos does. */
-import type { CrashKind } from '../sim-disk.ts';
+import { FrameKind } from '../../../src/connector/log-store.ts';
+import type { CrashKind, SimOperationKind } from '../sim-disk.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
 import type { FaultKind } from './plan.ts';
 import type { Operator } from './operator.ts';
@@ -13,9 +14,12 @@ const SEAMS_MAX = 150;
 const RARE_OPERATIONS = ['create', 'remove', 'truncate', 'syncDirectory', 'datasync', 'write'] as const;
 const AT_DISK_SHARE = 0.2;
 
+/** How likely the write of a snapshot's frame is cut short: its chunk may have others. */
+const AT_SNAPSHOT_FRAME_SHARE = 0.01;
+
 /** What the daemon says just before moments at which a death matters more than at others, how likely it then dies, and how soon. */
 const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snapshot_planned', 'snapshot_done', 'snapshot_replanned', 'index_swept', 'index_serving', 'documents_parked', 'log_tail_healed']);
-const AT_MOMENT_SHARE = 0.05;
+const AT_MOMENT_SHARE = 0.1;
 const MOMENT_SEAMS_MAX = 12;
 
 export class Faults {
@@ -36,6 +40,9 @@ export class Faults {
     this.#world.onLogLine = ({ event }) => {
       if (!this.#over && MOMENTS.has(event) && this.#random.chance(AT_MOMENT_SHARE)) this.#killSoon(MOMENT_SEAMS_MAX);
     };
+    this.#world.onAppending = ({ kind }) => {
+      if (!this.#over && kind === FrameKind.snapshot && this.#random.chance(AT_SNAPSHOT_FRAME_SHARE)) this.#killAtDisk(['write', 'datasync']);
+    };
   }
 
   /** No new faults, and what is wrong is mended. */
@@ -48,6 +55,8 @@ export class Faults {
     }
     for (const target of world.targets.values()) this.#mend(target);
     world.machine.disk.capacityBytes = Infinity;
+    // Somebody sets the clock right, or more wrong, when nothing else goes on.
+    if (world.plan.faults.clockJump !== Infinity) world.machine.wall.offsetMs = this.#random.pick([-DAY_MS, 0]);
     world.diskTrouble.failNext = null;
     world.diskTrouble.killAt = null;
     world.daemon?.process.dieAfterSeams(Infinity);
@@ -90,10 +99,10 @@ export class Faults {
   }
 
   #kill(): void {
-    const { machine, daemon, plan, diskTrouble } = this.#world;
+    const { machine, daemon, plan } = this.#world;
     if (daemon === null || !daemon.process.alive) return;
     machine.deathAtSeam = this.#deathKind();
-    if (this.#random.chance(AT_DISK_SHARE)) diskTrouble.killAt = this.#random.pick(RARE_OPERATIONS);
+    if (this.#random.chance(AT_DISK_SHARE)) this.#killAtDisk(RARE_OPERATIONS);
     else if (this.#random.chance(plan.faults.seamShare)) this.#killSoon(SEAMS_MAX);
     else machine.crash(machine.deathAtSeam, 'killed');
   }
@@ -102,6 +111,12 @@ export class Faults {
     const { machine, daemon } = this.#world;
     machine.deathAtSeam = this.#deathKind();
     daemon?.process.dieAfterSeams(this.#random.between(1, seamsMax));
+  }
+
+  #killAtDisk(operations: readonly SimOperationKind[]): void {
+    const { machine, diskTrouble } = this.#world;
+    machine.deathAtSeam = this.#deathKind();
+    diskTrouble.killAt = this.#random.pick(operations);
   }
 
   #deathKind(): CrashKind {

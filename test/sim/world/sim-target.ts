@@ -37,6 +37,8 @@ export interface TargetListener {
   took(server: TargetServer, plan: GenerationPlan, batch: Batch): void;
   /** Documents below a version were removed. */
   swept(server: TargetServer, plan: GenerationPlan): void;
+  /** Readers are about to see the generation. */
+  promoted(plan: GenerationPlan): void;
   happened(what: TargetHappening): void;
 }
 
@@ -76,7 +78,7 @@ export class SimTarget implements Target {
       after: async (batch) => this.#answer(plan, batch),
     });
     const generation = await target.open(plan, unanswering);
-    return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan) });
+    return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan), promoted: () => this.#listener.promoted(plan) });
   }
 
   async generations(signal: AbortSignal): Promise<GenerationListing[]> {
@@ -180,6 +182,7 @@ interface GenerationHooks {
   /** Resolves when the server does not stall. */
   readonly ready: (signal: AbortSignal) => Promise<void>;
   readonly swept: () => void;
+  readonly promoted: () => void;
 }
 
 class SimGeneration implements TargetGeneration {
@@ -215,6 +218,7 @@ class SimGeneration implements TargetGeneration {
 
   async promote(signal: AbortSignal): Promise<void> {
     await this.#asked('promote', signal);
+    this.#hooks.promoted();
     await this.#generation.promote(new AbortController().signal);
     await this.#link.pass('promoted', signal);
   }

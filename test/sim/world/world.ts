@@ -1,6 +1,7 @@
 /** One simulated world: databases and targets, a machine, the daemon's lives on it, and the auditors who watch all of it. */
 import { Notifier } from '../../../src/runtime/abort.ts';
 import { seqOf } from '../../../src/change/seq.ts';
+import type { FrameDraft } from '../../../src/connector/log-store.ts';
 import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
 import type { GenerationRecord } from '../../../src/state/state-store.ts';
@@ -54,6 +55,7 @@ export class World {
   logBytesMax: number;
   daemon: Daemon | null = null;
   onLogLine: (line: LogLine) => void = () => {};
+  onAppending: (frame: FrameDraft) => void = () => {};
   /** What is written to the log now is written with them in the config. */
   #writesLate = false;
   #lives = 0;
@@ -142,7 +144,13 @@ export class World {
       targets: this.targets,
       auditors: unaudited ? null : this.#logAuditors(),
       tail: this.tail,
-      targetListener: { arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process), took: (server, plan, batch) => this.#took(server, plan, batch), swept: (server, plan) => this.#cleared(server, plan), happened: (what) => this.coverage.saw(what) },
+      targetListener: {
+        arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process),
+        took: (server, plan, batch) => this.#took(server, plan, batch),
+        swept: (server, plan) => this.#cleared(server, plan),
+        promoted: (plan) => this.#promoted(plan),
+        happened: (what) => this.coverage.saw(what),
+      },
       onLogLine: (line) => this.#logLine(line),
     });
   }
@@ -208,7 +216,7 @@ export class World {
 
   #logAuditors(): LogAuditors {
     const { book, findings, coverage, withLate } = this;
-    return { book, findings, coverage, observe: (frame) => this.#observe(frame), recovered: () => (this.#writesLate = withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
+    return { book, findings, coverage, observe: (frame) => this.#observe(frame), appending: (frame) => this.onAppending(frame), recovered: () => (this.#writesLate = withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
   }
 
   #observe(frame: ObservedFrame): void {
@@ -243,6 +251,14 @@ export class World {
     if (!server.storage.atomicCursor || record === undefined || record.generation !== plan.generation) return;
     const cursor = server.storage.index(plan.index).generations.get(plan.generation)?.cursor ?? null;
     if (cursor !== null) this.cursors.cursorStored(record, index, cursor, kept, this.epoch, this.letters(record));
+  }
+
+  /** Readers are about to see the generation: it must have everything that its snapshot read. */
+  #promoted({ index: name, generation }: GenerationPlan): void {
+    const record = this.record(name);
+    if (record === undefined || record.generation !== generation) return;
+    const index = this.index(name);
+    this.cursors.promoted(record, index, this.kept(index, generation), this.epoch, this.letters(record));
   }
 
   #cleared(server: TargetServer, plan: GenerationPlan): void {
