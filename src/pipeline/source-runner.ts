@@ -85,13 +85,19 @@ export class SourceRunner {
       signal.throwIfAborted();
       // Before the status is taken: while the head is asked for, a snapshot may have become known.
       if (this.#capture.status().phase === 'streaming') goal ??= (await this.#askHead(signal))?.position ?? null;
-      const { phase, error, position, snapshots, inFlightBytes } = this.#capture.status();
-      if (phase === 'stopped') throw error;
+      this.throwIfStopped();
+      const { position, snapshots, inFlightBytes } = this.#capture.status();
       const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
       if (isAt && snapshots.length === 0 && inFlightBytes === 0 && this.#capture.isIdle) return;
       this.#capture.nudge();
       await this.#runtime.clock.sleep(CATCH_UP_POLL_MS, signal);
     }
+  }
+
+  /** Throws the error that the source has stopped with. */
+  throwIfStopped(): void {
+    const { phase, error } = this.#capture.status();
+    if (phase === 'stopped') throw error;
   }
 
   async #watchHead(signal: AbortSignal): Promise<void> {

@@ -76,12 +76,9 @@ describePostgres([15], (postgres) => {
     const toPublish = await scene.refusal('SRC_PUBLICATION');
     expect(toPublish.hint).toMatch(/^As the owner of the tables: CREATE PUBLICATION "tailrace_shop" FOR TABLE "public"\."items"/);
     await scene.sql(toPublish.hint.replace('As the owner of the tables: ', ''));
-    {
-      await using daemon = await scene.daemon();
-      const toRead = errorOf(await daemon.event('source_stopped'));
-      expect(toRead).toMatchObject({ code: 'SRC_GRANT', hint: expect.stringContaining(`GRANT SELECT ON "public"."items" TO ${role};`) as string });
-      await scene.sql(toRead.hint);
-    }
+    // Whenever the source stops while its first snapshot is waited for, that ends the command.
+    for (let i = 0; i < 4; i += 1) expect((await scene.refusal('SRC_GRANT')).hint).toContain(`GRANT SELECT ON "public"."items" TO ${role};`);
+    await scene.sql((await scene.refusal('SRC_GRANT')).hint);
     await scene.mended();
     await scene.sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
