@@ -107,7 +107,8 @@ describePostgres([15, 18], ({ server }) => {
 
   test('a table that is new in the config shows what it is now, though the stream brings rows from before its last change of columns', async () => {
     await catchUp({ o: both['o'] as ConfigInput['indices'][string] });
-    await database.query("ALTER PUBLICATION tailrace_shop ADD TABLE t; UPDATE t SET a = 'written'; ALTER TABLE t ADD COLUMN filled text DEFAULT 'f'");
+    await database.query("ALTER PUBLICATION tailrace_shop ADD TABLE t; DO $$ BEGIN FOR i IN 1..2000 LOOP UPDATE t SET a = 'written ' || i; END LOOP; END $$");
+    await database.query("ALTER TABLE t ADD COLUMN filled text DEFAULT 'f'");
     await catchUp(both);
     expect(documents('t')).toEqual(await rows('SELECT * FROM t'));
   });

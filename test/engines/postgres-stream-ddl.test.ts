@@ -66,6 +66,9 @@ describePostgres([15, 18], (postgres) => {
     for (let id = 101; id <= 150; id += 1) await source.run(`INSERT INTO t VALUES (${id})`);
     await source.run('ALTER TABLE t DETACH PARTITION t_b');
     await noticed(stream, /t_b is no longer a part/, told);
+    // Looks are taken one after the other: what there was to do at once about the first is done when there is a second.
+    await source.run('ALTER TABLE t ADD COLUMN more int');
+    await noticed(stream, /column more was added/, told);
     expect(stream.sink.of('reread')).toEqual([]);
     stream.sink.setCongested(false);
     await stream.until('the table is swept', (sink) => sink.of('reread').length === 1);
