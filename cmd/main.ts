@@ -27,7 +27,15 @@ export async function main(args: readonly string[]): Promise<never> {
     if (!isAbort(error)) report(error, args);
     code = exitCodeOf(error);
   }
-  await Promise.all([standardOutput.drained(), standardError.drained()]);
+  await standardOutput.drained();
+  const { failure } = standardOutput;
+  if (failure !== undefined) {
+    const lost = outputLost(failure);
+    report(lost, args);
+    // What went wrong before is more than that nobody could be told of it.
+    if (code === ExitCode.ok) code = exitCodeOf(lost);
+  }
+  await standardError.drained();
   process.exit(code);
 }
 
@@ -52,6 +60,17 @@ async function perform(args: readonly string[]): Promise<ExitCode> {
   for (const verb of verbs) addVerb(parser, verb, (given) => (code = given));
   await parser.parseAsync();
   return code;
+}
+
+/** A redirected answer that ends in the middle must not look like a whole one. */
+function outputLost(cause: Error): TailraceError {
+  const isFull = 'code' in cause && cause.code === 'ENOSPC';
+  return new TailraceError(isFull ? 'DISK_FULL' : 'DISK_FAILED', {
+    message: `Standard output cannot be written: ${isFull ? 'the disk is full' : cause.message}. What it got is not complete.`,
+    did: 'tailrace stopped writing; nothing else was changed.',
+    hint: 'Send the output to where there is room, and run the command again.',
+    cause,
+  });
 }
 
 function report(error: unknown, args: readonly string[]): void {

@@ -14,10 +14,11 @@ export function usageError(message: string, args: readonly string[], verbs: read
   if (kind === undefined || list === undefined) return new TailraceError('USAGE', { message: sentence(message), hint: `See \`${command} --help\`.` });
   const [unknown = ''] = list.split(', ');
   // An option is what was written as one; the rest are verbs.
-  const isOption = args.some((arg) => arg.replace(/=.*/, '') === `--${unknown}` || arg === `-${unknown}`);
+  const typed = args.map((arg) => arg.replace(/=.*/, '')).find((arg) => arg === `--${unknown}` || (unknown.length === 1 && /^-[^-]/.test(arg) && arg.includes(unknown)));
+  const isOption = typed !== undefined;
   const knownNames = isOption ? optionNames(verb) : (verb === undefined ? verbs : verb.verbs).map(nameOf);
   const near = nearest(unknown, knownNames);
-  const shown = isOption ? `--${unknown}` : unknown;
+  const shown = isOption ? `${typed.startsWith('--') ? '--' : '-'}${unknown}` : unknown;
   const what = isOption ? `option \`${shown}\`` : knownNames.length === 0 ? `argument \`${shown}\`` : `verb \`${shown}\``;
   const suggested = near === undefined ? `See \`${command} --help\`.` : `Did you mean \`${isOption ? '--' : ''}${near}\`? See \`${command} --help\`.`;
   return new TailraceError('USAGE', { message: `\`${command}\` knows no ${what}.`, hint: suggested });

@@ -1,6 +1,7 @@
 /** How a verb of the command line is declared: one file for each in `commands/`. */
 import type { Argv, InferredOptionTypes, Options, PositionalOptions } from 'yargs';
 import type { ExitCode } from '../src/errors/policy.ts';
+import { catalogue } from '../src/errors/catalogue.ts';
 import { TailraceError } from '../src/errors/tailrace-error.ts';
 import { everywhereOptions } from './options.ts';
 
@@ -43,20 +44,32 @@ export function groupVerbs(command: string, describe: string, verbs: readonly Ve
   return { command, describe, options: {}, positionals: {}, examples: [], verbs, run };
 }
 
-/** Adds the verb to a parser. `onExit` gets what it returns. */
-export function addVerb(parser: Argv, verb: Verb, onExit: (code: ExitCode) => void): Argv {
+/** Adds the verb to a parser. `onExit` gets what it returns; `above` is what is typed before it. */
+export function addVerb(parser: Argv, verb: Verb, onExit: (code: ExitCode) => void, above = 'tailrace'): Argv {
+  const path = `${above} ${nameOf(verb)}`;
   const build = (inner: Argv): Argv => {
     for (const [name, option] of Object.entries(verb.positionals)) inner.positional(name, option);
     inner.options({ ...verb.options });
     for (const [command, what] of verb.examples) inner.example(command, what);
-    for (const below of verb.verbs) addVerb(inner, below, onExit);
+    for (const below of verb.verbs) addVerb(inner, below, onExit, path);
     return verb.verbs.length > 0 ? inner.demandCommand(1, `\`tailrace ${verb.command}\` needs one of: ${verb.verbs.map(nameOf).join(', ')}.`) : inner;
   };
   return parser.command(verb.command, verb.describe, build, async (args) => {
     if (verb.verbs.length > 0) return;
-    refuseRepeated(args, verb);
-    onExit(await verb.run(args));
+    try {
+      refuseRepeated(args, verb);
+      onExit(await verb.run(args));
+    } catch (error) {
+      throw withHelp(error, path);
+    }
   });
+}
+
+/** What a verb says of its own options without a hint leads to its own help. */
+function withHelp(error: unknown, path: string): unknown {
+  if (!(error instanceof TailraceError) || error.code !== 'USAGE' || error.hint !== catalogue.USAGE.hint) return error;
+  const { message, did, entity, cause } = error;
+  return new TailraceError('USAGE', { message, did, entity, cause, hint: `See \`${path} --help\`.` });
 }
 
 /** yargs makes a list of an option that is given twice. Which of the two was meant is nobody's to guess. */

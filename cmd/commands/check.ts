@@ -92,7 +92,8 @@ async function indexFindings(index: IndexDefinition, table: TableDescription | u
     problems.push(error as TailraceError);
   }
   if (problems.length > 0) return problems.map(({ code, message, hint }) => ({ level: 'problem', subject, message: message.replace(/\.$/, ''), code, fix: hint }));
-  return table === undefined ? [] : [{ level: 'ok', subject, message: `fits ${index.from.source}.${index.from.table}` }];
+  const name = `${index.from.source}.${index.from.table}`;
+  return [table === undefined ? { level: 'warning', subject, message: `it was not held against ${name}, which could not be looked at` } : { level: 'ok', subject, message: `fits ${name}` }];
 }
 
 /** What a look finds; a look that fails with an error of ours is a finding too. */

@@ -1,6 +1,7 @@
 /** `tailrace dlq list`: the documents that are parked, and why. */
 import { ExitCode } from '../../src/errors/policy.ts';
 import type { DeadLetterReport } from '../../src/observe/reports.ts';
+import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { printable } from '../terminal/printable.ts';
@@ -18,6 +19,8 @@ const listVerb = defineVerb({
     const { config } = await readConfig(args);
     await using reading = await openReading(config);
     const letters = await reading.deadLetters(args.index);
+    // An index that the config names no more may have some still.
+    if (letters.length === 0 && args.index !== undefined) refuseUnknownIndex(args.index, config);
     if (args.json) standardOutput.write(letters.map((letter) => `${JSON.stringify(letter)}\n`).join(''));
     else standardOutput.lines(letterScreen(letters, standardOutput.paint));
     return ExitCode.ok;

@@ -4,10 +4,12 @@ import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { LogStatReport } from '../../src/observe/status-report.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeClock } from '../../src/runtime/node/clock.ts';
 import { configOptions, jsonOption, type ConfigArguments } from '../options.ts';
 import { findingLines } from '../screens/findings.ts';
 import { entryLines } from '../screens/log-entry.ts';
-import { standardOutput } from '../terminal/output.ts';
+import { standardError, standardOutput } from '../terminal/output.ts';
+import { ProgressBars, ProgressMeter } from '../terminal/progress.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { bytes, count, counted, duration } from '../terminal/units.ts';
 import { defineVerb, groupVerbs } from '../verb.ts';
@@ -84,6 +86,7 @@ const dumpVerb = defineVerb({
   run: async (args) => {
     const first = wholeNumber('first', args.first);
     const last = args.last === undefined ? undefined : wholeNumber('last', args.last);
+    if (last !== undefined && last < first) throw new TailraceError('USAGE', { message: `\`--last ${last}\` comes before \`--first ${first}\`.` });
     await using reading = await open(args);
     await show(reading, { first, last, follow: false, rows: true }, args.json);
     return ExitCode.ok;
@@ -105,9 +108,10 @@ const verifyVerb = defineVerb({
   describe: 'Read every file of the log and check all of it, also beside a running daemon; exits with 74 when it is damaged',
   options: { ...configOptions, ...jsonOption },
   run: async (args) => {
-    const [{ readConfig }, { verifyLog }, { layoutOf }, { nodeRuntime }] = await Promise.all([
+    const [{ readConfig }, { verifyLog }, { listSegments }, { layoutOf }, { nodeRuntime }] = await Promise.all([
       import('../config-file.ts'),
       import('../../src/log/verify.ts'),
+      import('../../src/log/survey.ts'),
       import('../../src/pipeline/layout.ts'),
       import('../../src/runtime/node/runtime.ts'),
     ]);
@@ -115,14 +119,54 @@ const verifyVerb = defineVerb({
     const folder = layoutOf(config.data_directory).log;
     if (!existsSync(folder)) throw new TailraceError('NOT_RUNNING', { message: `No daemon has run yet: there is no change log in ${folder}.` });
     let damages = 0;
-    for await (const finding of verifyLog(folder, nodeRuntime(silentLogger))) {
-      if (finding.level === 'problem') damages += 1;
-      if (args.json) standardOutput.write(`${JSON.stringify(finding)}\n`);
-      else standardOutput.lines(findingLines(finding, standardOutput.paint));
+    const runtime = nodeRuntime(silentLogger);
+    const progress = new VerifyProgress((await listSegments(runtime.disk, folder)).length);
+    try {
+      for await (const finding of verifyLog(folder, runtime)) {
+        if (standardOutput.closed.aborted) break;
+        if (finding.level === 'problem') damages += 1;
+        progress.say(args.json ? `${JSON.stringify(finding)}\n` : findingLines(finding, standardOutput.paint).map((line) => `${line}\n`).join(''));
+        progress.looked(finding.subject);
+      }
+    } finally {
+      progress.clear();
     }
     if (!args.json) standardOutput.lines([damages === 0 ? `The log is ${standardOutput.paint('green', 'whole')}.` : `The log is ${standardOutput.paint('red', 'damaged')}: ${counted(damages, 'place')}.`]);
     return damages === 0 ? ExitCode.ok : ExitCode.io;
   },
 });
+
+/** A bar below the findings, where there is a terminal to draw on; without one the findings themselves, a line for each file, show how far it is. */
+class VerifyProgress {
+  readonly #files: number;
+  readonly #seen = new Set<string>();
+  readonly #meter = new ProgressMeter();
+  readonly #bars = standardOutput.isTerminal ? new ProgressBars(standardOutput, process.stdout) : standardError.isTerminal ? new ProgressBars(standardError, process.stderr) : null;
+
+  constructor(files: number) {
+    this.#files = files;
+    this.#show();
+  }
+
+  say(text: string): void {
+    if (standardOutput.isTerminal && this.#bars !== null) this.#bars.above(text);
+    else standardOutput.write(text);
+  }
+
+  looked(file: string): void {
+    this.#seen.add(file);
+    this.#show();
+  }
+
+  clear(): void {
+    this.#bars?.clear();
+  }
+
+  #show(): void {
+    const item = { label: 'verifying the log', unit: 'files', done: this.#seen.size, total: this.#files };
+    // One file needs no bar.
+    if (this.#files > 1) this.#bars?.show(this.#meter.measure([item], nodeClock.monotonicMs()));
+  }
+}
 
 export const logVerb = groupVerbs('log', 'Look into the change log', [statVerb, tailVerb, dumpVerb, verifyVerb]);

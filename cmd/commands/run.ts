@@ -22,7 +22,7 @@ export const runVerb = defineVerb({
     ...configOptions,
     ...everywhereOptions,
     once: { type: 'boolean', default: false, describe: 'Stop when everything that is committed now is searchable' },
-    rebuild: { type: 'array', string: true, default: [] as string[], describe: 'Build the indices of this source again from a new snapshot; may be repeated' },
+    rebuild: { type: 'array', string: true, requiresArg: true, default: [] as string[], describe: 'Build the indices of this source again from a new snapshot; may be repeated' },
   },
   examples: [
     ['$0 run', 'Run until SIGTERM or Ctrl-C; a second one ends it at once'],

@@ -1,7 +1,7 @@
 /** `tailrace search`: what users will find. */
 import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import { sentence, suggestion } from '../../src/config/nearest.ts';
+import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { hitLines } from '../screens/hits.ts';
 import { standardOutput } from '../terminal/output.ts';
@@ -23,10 +23,10 @@ export const searchVerb = defineVerb({
     if (!Number.isInteger(limit) || limit < 1 || limit > LIMIT_MAX) throw new TailraceError('USAGE', { message: `\`--limit\` is a whole number from 1 to ${LIMIT_MAX}.` });
     const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
     const { config } = await readConfig(args);
-    const known = config.indices.map(({ name }) => name);
-    if (!known.includes(args.index)) throw new TailraceError('USAGE', { message: sentence(`The config has no index \`${args.index}\`${suggestion(args.index, known)}`), hint: `Name one of: ${known.join(', ')}.` });
-    await using reading = await openReading(config);
+    refuseUnknownIndex(args.index, config);
     const text = args.query.join(' ');
+    if (text.trim() === '') throw new TailraceError('USAGE', { message: 'There is no word to search for.', hint: 'Type `tailrace search INDEX WORDS`.' });
+    await using reading = await openReading(config);
     const report = await reading.search({ index: args.index, text, limit });
     if (args.json) standardOutput.write(report);
     else standardOutput.lines(hitLines(text, report, standardOutput));

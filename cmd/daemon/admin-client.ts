@@ -4,6 +4,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
+import { SOCKET_PATH_BYTES_MAX } from '../../src/observe/admin/server.ts';
 import type { ErrorRecord } from '../../src/observe/logging/error-record.ts';
 
 /** A daemon that does not begin to answer within this is stuck, or its machine is. */
@@ -22,6 +23,8 @@ const nobodyThere = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTSOCK']);
 
 /** False when no daemon listens there; every other difficulty is thrown. */
 export async function daemonAnswers(socketPath: string): Promise<boolean> {
+  // No daemon can listen at such a path, and the system has no clear word for it.
+  if (Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) return false;
   try {
     await askDaemon(socketPath, { path: '/healthz' });
     return true;

@@ -4,7 +4,7 @@ import type { RowFormat } from '../../src/connector/row-format.ts';
 import type { Source } from '../../src/connector/source.ts';
 import type { SourceConnector } from '../../src/connector/registry.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
-import { startAdmin, type AdminServer } from '../../src/observe/admin/server.ts';
+import { checkSocketPath, startAdmin, type AdminServer } from '../../src/observe/admin/server.ts';
 import { createLogger, type LoggerOptions, type ProcessLogger } from '../../src/observe/logging/logger.ts';
 import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
 import { createMetrics } from '../../src/observe/metrics/metrics.ts';
@@ -35,6 +35,7 @@ export interface Daemon extends AsyncDisposable {
 
 /** Resolves when it runs. Disposing stops it. Errors: those of `startPipeline` and `startAdmin`. */
 export async function startDaemon({ config, path }: LoadedConfig, options: DaemonOptions): Promise<Daemon> {
+  checkSocketPath(socketPathOf(config));
   const scrubber = new Scrubber(secretsIn(config));
   const { debug } = options.logging;
   const logger = createLogger({ ...options.logging, level: debug ? 'debug' : config.logging.level, scrubber, clock: nodeClock });

@@ -17,12 +17,21 @@ export function progressOf({ sources, indices, log }: PipelineStatus): ProgressI
   return [...snapshots, ...applying];
 }
 
-/** Looks at the pipeline every `everyMs` until the signal is aborted. */
+/** However seldom progress is shown, it is measured so often: what has begun since the last time has a rate, too. */
+const MEASURE_EVERY_MS = 1_000;
+
+/** Shows the pipeline's progress every `everyMs` until the signal is aborted. */
 export async function watchProgress(pipeline: Pipeline, everyMs: number, show: (items: readonly MeasuredItem[]) => void, signal: AbortSignal): Promise<void> {
   const meter = new ProgressMeter();
+  let nextShownMs = nodeClock.monotonicMs();
   while (!signal.aborted) {
-    show(meter.measure(progressOf(pipeline.status()), nodeClock.monotonicMs()));
+    const nowMs = nodeClock.monotonicMs();
+    const items = meter.measure(progressOf(pipeline.status()), nowMs);
+    if (nowMs >= nextShownMs) {
+      show(items);
+      nextShownMs = nowMs + everyMs;
+    }
     // Aborted is how it ends.
-    await nodeClock.sleep(everyMs, signal).catch(() => {});
+    await nodeClock.sleep(Math.min(MEASURE_EVERY_MS, nextShownMs - nowMs), signal).catch(() => {});
   }
 }

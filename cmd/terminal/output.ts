@@ -1,4 +1,5 @@
 /** Standard output and standard error, written to the end before the process ends, and quiet when the reader has gone (`| head`). */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Paint } from './table.ts';
 import { paintFor } from './table.ts';
 
@@ -8,8 +9,10 @@ export interface Output {
   readonly columns: number;
   readonly paint: Paint;
   readonly hasColours: boolean;
-  /** Aborted when whoever read our output has closed it: nobody waits for more. */
+  /** Aborted when whoever read our output has closed it, or it cannot be written any more: nobody waits for more. */
   readonly closed: AbortSignal;
+  /** Why it could not be written, where that is not that its reader has gone: what was asked for is not complete. */
+  readonly failure: Error | undefined;
   write(text: string): void;
   /** Writes lines with a newline each. */
   lines(lines: readonly string[]): void;
@@ -22,13 +25,14 @@ const COLUMNS_DEFAULT = 100;
 class StreamOutput implements Output {
   readonly #stream: NodeJS.WriteStream;
   readonly #closed = new AbortController();
+  #failure: Error | undefined;
   readonly paint: Paint;
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
     this.paint = paintFor(stream);
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      // Any other failure of our own output has nobody left to be told to either.
+      if (error.code !== 'EPIPE') this.#failure ??= error;
       this.#closed.abort(error);
     });
   }
@@ -48,6 +52,10 @@ class StreamOutput implements Output {
     return columns > 0 ? columns : COLUMNS_DEFAULT;
   }
 
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   get closed(): AbortSignal {
     return this.#closed.signal;
   }
@@ -61,6 +69,8 @@ class StreamOutput implements Output {
   }
 
   async drained(): Promise<void> {
+    // Writes to files are done when they return; that one failed is told a turn later.
+    await turn();
     if (this.closed.aborted || this.#stream.writableLength === 0) return;
     await new Promise<void>((resolve) => {
       this.closed.addEventListener('abort', () => resolve(), { once: true });

@@ -42,8 +42,9 @@ export class ProgressMeter {
       meter = { startedMs: nowMs, samples: [] };
       this.#meters.set(item.label, meter);
     }
-    const recent = meter.samples.filter(({ atMs }) => nowMs - atMs <= RATE_OVER_MS);
-    meter.samples = [...recent, { atMs: nowMs, done: item.done }];
+    // One from before the window stays: who looks seldom has a rate too, over the time since the last look.
+    const firstRecent = meter.samples.findIndex(({ atMs }) => nowMs - atMs < RATE_OVER_MS);
+    meter.samples = [...meter.samples.slice(firstRecent === -1 ? -1 : Math.max(0, firstRecent - 1)), { atMs: nowMs, done: item.done }];
     const [oldest] = meter.samples;
     const spanMs = oldest === undefined ? 0 : nowMs - oldest.atMs;
     const perSecond = oldest === undefined || spanMs === 0 ? 0 : ((item.done - oldest.done) / spanMs) * 1000;

@@ -8,12 +8,12 @@ import { indexSettings, type IndexDefinition } from './index-settings.ts';
 import { nameProblem } from './names.ts';
 import { type PlaceOf, problemsIn } from './issues.ts';
 import { jsonSchemaOf } from './json-schema.ts';
-import { problemsError } from './problem.ts';
+import { type Problem, problemsError } from './problem.ts';
 
 /** Connectors by their `type`, with their settings as strict zod objects that have that `type` as a literal. */
 export interface ConnectorSchemas {
   readonly sources: Readonly<Record<string, { readonly configSchema: ZodType }>>;
-  readonly targets: Readonly<Record<string, { readonly configSchema: ZodType }>>;
+  readonly targets: Readonly<Record<string, { readonly configSchema: ZodType; readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined }>>;
 }
 
 /** The type of target that a config without targets gets. */
@@ -76,7 +76,21 @@ export class ConfigSchema<Schemas extends ConnectorSchemas = ConnectorSchemas> {
   validate(tree: unknown, file = 'The config', place?: PlaceOf): TailraceConfig {
     const result = problemsIn(this.zod, tree, place);
     if (result.problems !== undefined) throw problemsError('CFG_INVALID', file, result.problems);
-    return this.#definitions(result.settings as Settings);
+    const config = this.#definitions(result.settings as Settings);
+    const misnamed = this.#misnamed(config).map((problem) => ({ ...problem, place: place?.(['indices'], problem.key) }));
+    if (misnamed.length > 0) throw problemsError('CFG_INVALID', file, misnamed);
+    return config;
+  }
+
+  /** Names that a target cannot give to an index, or not beside those before it. */
+  #misnamed({ targets, indices }: TailraceConfig): Problem[] {
+    return targets.flatMap((target) => {
+      const names = indices.filter(({ to }) => to === target.name).map(({ name }) => name);
+      return names.flatMap((name, i) => {
+        const problem = this.#connectors.targets[target.type]?.nameProblem?.(name, names.slice(0, i));
+        return problem === undefined ? [] : [{ path: ['indices', name], key: name, message: problem }];
+      });
+    });
   }
 
   /** The config with the paths of files that connectors are given made absolute. */

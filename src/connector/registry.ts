@@ -17,6 +17,8 @@ export interface SourceConnector<Config = unknown> {
 export interface TargetConnector<Config = unknown> {
   readonly type: string;
   readonly configSchema: ZodType<Config>;
+  /** What is wrong with an index's name at such a target beside others that it holds, as part of a sentence; undefined when nothing is. */
+  readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined;
   create(config: Config, context: TargetContext): Target;
 }
 

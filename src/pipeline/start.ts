@@ -6,7 +6,7 @@ import type { Connectors, SourceConnector, TargetConnector } from '../connector/
 import type { Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { invariant } from '../errors/invariant.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { openLog } from '../log/open.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { takeLock } from '../state/lock.ts';
@@ -41,7 +41,7 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   const { runtime, connectors, version, pid } = options;
   const layout = layoutOf(config.data_directory);
   await using opened = new AsyncDisposableStack();
-  await runtime.disk.makeDirectory(layout.directory);
+  await makeDataDirectory(layout.directory, runtime);
   opened.use(takeLock(layout.lock));
   const state = opened.use(openSqliteState({ path: layout.state }));
   const log = opened.use(await openLog({ ...logSettings(config), directory: layout.log, holds: holdsOf(config, state) }, runtime));
@@ -71,6 +71,20 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   } catch (error) {
     await resources.disposeAsync();
     throw error;
+  }
+}
+
+async function makeDataDirectory(path: string, { disk }: Runtime): Promise<void> {
+  try {
+    await disk.makeDirectory(path);
+  } catch (error) {
+    const reason = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
+    // No answer of the system: a defect, which stays what it is.
+    if (reason === undefined || codeOf(error) !== undefined) throw error;
+    const message = `The data directory ${path} cannot be made: ${reason}.`;
+    if (reason === 'ENOSPC' || reason === 'EDQUOT') throw new TailraceError('DISK_FULL', { message, did: 'Nothing was started.', entity: path, cause: error });
+    if (reason === 'EIO') throw new TailraceError('DISK_FAILED', { message, did: 'Nothing was started.', entity: path, cause: error });
+    throw new TailraceError('STATE_CORRUPT', { message, did: 'Nothing was started.', hint: 'Name a folder that the user who runs tailrace may make and write to: `data_directory`.', entity: path, cause: error });
   }
 }
 

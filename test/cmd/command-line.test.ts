@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { runCli, shapeDifferences, type CliResult } from './run-cli.ts';
+import { runCli, script, shapeDifferences, type CliResult } from './run-cli.ts';
 
 // Each command is a process of its own, and the machine may be busy.
 vi.setConfig({ testTimeout: 60_000 });
@@ -35,9 +37,12 @@ describe('a command that is not understood', () => {
     ['search products', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
     ['run products', 'tailrace: `tailrace run` knows no argument `products`.', '→ See `tailrace run --help`.'],
     ['run --config', 'tailrace: Not enough arguments following: config.', '→ See `tailrace run --help`.'],
-    ['check --config a --config b', 'tailrace: `--config` is given more than once.', '→ See `tailrace --help`.'],
-    ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace --help`.'],
-    ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace --help`.'],
+    ['run --rebuild', 'tailrace: Not enough arguments following: rebuild.', '→ See `tailrace run --help`.'],
+    ['lag -w', 'tailrace: `tailrace lag` knows no option `-w`.', '→ See `tailrace lag --help`.'],
+    ['log dump --first 5 --last 3', 'tailrace: `--last 3` comes before `--first 5`.', '→ See `tailrace log dump --help`.'],
+    ['check --config a --config b', 'tailrace: `--config` is given more than once.', '→ See `tailrace check --help`.'],
+    ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace lag --help`.'],
+    ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace log tail --help`.'],
   ];
   test.for(cases)('ends with status 64 and says what was probably meant: %s', async ([command, message, hint]) => {
     const result = await runCli(command.split(' '));
@@ -88,6 +93,57 @@ describe('the config', () => {
   });
 });
 
+describe('odd configs', () => {
+  const source = "sources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\n";
+  const cases: readonly (readonly [string, string, string])[] = [
+    ['empty', '', 'line 1, column 1: expected settings, as `name: value`'],
+    ['a comment', '# nothing\n', 'expected settings, as `name: value`'],
+    ['a list', '- a\n', 'expected settings, as `name: value`'],
+    ['without any index', `${source}indices: {}\n`, 'indices: at least one index is needed'],
+    ['with a quote in the name of an index', `${source}indices: { 'a"b': { from: shop.public.t } }\n`, 'indices: `a"b`: a name is lower-case letters, digits, `_` and `-`, and begins with a letter'],
+    ['with an emoji for a name', `${source}indices: { 😀: { from: shop.public.t } }\n`, 'indices: `😀`: a name is lower-case letters'],
+    ['with a name of 200 characters', `${source}indices: { ${'x'.repeat(200)}: { from: shop.public.t } }\n`, 'a name has at most 48 characters'],
+    ['with two indices of one name', `${source}indices: { a: { from: shop.public.t }, a: { from: shop.public.t } }\n`, 'a key is given twice'],
+    ['with names that a file cannot hold side by side', `${source}indices: { a: { from: shop.public.t }, a_text: { from: shop.public.t } }\n`, 'line 2, column 40: indices.a_text: the name "a_text" is taken by the index "a"'],
+    ['with a name that the target keeps for itself', `${source}indices: { sqlite_x: { from: shop.public.t } }\n`, 'indices.sqlite_x: names that begin with "tailrace_" or "sqlite_" are taken'],
+  ];
+  test.for(cases)('are refused with their place, before anything is started: %s', async ([name, text, message]) => {
+    const path = configFile(`${name.replaceAll(' ', '-')}.yaml`, text);
+    const result = await runCli(['run', '--config', path]);
+    expect({ code: result.code, stdout: result.stdout }).toEqual({ code: 78, stdout: '' });
+    expect(said(result)[0]).toContain(message);
+    expect(said(result)[1]).toBe('Nothing was started.');
+    expect(result.stderr).toContain('CFG_INVALID');
+  });
+
+  test('name a table twice without harm', async () => {
+    const path = configFile('twice.yaml', `${source}indices: { a: { from: shop.public.t }, b: { from: shop.public.t } }\n`);
+    expect((await runCli(['status', '--config', path])).stderr).toContain('NOT_RUNNING');
+  });
+
+  test('name a data directory that cannot be made, or whose socket has too long a path: one sentence each', async () => {
+    const path = configFile('places.yaml', `${source}indices: { a: { from: shop.public.t } }\n`);
+    const impossible = await runCli(['run', '--config', path, '--data-directory', '/dev/null/x']);
+    expect(impossible.code).toBe(74);
+    expect(impossible.stderr).toContain('tailrace: The data directory /dev/null/x cannot be made: ENOTDIR.');
+    expect(impossible.stderr).toContain('STATE_CORRUPT');
+    const long = join(folder, 'y'.repeat(120));
+    const tooLong = await runCli(['run', '--config', path, '--data-directory', long]);
+    expect(tooLong.code).toBe(78);
+    expect(said(tooLong)).toEqual([expect.stringMatching(/^tailrace: The path of the admin socket, .* has \d+ bytes; a socket's path may have 103\.$/), 'Nothing was started.', expect.stringContaining('admin: { socket:'), 'CFG_INVALID: docs/errors.md#cfg_invalid']);
+    expect(existsSync(long)).toBe(false);
+    expect((await runCli(['status', '--config', path, '--data-directory', long])).stderr).toContain('NOT_RUNNING');
+  });
+});
+
+test.skipIf(!existsSync('/dev/full'))('an answer that could not be written to its end is an error, not a short answer', async () => {
+  const { stdout } = await promisify(execFile)('bash', ['-c', `"${process.execPath}" "${script}" schema 2>&1 >/dev/full; echo "status $?"`]);
+  expect(stdout).toMatch(/^tailrace: Standard output cannot be written: the disk is full\. What it got is not complete\.\n/);
+  expect(stdout).toMatch(/DISK_FULL.*\nstatus 74\n$/);
+  const closed = await promisify(execFile)('bash', ['-c', `"${process.execPath}" "${script}" schema | head -c 1; echo "status \${PIPESTATUS[0]}"`]);
+  expect(closed).toEqual({ stdout: '{status 0\n', stderr: '' });
+});
+
 describe('help and schema', () => {
   test('--help lists every verb, and the help of a verb its options', async () => {
     const { code, stdout, stderr } = await runCli(['--help']);
@@ -103,6 +159,7 @@ describe('help and schema', () => {
   test('schema prints a JSON Schema with the settings of the engine and of the connectors', async () => {
     const { code, stdout } = await runCli(['schema']);
     expect(code).toBe(0);
+    expect((await runCli(['schema', '--json'])).stdout).toBe(stdout);
     const schema = JSON.parse(stdout) as { properties: Record<string, unknown> };
     expect(schema.properties).toHaveProperty('shutdown_within_ms');
     expect(JSON.stringify(schema.properties['sources'])).toContain('wal_sender_timeout_ms');

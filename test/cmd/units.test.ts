@@ -44,6 +44,13 @@ describe('progress', () => {
     expect(meter.measure([{ ...item, done: 1_000 }], 5_000)).toMatchObject([{ perSecond: 0, etaSeconds: null }]);
   });
 
+  test('has a rate also where it is looked at more seldom than the rate is taken over', () => {
+    const meter = new ProgressMeter();
+    meter.measure([{ ...item, done: 0 }], 0);
+    expect(meter.measure([{ ...item, done: 1_000 }], 5_000)).toMatchObject([{ perSecond: 200, etaSeconds: 15 }]);
+    expect(meter.measure([{ ...item, done: 3_000 }], 10_000)).toMatchObject([{ perSecond: 400, etaSeconds: 2.5 }]);
+  });
+
   test('says how much of how much, how fast, how long still', () => {
     const measured = { ...item, perSecond: 12_345, etaSeconds: 3, elapsedMs: 1 };
     expect(progressText({ ...measured, done: 1_680 })).toBe('42 %  1,680 of about 4,000 rows  12,345 rows/s  3.0 s left');

@@ -161,6 +161,18 @@ describePostgres([18], (postgres) => {
       expect(stderr).toBe('');
     });
 
+    test('what cannot be asked for is refused in the same words as without a daemon', async () => {
+      expect(await cli('search', 'products', ' ')).toMatchObject({ code: 64, stderr: expect.stringContaining('There is no word to search for.') as unknown });
+      expect(await cli('dlq', 'list', 'produtcs')).toMatchObject({ code: 64, stderr: expect.stringContaining('did you mean `products`?') as unknown });
+    });
+
+    test('a second one whose port is taken ends with one sentence, and says what it did', async () => {
+      const path = config('port.yaml', `data_directory: port\nsources: { port: { type: postgres, url: "${url}" } }\nindices: { products: { from: port.public.products } }\nadmin: { http: { port: ${new URL(address).port} } }\n`);
+      const { code, stderr } = await cli('run', '--config', path);
+      expect(code).toBe(78);
+      expect(stderr).toMatch(/tailrace: tailrace cannot listen on 127\.0\.0\.1:\d+: something listens there already\.\n {2}tailrace ended; what it had begun goes on at the next start\.\n {2}→ Name a free one/);
+    });
+
     test('a second daemon on the data directory ends with status 75, and the first goes on', async () => {
       const second = await cli('run');
       expect(second.code).toBe(75);
@@ -349,6 +361,25 @@ describePostgres([18], (postgres) => {
       const { code, stderr } = await cli('run', '--once', '--config', path);
       expect(code).toBe(65);
       expect(stderr).toContain('SRC_TABLE_MISSING');
+    });
+
+    test('stopped in the middle of a snapshot ends with 0, and the next run goes on there', async () => {
+      const path = config('stopped.yaml', `data_directory: stopped\nsources: { stopped: { type: postgres, url: "${url}" } }\nindices: { products: { from: stopped.public.products } }\nsnapshot: { parallel: 1, chunk_bytes: 65536, max_bytes_per_second: 200000 }\n`);
+      await using daemon = await spawnTailrace(['run', '--config', path], { cwd: folder });
+      await daemon.event('snapshot_planned');
+      const read = async (): Promise<number> => ((await json('log', 'stat', '--config', path)) as { durable_seq: number }).durable_seq;
+      await eventually('a part is read', 30_000, async () => (await read()) > 0);
+      daemon.kill('SIGTERM');
+      expect(await daemon.exit()).toEqual({ code: 0, signal: null });
+      expect(daemon.lines.map(({ msg }) => msg)).not.toContain('snapshot_done');
+      const part = await read();
+      expect(await json('status', '--config', path)).toMatchObject({ indices: [{ phase: 'building' }], sources: [{ snapshots: [{ table: 'public.products', phase: 'reading' }] }] });
+      config('stopped.yaml', readFileSync(path, 'utf8').replace(/snapshot: .*/, ''));
+      await using again = await spawnTailrace(['run', '--once', '--config', path], { cwd: folder });
+      expect(await again.exit()).toEqual({ code: 0, signal: null });
+      expect(again.lines.map(({ msg }) => msg)).not.toContain('snapshot_requested');
+      expect(await read()).toBeGreaterThan(part);
+      expect((await json('search', 'products', 'kettle', '1999', '--config', path)) as { hits: unknown[] }).toMatchObject({ hits: [{ id: '1999' }] });
     });
 
     test('while its server is away waits, says so in its status, and stops when it is told to', async () => {

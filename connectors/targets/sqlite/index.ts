@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { Target, TargetContext } from '../../../src/connector/target.ts';
+import { nameProblem } from './names.ts';
 import { SqliteTarget } from './target.ts';
 
 const FILE_NAME = 'search.db';
@@ -26,6 +27,7 @@ export type SqliteConfig = z.output<typeof configSchema>;
 export const sqliteTarget = {
   type: 'sqlite',
   configSchema,
+  nameProblem,
   create(config: SqliteConfig, context: TargetContext): Target {
     return new SqliteTarget({
       name: context.name,

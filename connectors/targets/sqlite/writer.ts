@@ -9,6 +9,7 @@ import { inodeOf, openForWriting } from './file.ts';
 import { Generation } from './generation.ts';
 import { createViewsSql, dropGenerationSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
 import type { Exchanges, GenerationState, Handlers, ThreadStart } from './messages.ts';
+import { nameProblem } from './names.ts';
 import { planText, tokenizeOption, type TextOptions, type TextPlan } from './text.ts';
 import { WalBound } from './wal.ts';
 
@@ -49,8 +50,8 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
   open({ plan, text }: Exchanges['open']['request']): { uid: string } {
     if (this.#open !== undefined && this.#open.inode !== inodeOf(this.#start.path)) this.close();
     const { db } = this.#file();
-    refuseReservedName(plan.index);
     return inTransaction(db, () => {
+      refuseName(db, plan.index, this.#start.path);
       const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE index_name = ? AND generation = ?`).get(plan.index, plan.generation) as GenerationRow | undefined;
       if (row === undefined) return { uid: this.#create(db, plan, text) };
       this.#verify(row, plan, text);
@@ -156,11 +157,6 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
   }
 
   #create(db: DatabaseSync, plan: GenerationPlan, options: TextOptions): string {
-    const mine = Object.values(viewNames(plan.index));
-    for (const { index_name: other } of db.prepare('SELECT DISTINCT index_name FROM tailrace_generations WHERE index_name <> ?').all(plan.index) as unknown as GenerationRow[]) {
-      const clash = Object.values(viewNames(other)).find((name) => mine.some((own) => own.toLowerCase() === name.toLowerCase()));
-      if (clash !== undefined) throw badName(plan.index, `the name "${clash}" is taken in ${this.#start.path} by the index "${other}" (an index takes its name and its name with "_text" behind it, whatever the case)`);
-    }
     const uid = randomUUID();
     const text = planText(plan.fields, options);
     const { lastInsertRowid } = db
@@ -185,13 +181,12 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
   }
 }
 
-function refuseReservedName(index: string): void {
-  if (index === '' || index.includes('\0')) throw badName(index, 'SQLite has no such name');
-  if (/^(?:tailrace|sqlite)_/i.test(index)) throw badName(index, 'names that begin with "tailrace_" or "sqlite_" are taken');
-}
-
-function badName(index: string, why: string): TailraceError {
-  return new TailraceError('CFG_INVALID', { message: `An index in SQLite cannot be called "${index}": ${why}.`, hint: 'Give the index another name.', entity: index });
+/** The config was checked; the file may hold indices that it does not name. */
+function refuseName(db: DatabaseSync, index: string, path: string): void {
+  const rows = db.prepare('SELECT DISTINCT index_name FROM tailrace_generations WHERE index_name <> ?').all(index) as unknown as Pick<GenerationRow, 'index_name'>[];
+  const problem = nameProblem(index, rows.map((row) => row.index_name));
+  if (problem === undefined) return;
+  throw new TailraceError('CFG_INVALID', { message: `An index in ${path} cannot be called "${index}": ${problem}.`, did: 'tailrace ended; what it had begun goes on at the next start.', hint: 'Give the index another name.', entity: index });
 }
 
 /** Something of the user's own stands where an index that was never promoted wants its views. */

@@ -11,6 +11,9 @@ import { json, routes, type Route, type RouteDeps } from './routes.ts';
 /** The longest path that every system takes for a unix socket (`sun_path` of macOS is 104 bytes with its end mark). */
 export const SOCKET_PATH_BYTES_MAX = 103;
 
+/** The pipeline is at work when its admin surface opens. */
+const ENDED = 'tailrace ended; what it had begun goes on at the next start.';
+
 export interface AdminDeps extends RouteDeps {
   readonly serve: HttpServe;
   readonly logger: Logger;
@@ -35,14 +38,20 @@ export async function startAdmin(settings: AdminSettings, socketPath: string, de
   return { socketPath, url, [Symbol.asyncDispose]: async () => listeners.disposeAsync() };
 }
 
-async function listenOnSocket(path: string, deps: AdminDeps): Promise<HttpListener> {
+const socketHint = 'Name a shorter path, or one in a folder that tailrace may write to: `admin: { socket: /run/tailrace/admin.sock }`.';
+
+/** Throws CFG_INVALID for a path that no socket can have: to be asked before anything is started. */
+export function checkSocketPath(path: string): void {
   const bytes = Buffer.byteLength(path);
-  const hint = 'Name a shorter path, or one in a folder that tailrace may write to: `admin: { socket: /run/tailrace/admin.sock }`.';
-  if (bytes > SOCKET_PATH_BYTES_MAX) throw new TailraceError('CFG_INVALID', { message: `The path of the admin socket, ${path}, has ${bytes} bytes; a socket's path may have ${SOCKET_PATH_BYTES_MAX}.`, hint });
+  if (bytes > SOCKET_PATH_BYTES_MAX) throw new TailraceError('CFG_INVALID', { message: `The path of the admin socket, ${path}, has ${bytes} bytes; a socket's path may have ${SOCKET_PATH_BYTES_MAX}.`, hint: socketHint });
+}
+
+async function listenOnSocket(path: string, deps: AdminDeps): Promise<HttpListener> {
+  checkSocketPath(path);
   try {
     return await deps.serve({ kind: 'socket', path }, handlerOf({ kind: 'socket' }, deps));
   } catch (cause) {
-    throw new TailraceError('CFG_INVALID', { message: `The admin socket ${path} cannot be opened: ${reasonOf(cause)}.`, hint, cause });
+    throw new TailraceError('CFG_INVALID', { message: `The admin socket ${path} cannot be opened: ${reasonOf(cause)}.`, did: ENDED, hint: socketHint, cause });
   }
 }
 
@@ -56,7 +65,7 @@ async function listenOnTcp({ host, port, token }: NonNullable<AdminSettings['htt
   try {
     return await deps.serve({ kind: 'tcp', host, port }, handlerOf({ kind: 'tcp', host, token }, deps));
   } catch (cause) {
-    throw new TailraceError('CFG_INVALID', { message: `tailrace cannot listen on ${host}:${port}: ${reasonOf(cause)}.`, hint: 'Name a free one with `admin: { http: { port: PORT } }`; 0 takes any.', cause });
+    throw new TailraceError('CFG_INVALID', { message: `tailrace cannot listen on ${host}:${port}: ${reasonOf(cause)}.`, did: ENDED, hint: 'Name a free one with `admin: { http: { port: PORT } }`; 0 takes any.', cause });
   }
 }
 
