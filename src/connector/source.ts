@@ -166,8 +166,6 @@ export interface Source extends AsyncDisposable {
   check(tables: readonly TableRequest[], signal: AbortSignal): Promise<Finding[]>;
   /** What the tables look like now, without a session and without changing anything. Tables that cannot be read are left out: `check` says why. */
   describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]>;
-  /** What the tables look like now, without a session and without changing anything. Tables that cannot be read are left out: `check` says why. */
-  describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]>;
   connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession>;
   /** < 0, 0, > 0 as `a` is before, equal to, after `b`. */
   comparePositions(a: Uint8Array, b: Uint8Array): number;
