@@ -106,9 +106,9 @@ describePostgres([15], (postgres) => {
     const [row] = await running.query('SHOW server_version_num');
     const version = String(row?.['server_version_num']);
     // Of the same length, so that the message around it stays what it was.
-    const older = (chunk: Buffer): Buffer => Buffer.from(chunk.toString('latin1').replaceAll(version, '130011'), 'latin1');
+    const older = (chunk: Buffer): Buffer => Buffer.from(chunk.toString('latin1').replaceAll(version, '120011'), 'latin1');
     await through({ toClient: older }, async (scene) => {
-      expect((await scene.refusal('SRC_VERSION')).message).toBe('Source shop is PostgreSQL 13; 14 and later are read.');
+      expect((await scene.refusal('SRC_VERSION')).message).toBe('Source shop is PostgreSQL 12; 13 and later are read.');
     });
   });
 

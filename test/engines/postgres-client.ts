@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client, escapeIdentifier } from 'pg';
 
-export type PostgresMajor = 15 | 18;
+export type PostgresMajor = 13 | 14 | 15 | 16 | 17 | 18;
 /** `smart` waits for clients to leave, `fast` rolls back and checkpoints, `immediate` is a crash that recovers at the next start. */
 export type StopMode = 'fast' | 'immediate' | 'smart';
 

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { aptPostgresBin, npmPostgresBin } from './packages.ts';
+import { aptPostgresBin, fetchedPostgresBin, npmPostgresBin, programEnvironment } from './packages.ts';
 import type { PostgresMajor } from './postgres-client.ts';
 import { postgresAt } from './postgres-url.ts';
 import { EngineMissing, reachableBy, serverAccount } from './servers.ts';
@@ -60,11 +60,11 @@ function packagedPostgresBin(major: PostgresMajor): string {
   const account = serverAccount();
   const packaged = npmPostgresBin(account);
   if (packaged !== undefined && majorOf(packaged) === major) return packaged;
-  return aptPostgresBin(major);
+  return fetchedPostgresBin(major) ?? aptPostgresBin(major);
 }
 
 function majorOf(folder: string): number | undefined {
   if (folder === '' || !existsSync(join(folder, 'postgres')) || !existsSync(join(folder, 'initdb'))) return undefined;
-  const version = execFileSync(join(folder, 'postgres'), ['--version'], { encoding: 'utf8' });
+  const version = execFileSync(join(folder, 'postgres'), ['--version'], { encoding: 'utf8', env: programEnvironment(folder) });
   return Number(/ (\d+)[.\s]/.exec(version)?.[1]);
 }

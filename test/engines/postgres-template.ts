@@ -12,7 +12,7 @@ import { cacheFolder, type Account } from './servers.ts';
 
 const run = promisify(execFile);
 
-const initdbOptions = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync', '--no-instructions'];
+const initdbOptions = ['--username=postgres', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'];
 /** To be raised when templates of older runs must not be used any more. */
 const templateFormat = 1;
 

@@ -1,7 +1,7 @@
 /** Real Postgres servers for tests: one for a test, or one for a suite that runs once per version. */
 import { afterAll, describe, test } from 'vitest';
 import type { PostgresMajor, PostgresServer } from './postgres-client.ts';
-import { findPostgres } from './postgres-find.ts';
+import { findPostgres, type PostgresPlace } from './postgres-find.ts';
 import { startPostgresProcess } from './postgres-process.ts';
 import { postgresAt, requireSettings } from './postgres-url.ts';
 import { EngineMissing, enginesRequired } from './servers.ts';
@@ -14,12 +14,21 @@ export interface PostgresOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
-const places = { 15: await findPostgres(15), 18: await findPostgres(18) };
+/** Looked for when first needed: getting one may take a download. */
+const places = new Map<PostgresMajor, Promise<PostgresPlace>>();
+
+async function placeOf(major: PostgresMajor): Promise<PostgresPlace> {
+  const known = places.get(major);
+  if (known !== undefined) return await known;
+  const place = findPostgres(major);
+  places.set(major, place);
+  return await place;
+}
 
 /** Starts a server for the caller, or throws `EngineMissing`. Only a server that a URL names is shared with others. */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
   const { major, settings = {} } = options;
-  const place = places[major];
+  const place = await placeOf(major);
   if (place.kind === 'missing') throw new EngineMissing(place.reason);
   if (place.kind === 'container') {
     const { startPostgresContainer } = await import('./postgres-container.ts');
@@ -38,18 +47,35 @@ export interface PostgresSuite {
   readonly server: () => Promise<PostgresServer>;
 }
 
-/** Runs `suite` once for each version, each in a `describe` of its own; a version that is not there is skipped with its reason. */
+/** Every version that is supported. */
+export const allMajors: readonly PostgresMajor[] = [13, 14, 15, 16, 17, 18];
+
+/**
+ * Runs `suite` once for each version, each in a `describe` of its own; a version that is not there is skipped with its reason.
+ * `TAILRACE_TEST_POSTGRES_MAJORS=13,14` runs every suite on those versions instead of its own.
+ */
 export function describePostgres(majors: readonly PostgresMajor[], suite: (postgres: PostgresSuite) => void): void {
-  for (const major of majors) {
+  for (const major of majorsNamed() ?? majors) {
     const title = `PostgreSQL ${major}`;
-    const place = places[major];
-    if (place.kind !== 'missing') describe(title, () => suite(sharedServer(major)));
-    else if (enginesRequired()) test(title, () => Promise.reject(new EngineMissing(place.reason)));
-    else {
-      console.warn(`skipped: ${title}: ${place.reason}`);
-      describe.skip(`${title} (${place.reason})`, () => suite(sharedServer(major)));
-    }
+    describe(title, async () => {
+      const place = await placeOf(major);
+      if (place.kind !== 'missing') suite(sharedServer(major));
+      else if (enginesRequired()) test('is there', () => Promise.reject(new EngineMissing(place.reason)));
+      else {
+        console.warn(`skipped: ${title}: ${place.reason}`);
+        describe.skip(place.reason, () => suite(sharedServer(major)));
+      }
+    });
   }
+}
+
+function majorsNamed(): readonly PostgresMajor[] | undefined {
+  const named = process.env['TAILRACE_TEST_POSTGRES_MAJORS'];
+  return named?.split(',').map((text) => {
+    const major = allMajors.find((known) => String(known) === text.trim());
+    if (major === undefined) throw new Error(`TAILRACE_TEST_POSTGRES_MAJORS names ${text}, which is none of ${allMajors.join(', ')}`);
+    return major;
+  });
 }
 
 function sharedServer(major: PostgresMajor): PostgresSuite {

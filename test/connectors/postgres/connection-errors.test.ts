@@ -15,7 +15,7 @@ test.each<[Doing, object, string]>([
   ['connecting', { code: '57P03', message: 'the database system is starting up' }, 'SRC_CONN'],
   ['connecting', { code: '53300', message: 'sorry, too many clients already' }, 'SRC_CONN'],
   ['connecting', { code: '08P01', message: 'unsupported startup parameter in options: datestyle' }, 'SRC_POOLER'],
-  ['connecting', { code: '42704', message: 'unrecognized configuration parameter "idle_session_timeout"' }, 'SRC_VERSION'],
+  ['connecting', { code: '42704', message: 'unrecognized configuration parameter "idle_in_transaction_session_timeout"' }, 'SRC_VERSION'],
   ['connecting', { code: 'ECONNREFUSED' }, 'SRC_CONN'],
   ['connecting', { code: 'EPIPE' }, 'SRC_CONN'],
   ['connecting', { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'SRC_TLS'],

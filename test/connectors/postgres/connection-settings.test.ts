@@ -92,6 +92,6 @@ test('names are quoted inside of commands, the publication\'s twice', () => {
   expect(quoteIdentifier('a"b')).toBe('"a""b"');
   expect(quoteLiteral("it's \\ fine")).toBe("'it''s \\ fine'");
   expect(startReplicationCommand('slot_a', `My "Pub" it's`, 0x16_b3748n)).toBe(
-    `START_REPLICATION SLOT "slot_a" LOGICAL 0/16B3748 (proto_version '1', publication_names '"My ""Pub"" it''s"', messages 'true')`,
+    `START_REPLICATION SLOT "slot_a" LOGICAL 0/16B3748 (proto_version '1', publication_names '"My ""Pub"" it''s"')`,
   );
 });

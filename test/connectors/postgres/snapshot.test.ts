@@ -59,6 +59,15 @@ describe('chunk sizes', () => {
     expect(size.rowsMax).toBeNull();
   });
 
+  test('stay by rows while one block alone is read: a part of it does not tell what it holds', () => {
+    const size = new ChunkSize();
+    size.overflowed();
+    size.learn(8, 300, 0, 64 * 1024);
+    expect([size.blocks, size.rowsMax]).toEqual([512, 128]);
+    size.learn(128, 5_000, 0, 64 * 1024);
+    expect(size.rowsMax).toBe(2048);
+  });
+
   test('never fall to nothing', () => {
     const size = new ChunkSize();
     size.overflowed();

@@ -7,6 +7,9 @@ const loses = /open while a table is published may not be sent/;
 const fails = /invalid memory alloc request size/;
 
 test.each([
+  [130_020, loses, '13.22'],
+  [130_021, fails, '13.22'],
+  [130_022, null, ''],
   [140_017, loses, '14.19'],
   [140_018, fails, '14.19'],
   [140_019, null, ''],

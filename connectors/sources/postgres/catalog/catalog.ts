@@ -76,6 +76,11 @@ export class Catalog {
     return (await Catalog.open(query, requests, options, signal)).catalog;
   }
 
+  /** `server_version_num` of the server that was read. */
+  get serverVersion(): number {
+    return this.#reading.document.version;
+  }
+
   /** What is known of the tables now, and of those that earlier sessions had besides. */
   get known(): KnownTables {
     return this.#known;
@@ -205,8 +210,7 @@ export class Catalog {
 
   /** That of the first relation whose rows arrive; a partitioned table without partitions shows its own columns. */
   #schemaOf(table: LogicalTable): DeclaredSchema {
-    const { version } = this.#reading.document;
-    const leaf = table.leaves[0] ?? { streamed: table.root, columns: publishedColumns(table.root, table.root.published, version) };
+    const leaf = table.leaves[0] ?? { streamed: table.root, columns: publishedColumns(table.root, table.root.published, this.serverVersion) };
     return this.#shape(relationOfLeaf(leaf), table).schema;
   }
 

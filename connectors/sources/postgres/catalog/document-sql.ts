@@ -6,6 +6,9 @@
  * Facts: documentation of `pg_class`, `pg_inherits`, `pg_index`, `pg_publication_tables`, `pg_type`, `pg_range`.
  */
 
+/** Multiranges came with 14, and with them the column that names them: taken through JSON, it is null before. */
+const multirangeOf = "(pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid";
+
 /** Types of `type_ids(oid)` with everything that they are made of, as a JSON list. */
 function typesSql(seed: string): string {
   return `
@@ -15,7 +18,7 @@ function typesSql(seed: string): string {
       SELECT part.oid FROM type_ids, LATERAL (
         SELECT t.typelem FROM pg_catalog.pg_type t WHERE t.oid = type_ids.oid AND t.typelem <> 0
         UNION ALL SELECT t.typbasetype FROM pg_catalog.pg_type t WHERE t.oid = type_ids.oid AND t.typbasetype <> 0
-        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE type_ids.oid IN (r.rngtypid, r.rngmultitypid)
+        UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE type_ids.oid IN (r.rngtypid, ${multirangeOf})
         UNION ALL SELECT a.atttypid FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
           WHERE t.oid = type_ids.oid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped
       ) part(oid)
@@ -25,7 +28,7 @@ function typesSql(seed: string): string {
       'category', t.typcategory::pg_catalog.text, 'length', t.typlen,
       'element', t.typelem::pg_catalog.int8, 'delimiter', t.typdelim::pg_catalog.text,
       'base', t.typbasetype::pg_catalog.int8, 'modifier', t.typtypmod, 'extension', e.extname,
-      'subtype', (SELECT r.rngsubtype::pg_catalog.int8 FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)),
+      'subtype', (SELECT r.rngsubtype::pg_catalog.int8 FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, ${multirangeOf})),
       'fields', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object('name', a.attname, 'type', a.atttypid::pg_catalog.int8, 'modifier', a.atttypmod) ORDER BY a.attnum)
         FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped)
     ) ORDER BY t.oid)
@@ -78,7 +81,7 @@ const indexesSql = `
 
 /**
  * `$1` full names of tables, `$2` the publication. One row: `document`, its `digest`, `estimates` of rows by OID.
- * `attnames` and `rowfilter` came with 15: taken through JSON, the statement is the same before.
+ * `inhdetachpending` came with 14, `attnames` and `rowfilter` with 15: taken through JSON, the statement is the same before.
  */
 export const documentSql = `
   WITH RECURSIVE tree(oid, root, parent) AS (
@@ -86,7 +89,7 @@ export const documentSql = `
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname || '.' || c.relname = ANY ($1) AND c.relkind NOT IN ('i', 'I', 't', 'c')
     UNION
-    SELECT i.inhrelid, tree.root, i.inhparent FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid AND NOT i.inhdetachpending
+    SELECT i.inhrelid, tree.root, i.inhparent FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid AND (pg_catalog.to_jsonb(i) ->> 'inhdetachpending') IS DISTINCT FROM 'true'
   ),
   member AS MATERIALIZED (
     SELECT schemaname, tablename, pg_catalog.to_jsonb(pt) -> 'attnames' AS columns, pg_catalog.to_jsonb(pt) ->> 'rowfilter' AS filter

@@ -2,6 +2,7 @@
 import type { Finding } from '../../../../src/connector/finding.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { Query } from '../connection/query.ts';
+import { LEVEL_RAISES_ITSELF_VERSION, MAJOR_MIN, VERSION_MIN } from '../slot/server-facts.ts';
 import { versionFlaw } from '../slot/version-flaws.ts';
 import { fine, warning } from './findings.ts';
 
@@ -23,9 +24,6 @@ export interface ServerSettings {
 const MiB = 1024 * 1024;
 /** Less history than this is gone after minutes of ordinary writing. */
 const SLOT_KEEP_BYTES_LOW = 1024 * MiB;
-const VERSION_MIN = 140_000;
-/** From here on `wal_level` is raised when a logical slot is made. */
-const LEVEL_RAISES_ITSELF_VERSION = 190_000;
 
 /** `max_slot_wal_keep_size` is in MiB and `idle_replication_slot_timeout` in seconds, whatever unit they were written in. */
 const SETTINGS = `
@@ -70,7 +68,7 @@ export function serverFindings(settings: ServerSettings, config: PostgresConfig,
 
 function versionFinding({ version, versionName }: ServerSettings): Finding {
   if (version >= VERSION_MIN) return fine('version', `PostgreSQL ${versionName}`);
-  return { level: 'problem', subject: 'version', code: 'SRC_VERSION', message: `PostgreSQL ${versionName} is too old`, fix: 'Use PostgreSQL 14 or later.' };
+  return { level: 'problem', subject: 'version', code: 'SRC_VERSION', message: `PostgreSQL ${versionName} is too old`, fix: `Use PostgreSQL ${MAJOR_MIN} or later.` };
 }
 
 function flawFindings({ version, versionName }: ServerSettings): Finding[] {

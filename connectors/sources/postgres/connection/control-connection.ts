@@ -11,7 +11,7 @@ import type { PostgresConfig } from '../config.ts';
 import { asText, type QueryParameter, type QueryRow } from './query.ts';
 import { closeClient } from './close-client.ts';
 import { sourceError, type ErrorContext } from './server-error.ts';
-import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
+import { connectionSettings, setupStatement, type ClientEncoding } from './settings.ts';
 
 /** A statement without an answer for this long means that the connection is dead: the statements themselves take milliseconds. */
 const ANSWER_TIMEOUT_MS = 60_000;
@@ -105,10 +105,9 @@ export class ControlConnection implements AsyncDisposable {
       // What runs on it rejects by itself; what comes next connects anew.
       if (this.#open?.client === client) this.#open = null;
     });
-    const setEncoding = encodingStatement(this.#encoding);
     try {
       await untilAborted(client.connect(), signal);
-      if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
+      await untilAborted(client.query(setupStatement(this.#encoding)), signal);
     } catch (error) {
       pieces.socket.destroy();
       throw this.#mapped(error, 'connecting');

@@ -16,7 +16,7 @@ import type { PostgresConfig } from '../config.ts';
 import type { SocketPieces } from '../wire/socket-pieces.ts';
 import { asText, type QueryRow } from './query.ts';
 import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
-import { connectionSettings, encodingStatement, type ClientEncoding } from './settings.ts';
+import { connectionSettings, setupStatement, type ClientEncoding } from './settings.ts';
 
 /** Creating a slot waits for every transaction that is open; this long. */
 const LOCK_TIMEOUT_MS = 20_000;
@@ -66,10 +66,9 @@ export class ReplicationConnection implements AsyncDisposable {
       },
     };
     service.subscribe(plugin, deps.errors.slot).then(() => opened.reject(new Error('Connection terminated')), opened.reject);
-    const setEncoding = encodingStatement(deps.encoding);
     try {
       const client = await untilAborted(opened.promise, signal);
-      if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
+      await untilAborted(client.query(setupStatement(deps.encoding)), signal);
       return new ReplicationConnection(deps, service, client, pieces, finished);
     } catch (error) {
       pieces.socket.destroy();

@@ -28,15 +28,18 @@ const pinnedSettings: Readonly<Record<string, string>> = {
   client_min_messages: 'warning',
   statement_timeout: '0',
   idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0',
 };
 
 /** A connection's text: UTF-8, or for a database that knows no encoding the bytes as they are (UTF-8 would be refused where they are none). */
 export type ClientEncoding = 'UTF8' | 'SQL_ASCII';
 
-/** To be run on a new connection, for pg asks every server for UTF-8 in its startup message; null when that is right. */
-export function encodingStatement(encoding: ClientEncoding): string | null {
-  return encoding === 'UTF8' ? null : `SET client_encoding = '${encoding}'`;
+/**
+ * To be run on a new connection: what cannot be said in the startup message. pg asks every server for UTF-8 there, and a server refuses a
+ * connection that names a setting it does not have, as 13 has no `idle_session_timeout`.
+ */
+export function setupStatement(encoding: ClientEncoding): string {
+  const idle = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout'";
+  return encoding === 'UTF8' ? idle : `SET client_encoding = '${encoding}'; ${idle}`;
 }
 
 export interface ConnectionSettings {

@@ -5,11 +5,12 @@ import type { ReplicationConnection } from '../connection/replication-connection
 import type { ClientEncoding } from '../connection/settings.ts';
 import type { WalGeometry } from '../position.ts';
 
-/** Logical messages and `idle_session_timeout` came with 14; everything older is out of the server's own support. */
-const VERSION_MIN = 140_000;
+/** `pg_current_snapshot` and partitioned tables in a publication came with 13. */
+export const VERSION_MIN = 130_000;
+export const MAJOR_MIN = VERSION_MIN / 10_000;
 
 /** From here on the server raises `wal_level` by itself when a logical slot is made. */
-const LEVEL_RAISES_ITSELF_VERSION = 190_000;
+export const LEVEL_RAISES_ITSELF_VERSION = 190_000;
 
 export interface ServerFacts {
   /** `server_version_num`: 180004. */
@@ -34,7 +35,7 @@ export async function readServerFacts(query: Query, source: string, signal: Abor
   );
   const text = (name: string): string => row?.[name] ?? '';
   const version = Number(text('version'));
-  if (version < VERSION_MIN) throw new TailraceError('SRC_VERSION', { message: `Source ${source} is PostgreSQL ${Math.floor(version / 10_000)}; 14 and later are read.`, entity: source });
+  if (version < VERSION_MIN) throw new TailraceError('SRC_VERSION', { message: `Source ${source} is PostgreSQL ${Math.floor(version / 10_000)}; ${MAJOR_MIN} and later are read.`, entity: source });
   if (text('in_recovery') === 'true') {
     throw new TailraceError('SRC_SETTING', { message: `Source ${source} is a standby, which has no history of its own.`, hint: 'Give the url of the primary.', entity: source });
   }

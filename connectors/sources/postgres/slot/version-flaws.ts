@@ -8,7 +8,7 @@
  * First minor versions without the loss: a transaction that is open while its table is added to a publication, or gets another column list or
  * row filter there, may go on by the old terms to its end.
  */
-const REMEDY_IN: Readonly<Record<number, number>> = { 14: 18, 15: 13, 16: 9, 17: 5 };
+const REMEDY_IN: Readonly<Record<number, number>> = { 13: 21, 14: 18, 15: 13, 16: 9, 17: 5 };
 
 export interface VersionFlaw {
   /** A sentence without its period. */

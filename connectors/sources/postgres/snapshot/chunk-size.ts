@@ -40,12 +40,14 @@ export class ChunkSize {
     this.#rowsMax = FIRST_ROWS;
   }
 
-  /** A chunk found `rows` rows of `bytes` bytes in `blocks` blocks. */
+  /** A chunk found `rows` rows of `bytes` bytes, and the next one begins `blocks` blocks after it. */
   learn(rows: number, bytes: number, blocks: number, bytesWanted: number): void {
+    // A part of one block, however little of it, does not tell how much a block holds: taken for all of it, it would have whole blocks read again.
+    const partial = blocks === 0 && rows > 0;
     const fitting = bytes === 0 ? Infinity : Math.floor((blocks * bytesWanted) / bytes);
-    this.#blocks = Math.max(1, Math.min(fitting, this.#blocks * GROWTH_MAX, BLOCKS_MAX));
+    if (!partial) this.#blocks = Math.max(1, Math.min(fitting, this.#blocks * GROWTH_MAX, BLOCKS_MAX));
     if (this.#rowsMax === null || rows === 0) return;
-    if (fitting >= WHOLE_BLOCKS_MIN) this.#rowsMax = null;
+    if (!partial && fitting >= WHOLE_BLOCKS_MIN) this.#rowsMax = null;
     else this.#rowsMax = Math.max(1, Math.min(Math.ceil((ROWS_MARGIN * bytesWanted * rows) / bytes), this.#rowsMax * GROWTH_MAX * GROWTH_MAX, ROWS_MAX));
   }
 }

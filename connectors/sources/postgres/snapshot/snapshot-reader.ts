@@ -8,11 +8,12 @@ import type { Chunk, ChunkRequest, SnapshotReader } from '../../../../src/connec
 import { invariant } from '../../../../src/errors/invariant.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
 import type { ColumnFacts } from '../catalog/document.ts';
-import { quoteIdentifier, quoteLiteral, quoteQualified } from '../connection/identifier.ts';
+import { quoteLiteral, quoteQualified } from '../connection/identifier.ts';
 import { TupleLayout } from '../tuple.ts';
 import { accessError, INSUFFICIENT_PRIVILEGE } from './access-error.ts';
 import { ChunkRows } from './chunk-rows.ts';
 import { ChunkSize } from './chunk-size.ts';
+import { scanPlaces } from './place-scan.ts';
 import { planRanges } from './plan-ranges.ts';
 import { readProven, type Read } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
@@ -20,9 +21,6 @@ import type { ReadDeps } from './read-deps.ts';
 import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
 import { textsOf } from './tuple-texts.ts';
-
-/** The order of places is the order of this scan alone. */
-const SCAN_BY_PLACE = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; SET LOCAL enable_bitmapscan = off';
 
 /** A chunk that has grown to so many times the wanted bytes is cut short. */
 const OVERFLOW_FACTOR = 2;
@@ -104,7 +102,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
         continue;
       }
       const next = cutShort || rows.count === rowsMax ? behind(rows.lastOrdinal) : { block: until, line: 0 };
-      size.learn(rows.count, rows.byteLength, Math.max(1, next.block - range.from.block), request.rowBytesMax);
+      size.learn(rows.count, rows.byteLength, next.block - range.from.block, request.rowBytesMax);
       return {
         schema: leaf.shape.schema,
         ...rows.take(),
@@ -125,7 +123,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
       return {
         table: request.table,
         enough: enough.signal,
-        statements: `${SCAN_BY_PLACE}; ${selectRows(leaf, from, until, rowsMax)}`,
+        statements: scanPlaces({ leaf, from, until, rowsMax }, this.#deps.catalog.serverVersion),
         after: afterwards(leaf),
         restart: () => rows.clear(),
         onRow: (bytes, start, end, statement) => {
@@ -166,14 +164,6 @@ class TidReader implements SnapshotReader, AsyncDisposable {
 /** The place behind a row: the rest of its block comes with the next chunk. */
 function behind(ordinal: number): TupleId {
   return tupleIdOf(ordinal + 1);
-}
-
-function selectRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number | null): string {
-  const names = leaf.columns.map((column) => quoteIdentifier(column.name));
-  const columns = (rowsMax === null ? names : ['ctid', ...names]).join(', ');
-  const filter = leaf.filter === null ? '' : ` AND (${leaf.filter})`;
-  const limit = rowsMax === null ? '' : ` LIMIT ${rowsMax}`;
-  return `SELECT ${columns} FROM ONLY ${nameOf(leaf.relation)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filter}${limit}`;
 }
 
 function afterwardsOf(row: readonly (string | null)[]): Afterwards {

@@ -8,7 +8,7 @@ import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import { closeClient } from '../connection/close-client.ts';
 import { sourceError, type ErrorContext } from '../connection/server-error.ts';
-import { connectionSettings, encodingStatement, type ClientEncoding } from '../connection/settings.ts';
+import { connectionSettings, setupStatement, type ClientEncoding } from '../connection/settings.ts';
 import { ColumnKindByte, lengthAt, rowLimits, TupleLayout, valueStart, type RowLimits } from '../tuple.ts';
 import { appendTupleOfDataRow } from './data-row.ts';
 import { readErrorResponse } from './error-response.ts';
@@ -45,10 +45,9 @@ export async function openRawConnection(deps: RawConnectionDeps, signal: AbortSi
   const client = new Client(clientConfig);
   // Before the connection stands `connect` tells of errors, afterwards the query that runs.
   client.on('error', () => {});
-  const setEncoding = encodingStatement(deps.encoding);
   try {
     await untilAborted(client.connect(), signal);
-    if (setEncoding !== null) await untilAborted(client.query(setEncoding), signal);
+    await untilAborted(client.query(setupStatement(deps.encoding)), signal);
   } catch (error) {
     pieces.socket.destroy();
     throw sourceError(error, { ...deps.errors, doing: 'connecting' });
