@@ -41,14 +41,6 @@ export const logMutations: readonly Mutation[] = [
     patches: [{ file: 'src/log/log-writer.ts', from: 'prevCrc: endCrc, registers, nowMs', to: 'prevCrc: endCrc, registers: new Map(), nowMs' }],
   },
   {
-    name: 'missed-registers-not-told',
-    defect: 'A reader in front of which segments were removed is not told the registers that they set.',
-    patches: [
-      { file: 'src/log/reader.ts', from: 'next.ordinal !== segment.ordinal + 1);', to: 'false);' },
-      { file: 'src/log/reader.ts', from: 'segment.firstSeq === this.#after + 1);', to: 'false);' },
-    ],
-  },
-  {
     name: 'no-space-is-a-loss',
     defect: 'Frames for which the disk had no room are dropped.',
     patches: [{ file: 'src/log/log-writer.ts', from: 'if (isNoSpace(error)) this.#queue.putBack(group);', to: 'if (isNoSpace(error)) group.forEach((pending) => pending.resolve({ firstSeq: 1, lastSeq: 1 }));' }],

@@ -14,8 +14,11 @@ const SEAMS_MAX = 150;
 const RARE_OPERATIONS = ['create', 'remove', 'truncate', 'syncDirectory', 'datasync', 'write'] as const;
 const AT_DISK_SHARE = 0.2;
 
-/** How likely the write of a snapshot's frame is cut short: its chunk may have others. */
-const AT_SNAPSHOT_FRAME_SHARE = 0.01;
+/** How likely the write of a snapshot's frame is cut short: of a large one, which is not its chunk's only one, and of any other. */
+const AT_LARGE_FRAME_SHARE = 0.2;
+const AT_SMALL_FRAME_SHARE = 0.003;
+const LARGE_FRAME_BYTES = 5_000;
+const LARGE_FRAME_CHANGES = 40;
 
 /** What the daemon says just before moments at which a death matters more than at others, how likely it then dies, and how soon. */
 const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snapshot_planned', 'snapshot_done', 'snapshot_replanned', 'index_swept', 'index_serving', 'documents_parked', 'log_tail_healed']);
@@ -40,8 +43,9 @@ export class Faults {
     this.#world.onLogLine = ({ event }) => {
       if (!this.#over && MOMENTS.has(event) && this.#random.chance(AT_MOMENT_SHARE)) this.#killSoon(MOMENT_SEAMS_MAX);
     };
-    this.#world.onAppending = ({ kind }) => {
-      if (!this.#over && kind === FrameKind.snapshot && this.#random.chance(AT_SNAPSHOT_FRAME_SHARE)) this.#killAtDisk(['write', 'datasync']);
+    this.#world.onAppending = ({ kind, count, entries }) => {
+      const isLarge = count >= LARGE_FRAME_CHANGES || entries.length >= LARGE_FRAME_BYTES;
+      if (!this.#over && kind === FrameKind.snapshot && this.#random.chance(isLarge ? AT_LARGE_FRAME_SHARE : AT_SMALL_FRAME_SHARE)) this.#killAtDisk(['write', 'datasync']);
     };
   }
 

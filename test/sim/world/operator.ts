@@ -242,7 +242,7 @@ export class Operator {
     for (const { name, cursor } of status.indices) {
       const index = world.index(name);
       const record = world.record(name);
-      if (record === undefined) continue;
+      if (record === undefined || cursor === null) continue;
       missing.set(name, this.#oldestUnapplied(index, record, cursor, nowMs) ?? world.prefixes.get(index.source)?.oldestMissingMs(index.table, nowMs) ?? null);
     }
     return missing;
