@@ -11,9 +11,10 @@ export function progressOf({ sources, indices, log }: PipelineStatus): ProgressI
   const snapshots = sources.flatMap(({ name, snapshots: all }) =>
     all.filter(({ phase }) => phase !== 'done').map(({ table, rows, estimated_rows: total }): ProgressItem => ({ label: `reading ${name}.${table}`, unit: 'rows', done: rows, total })),
   );
-  const applying = indices
-    .filter(({ phase, lag_changes: behind }) => (phase === 'building' && behind > 0) || (phase === 'serving' && behind > WORTH_A_BAR_CHANGES))
-    .map(({ name, cursor, lag_changes: behind }): ProgressItem => ({ label: `applying to ${name}`, unit: 'changes', done: cursor, total: Math.max(log.durableSeq, cursor + behind) }));
+  const applying = indices.flatMap(({ name, phase, cursor, lag_changes: behind }): ProgressItem[] => {
+    const isWorthIt = cursor !== null && behind !== null && ((phase === 'building' && behind > 0) || (phase === 'serving' && behind > WORTH_A_BAR_CHANGES));
+    return isWorthIt ? [{ label: `applying to ${name}`, unit: 'changes', done: cursor, total: Math.max(log.durableSeq, cursor + behind) }] : [];
+  });
   return [...snapshots, ...applying];
 }
 

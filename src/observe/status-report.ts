@@ -25,10 +25,8 @@ export interface SourceReport extends Omit<SourceStatus, 'phase'> {
   readonly phase: SourceStatus['phase'] | null;
 }
 
-export interface IndexReport extends Omit<IndexStatus, 'phase' | 'cursor' | 'lag_changes'> {
+export interface IndexReport extends Omit<IndexStatus, 'phase'> {
   readonly phase: IndexStatus['phase'] | null;
-  readonly cursor: number | null;
-  readonly lag_changes: number | null;
 }
 
 export interface StatusReport extends Omit<PipelineStatus, 'log' | 'pid' | 'started_ms' | 'sources' | 'indices'> {

@@ -6,7 +6,7 @@ import { Applier, type ApplyStatus } from '../apply/applier.ts';
 import { newCounters } from '../apply/counters.ts';
 import type { Snapshot } from '../capture/snapshot-state.ts';
 import type { RowSchema } from '../change/schema.ts';
-import { versionOf } from '../change/seq.ts';
+import { versionOf, type Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { RowFormat } from '../connector/row-format.ts';
@@ -81,6 +81,15 @@ export class IndexRunner {
 
   get applied(): ApplyStatus {
     return this.#applier?.status() ?? this.#last ?? { cursor: this.#record.startSeq, counters: newCounters(), appliedCommitMs: null, trouble: null };
+  }
+
+  /** Seq up to which everything is applied; null while only the target knows, and has not been opened yet. */
+  get cursor(): Seq | null {
+    const { target, state } = this.#deps;
+    const known = this.#applier?.status() ?? this.#last;
+    if (known !== null) return known.cursor;
+    if (target.capabilities.atomicCursor && this.#record.phase === 'serving') return null;
+    return state.cursor(this.#record.index, this.#record.generation) ?? this.#record.startSeq;
   }
 
   get changesPerSecond(): number {

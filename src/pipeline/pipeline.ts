@@ -107,7 +107,7 @@ export class Pipeline implements AsyncDisposable {
     return {
       log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
       sources: this.#sources.map(({ source }) => sourcePosition(source.name, log.registers, (position) => source.formatPosition(position))),
-      indices: this.#indices.map(({ record, applied }) => ({ index: record.index, generation: record.generation, phase: record.phase, cursor: applied.cursor })),
+      indices: this.#indices.map(({ record, cursor }) => ({ index: record.index, generation: record.generation, phase: record.phase, cursor })),
     };
   }
 

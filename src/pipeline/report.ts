@@ -83,9 +83,9 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
 }
 
 function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
-  const { applied, record } = runner;
+  const { applied, record, cursor } = runner;
   const source = deps.sources.find(({ source: { name } }) => name === runner.definition.from.source);
-  const lagChanges = Math.max(0, deps.log.durableSeq - applied.cursor);
+  const lagChanges = cursor === null ? null : Math.max(0, deps.log.durableSeq - cursor);
   const inStep = lagChanges === 0 && source?.lagBytes === 0;
   return {
     name: runner.definition.name,
@@ -93,7 +93,7 @@ function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
     generation: record.generation,
     phase: runner.phase,
     error: statusError(runner.error),
-    cursor: applied.cursor,
+    cursor,
     lag_changes: lagChanges,
     lag_seconds: inStep ? 0 : secondsSince(lagChanges === 0 ? (source?.inStepMs ?? null) : null, applied.appliedCommitMs, source?.nowMs ?? null),
     changes_per_second: runner.changesPerSecond,

@@ -57,9 +57,10 @@ export interface IndexStatus {
   /** `opening`, `building` (its snapshot is not applied yet), `serving`, `waiting` (for its target), `stopped` (for a person). */
   readonly phase: 'opening' | 'building' | 'serving' | 'waiting' | 'stopped';
   readonly error: StatusError | null;
-  readonly cursor: number;
+  /** Null while only the target knows, and has not been opened yet. */
+  readonly cursor: number | null;
   /** Changes in the log that it has not applied, and the seconds it is behind the source's head. */
-  readonly lag_changes: number;
+  readonly lag_changes: number | null;
   readonly lag_seconds: number | null;
   readonly changes_per_second: number;
   readonly dead_letters: number;

@@ -247,6 +247,15 @@ describePostgres([18], (postgres) => {
       expect(alert.stderr).toContain('tailrace is not running.');
     });
 
+    test('a daemon whose target cannot be opened says that it does not know how far its index is, not that it is at the start', async () => {
+      await using daemon = await spawnTailrace(['run', '--config', join(folder, 'other-target.yaml')], { cwd: folder });
+      await daemon.event('index_stopped');
+      for (const verb of ['status', 'lag']) expect(await json(verb), verb).toMatchObject({ running: true, indices: [{ name: 'products', phase: 'stopped', cursor: null, lag_changes: null, lag_seconds: null }] });
+      expect(await json('positions')).toMatchObject({ indices: [{ index: 'products', cursor: null }] });
+      expect((await cli('status')).stdout).toMatch(/\nproducts +search +stopped +\? /);
+      expect((await cli('lag', '--max-seconds', '600')).code).toBe(1);
+    });
+
     test('search, log and dlq answer as before', async () => {
       expect((await cli('search', 'products', 'green', 'kettle', '--json')).stdout).toContain('"name":"green kettle"');
       expect((await cli('dlq', 'list')).stdout).toContain('DOC_TOO_LARGE');
