@@ -42,7 +42,7 @@ export const catalogue = {
   SRC_GRANT: { disposition: 'stop', did: sourceStopped, hint: 'Run the GRANT that `tailrace check` prints.' },
   SRC_SETTING: { disposition: 'stop', did: sourceStopped, hint: 'Run the statement that `tailrace check` prints.' },
   SRC_POOLER: { disposition: 'stop', did: sourceStopped, hint: 'Give the url of the server itself, not of a connection pooler.' },
-  SRC_VERSION: { disposition: 'stop', did: sourceStopped, hint: 'Use a server version that docs/sources lists.' },
+  SRC_VERSION: { disposition: 'stop', did: sourceStopped, hint: 'Use a server version that docs/limitations.md lists.' },
   SRC_PROTOCOL: { disposition: 'stop', did: sourceStopped, hint: 'Report this with the message: the server sent something that its protocol does not allow.' },
   // the source's tables
   SRC_TABLE_MISSING: { disposition: 'stop', did: sourceStopped, hint: 'Correct `from` in the index, or create the table.' },
