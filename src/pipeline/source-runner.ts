@@ -84,7 +84,7 @@ export class SourceRunner {
     for (;;) {
       signal.throwIfAborted();
       // Before the status is taken: while the head is asked for, a snapshot may have become known.
-      if (this.#capture.status().phase === 'streaming') goal ??= (await this.#askHead(signal))?.position ?? null;
+      if (this.#capture.status().phase === 'streaming') goal ??= (await this.#headOrNull(signal))?.position ?? null;
       this.throwIfStopped();
       const { position, snapshots, inFlightBytes } = this.#capture.status();
       const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
@@ -102,13 +102,19 @@ export class SourceRunner {
 
   async #watchHead(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      try {
-        await this.#askHead(signal);
-      } catch (error) {
-        if (!signal.aborted) this.#runtime.logger.debug('head_unknown', { source: this.source.name, error });
-        this.#head = null;
-      }
+      await this.#headOrNull(signal);
       await this.#runtime.clock.sleep(HEAD_EVERY_MS, signal).catch(() => {});
+    }
+  }
+
+  /** null also when the connection breaks meanwhile, of which capture tells. */
+  async #headOrNull(signal: AbortSignal): Promise<SourceHead | null> {
+    try {
+      return await this.#askHead(signal);
+    } catch (error) {
+      if (!signal.aborted) this.#runtime.logger.debug('head_unknown', { source: this.source.name, error });
+      this.#head = null;
+      return null;
     }
   }
 
