@@ -2,6 +2,7 @@
  * Reads tables beside the stream (architecture.md §5): several ranges at once, each chunk in a short consistent read of its own, merged
  * into the log at the moment the stream has passed it. One runner serves one connection; what it has not finished, the next one does.
  */
+import type { Seq } from '../change/seq.ts';
 import type { LogStore, RegisterUpdate } from '../connector/log-store.ts';
 import type { Chunk, SourceSession } from '../connector/source.ts';
 import { Notifier, together, untilAborted } from '../runtime/abort.ts';
@@ -20,7 +21,10 @@ const NUDGE_EVERY_MS = 20;
 /** Pause before a chunk whose window overflowed is read again. */
 const OVERFLOW_PAUSE_MS = 100;
 
-const COUNTER = 'snapshot-counter';
+/** Name of the register that counts the snapshots of one source: sources run beside each other, and each knows its own count only. */
+function counterRegister(source: string): string {
+  return `snapshot-counter:${source}`;
+}
 
 export interface SnapshotSettings {
   /** Ranges read at the same time. */
@@ -83,6 +87,8 @@ export class SnapshotRunner {
   readonly #deps: SnapshotRunnerDeps;
   readonly #running = new Map<number, Running>();
   readonly #planning = new Set<Running>();
+  /** For each snapshot that is done a seq that is not before the frame that says so. */
+  readonly #doneBy = new Map<number, Seq>();
   /** Monotonic time before which no chunk is read, because of `bytesPerSecondMax`. */
   #readAgainMs = 0;
   #number: number;
@@ -91,10 +97,14 @@ export class SnapshotRunner {
   constructor(deps: SnapshotRunnerDeps) {
     this.#deps = deps;
     const { registers } = deps.log;
-    const counter = registers.get(COUNTER);
+    const counter = registers.get(counterRegister(deps.source));
     this.#number = counter === undefined ? 0 : Number(Buffer.from(counter).toString());
     for (const snapshot of snapshotsIn(registers)) {
-      if (snapshot.source !== deps.source || snapshot.phase === 'done') continue;
+      if (snapshot.source !== deps.source) continue;
+      if (snapshot.phase === 'done') {
+        this.#doneBy.set(snapshot.number, deps.log.durableSeq);
+        continue;
+      }
       this.#running.set(snapshot.number, { snapshot, unclaimed: rangesIn(registers, snapshot), claimed: new Map(), attempt: 0 });
     }
   }
@@ -107,7 +117,10 @@ export class SnapshotRunner {
     }));
   }
 
-  /** Asks for a snapshot; resolves to it when that is durable. Forgets old ones whose rows the log holds no more. */
+  /**
+   * Asks for a snapshot; resolves to it when that is durable. Forgets old ones whose end every index has acted upon: the log holds nothing more of
+   * the time when they ended. Whoever has yet to see an end finds it in the registers when retention was faster.
+   */
   async request(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
     const { log, source, session } = this.#deps;
     this.#number += 1;
@@ -124,8 +137,8 @@ export class SnapshotRunner {
       estimatedRows: session.tables.find((table) => table.table === request.table)?.estimatedRows ?? null,
       doneSeq: null,
     };
-    const forgotten = snapshotsIn(log.registers).filter((old) => old.doneSeq !== null && old.doneSeq < log.firstSeq);
-    await this.#insert([[COUNTER, Buffer.from(String(this.#number))], setSnapshot(snapshot), ...forgotten.map((old) => removeSnapshot(old))], signal);
+    const forgotten = snapshotsIn(log.registers).filter((old) => old.source === source && (this.#doneBy.get(old.number) ?? Infinity) + 1 < log.firstSeq);
+    await this.#insert([[counterRegister(source), Buffer.from(String(this.#number))], setSnapshot(snapshot), ...forgotten.map((old) => removeSnapshot(old))], signal);
     this.#running.set(snapshot.number, { snapshot, unclaimed: [], claimed: new Map(), attempt: 0 });
     this.#deps.logger.info('snapshot_requested', { table: request.table, snapshot: snapshot.number, reason: request.reason });
     this.#changed.notify();
@@ -292,6 +305,7 @@ export class SnapshotRunner {
   async #finish(running: Running, signal: AbortSignal): Promise<void> {
     const snapshot: Snapshot = { ...running.snapshot, phase: 'done', doneSeq: this.#deps.log.durableSeq };
     await this.#insert([setSnapshot(snapshot)], signal);
+    this.#doneBy.set(snapshot.number, this.#deps.log.durableSeq);
     this.#running.delete(snapshot.number);
     this.#deps.logger.info('snapshot_done', { table: snapshot.table, snapshot: snapshot.number, rows: snapshot.rows });
   }

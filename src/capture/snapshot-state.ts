@@ -11,7 +11,7 @@ export const EVERYONE = '*';
 
 export interface Snapshot {
   readonly source: string;
-  /** Unique within the log. */
+  /** Unique among those of its source. */
   readonly number: number;
   readonly table: string;
   /** Names of the generations that take its rows, or `[EVERYONE]`. */
