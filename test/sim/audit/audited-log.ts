@@ -27,9 +27,9 @@ export interface LogAuditors {
   readonly verifiesAll: boolean;
 }
 
-/** Frames without changes, by their count, that became durable behind the book's last seq: they have no number of their own. */
+/** Frames without changes that became durable behind the book's last seq, by what they say: they have no number of their own. */
 export interface TailFrames {
-  count: number;
+  frames: string[];
 }
 
 export class AuditedLog implements LogStore {
@@ -56,18 +56,19 @@ export class AuditedLog implements LogStore {
     findings.expect('G1', log.firstSeq <= book.lastSeq + 1, () => `the log begins with seq ${log.firstSeq}, and the last that was ever durable is ${book.lastSeq}`);
     if (findings.any) return;
     await using reader = log.reader(verifiesAll ? log.firstSeq - 1 : book.lastSeq);
-    let known = this.#tail.count;
+    // Some of them retention may have removed since.
+    let known = this.#tail.frames;
     for (;;) {
       const frame = await reader.poll();
       if (frame === undefined) break;
       // A frame that stands for removed ones has all registers, and no source.
       if (frame.kind === FrameKind.control && frame.source === '') continue;
       if (frame.lastSeq <= book.lastSeq && frame.firstSeq <= book.lastSeq) book.checkRead(frame.firstSeq, frame.count, frame.entries);
-      else if (frame.count === 0 && frame.firstSeq === book.lastSeq + 1 && known > 0) known -= 1;
+      else if (frame.count === 0 && frame.firstSeq === book.lastSeq + 1 && known.includes(wordsOf(frame))) known = known.slice(known.indexOf(wordsOf(frame)) + 1);
       else {
         coverage.saw('a frame that was durable, but not known to be, when the process died');
         this.#observe(frame, frame.firstSeq, frame.lastSeq);
-        known = 0;
+        known = [];
       }
     }
     for (const [name, value] of log.registers) {
@@ -165,7 +166,7 @@ export class AuditedLog implements LogStore {
 
   #observe(draft: FrameDraft, firstSeq: number, lastSeq: number): void {
     const { book, observe, coverage } = this.#auditors;
-    this.#tail.count = draft.count === 0 ? this.#tail.count + 1 : 0;
+    this.#tail.frames = draft.count === 0 ? [...this.#tail.frames, wordsOf(draft)] : [];
     if (draft.kind === FrameKind.snapshot) coverage.saw('a frame of a snapshot');
     observe(book.add(draft, firstSeq, lastSeq));
   }
@@ -178,4 +179,9 @@ export class AuditedLog implements LogStore {
     if (this.#pollsAtStep.polls === POLLS_PER_STEP_MAX) this.#auditors.findings.add('live', 'the log is asked for its next frame without end, and nothing else ever gets its turn');
     return true;
   }
+}
+
+/** What a frame without changes says. */
+function wordsOf({ registers }: Pick<FrameDraft, 'registers'>): string {
+  return registers.map(([name, value]) => `${name}=${value === null ? '' : Buffer.from(value).toString()}`).join('\n');
 }

@@ -79,6 +79,16 @@ export const captureMutations: readonly Mutation[] = [
     patches: [{ file: runner, from: '{ ...running.snapshot, startSeq, phase:', to: '{ ...running.snapshot, startSeq: Math.min(startSeq, running.snapshot.startSeq), phase:' }],
   },
   {
+    name: 'snapshot-numbers-shared',
+    defect: 'Sources that run beside each other count their snapshots in one place, and each writes over what the other counted.',
+    patches: [{ file: runner, from: 'return `snapshot-counter:${source}`;', to: 'return `snapshot-counter:${source.length > 99}`;' }],
+  },
+  {
+    name: 'snapshot-forgotten-early',
+    defect: 'A snapshot is forgotten when its rows are gone from the log, whether or not its end was acted upon.',
+    patches: [{ file: runner, from: '(this.#doneBy.get(old.number) ?? Infinity) + 1 < log.firstSeq', to: '(old.doneSeq ?? Infinity) < log.firstSeq' }],
+  },
+  {
     name: 'replan-ignored',
     defect: 'A range that means nothing any more counts as read.',
     patches: [{ file: runner, from: "if (read === 'replan') return this.#replan(running);", to: "if (read === 'replan') break;" }],

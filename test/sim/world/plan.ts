@@ -127,9 +127,10 @@ export function planOf(random: SimRandom): Plan {
 function logOf(random: SimRandom, cutLog: boolean): LogPlan {
   const isBounded = cutLog && random.chance(0.4);
   return {
-    // Each segment begins with all registers: in a log of a few of the smallest there would be room for little else.
+    // Each segment begins with all registers: in a log of a few of the smallest there would be room for little else. And a full log may move
+    // only once a second, when indices that have nothing to do store their cursors.
     segmentBytes: random.pick(isBounded ? [15_000, 40_000] : [4_000, 15_000, 60_000, 200_000]),
-    maxBytes: isBounded ? random.pick([100_000, 300_000]) : 1_000_000_000,
+    maxBytes: isBounded ? random.pick([250_000, 600_000]) : 1_000_000_000,
     minAgeHours: !cutLog ? 1 : random.chance(0.2) ? random.real(0, 0.01) : 0,
     onFull: random.chance(0.3) ? 'evict' : 'block',
   };

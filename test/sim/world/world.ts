@@ -48,7 +48,7 @@ export class World {
   readonly prefixes = new Map<string, LogPrefixAuditor>();
   readonly cursors: CursorAuditor;
   readonly versions: VersionAuditor;
-  readonly tail: TailFrames = { count: 0 };
+  readonly tail: TailFrames = { frames: [] };
   /** Indices that were added to the config later are in it. */
   withLate = false;
   /** Size limit of the log in the config. */
