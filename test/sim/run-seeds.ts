@@ -33,13 +33,13 @@ export async function runSeeds({ first, count, mutation, untilFound = false }: S
   const args = ['--import', path('./build/register.ts'), path('./run.ts'), String(first), String(count), ...(untilFound ? ['--until-found'] : [])];
   const env = { ...process.env, TAILRACE_SIM_PATCHES: mutation === undefined ? 'limits' : `limits,${mutation}` };
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
-  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve));
+  const exited = new Promise<number | string>((resolve) => child.once('exit', (status, signal) => resolve(status ?? String(signal))));
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = `${said}${text}`.slice(-4_000)));
   const reports: SeedReport[] = [];
   for await (const line of createInterface({ input: child.stdout })) reports.push(JSON.parse(line) as SeedReport);
   const status = await exited;
-  return { reports, failure: status === 0 ? null : `status ${status}: ${said}` };
+  return { reports, failure: status === 0 ? null : `ended with ${status}: ${said}` };
 }
 
 /** Does the work for each item, so many at a time. */
