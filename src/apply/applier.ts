@@ -175,14 +175,21 @@ export class Applier {
   /** What the log has now if the batch holds work; else whatever comes, or undefined when the cursor is to be made durable. */
   async #nextFrame(frames: FrameFeed, batch: ChangeBatch, inFlight: InFlight): Promise<Frame | undefined> {
     if (!batch.isEmpty) return frames.poll();
-    const isStored = this.#deps.atomicCursor || this.#storedCursor === this.#lowWater.cursor;
+    const { log, atomicCursor } = this.#deps;
+    const isStored = atomicCursor || this.#storedCursor === this.#lowWater.cursor;
     const isAtRest = batch.through === this.#dispatchedThrough && inFlight.count === 0 && isStored;
-    return isAtRest ? frames.next() : frames.nextWithin(IDLE_CURSOR_EVERY_MS);
+    if (isAtRest) return frames.next();
+    // When the log is full, its sources wait for cursors: that it became so is noticed between two waits.
+    for (let waitedMs = CURSOR_EVERY_MS; ; waitedMs += CURSOR_EVERY_MS) {
+      const frame = await frames.nextWithin(CURSOR_EVERY_MS);
+      if (frame !== undefined || waitedMs >= IDLE_CURSOR_EVERY_MS || log.condition === 'full') return frame;
+    }
   }
 
   #isDue(batch: ChangeBatch, frame: Frame | undefined, finished: readonly Snapshot[], inFlight: InFlight): boolean {
-    const { settings, runtime } = this.#deps;
+    const { settings, runtime, log } = this.#deps;
     if (finished.length > 0 || batch.changes.size >= settings.batchOperations || batch.bytes >= settings.batchBytes) return true;
+    if (batch.isEmpty && log.condition === 'full') return batch.through > this.#dispatchedThrough && frame === undefined;
     if (batch.isEmpty) return batch.through > this.#dispatchedThrough && runtime.clock.monotonicMs() - this.#dispatchedAtMs >= IDLE_CURSOR_EVERY_MS;
     return frame === undefined && inFlight.hasRoom;
   }
