@@ -117,7 +117,11 @@ export class LogBook {
       this.schemas.set(schema.id, schema);
     }
     const snapshot = snapshotOfRegister([name, value]);
-    if (snapshot !== undefined) this.snapshots.set(`${snapshot.source} ${snapshot.number}`, snapshot);
+    if (snapshot === undefined) return;
+    const key = `${snapshot.source} ${snapshot.number}`;
+    const same = this.snapshots.get(key) ?? snapshot;
+    this.#findings.expect('G7', same.table === snapshot.table && same.for.join() === snapshot.for.join(), () => `the number ${snapshot.number} of a snapshot of ${same.table} was given to one of ${snapshot.table}`);
+    this.snapshots.set(key, snapshot);
   }
 
   #entriesOf(draft: FrameDraft, firstSeq: number): LoggedEntry[] {

@@ -25,6 +25,9 @@ const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snap
 const AT_MOMENT_SHARE = 0.1;
 const MOMENT_SEAMS_MAX = 12;
 
+/** A stop passes few seams. */
+const STOP_SEAMS_MAX = 3;
+
 export class Faults {
   readonly #world: World;
   readonly #operator: Operator;
@@ -130,7 +133,7 @@ export class Faults {
   /** Told to stop; now and then it dies before it has. */
   #stop(): void {
     const isKilled = this.#world.plan.faults.kill !== Infinity && this.#random.chance(0.6);
-    if (this.#operator.stopAndStart('stop') && isKilled) this.#killSoon(MOMENT_SEAMS_MAX);
+    if (this.#operator.stopAndStart('stop') && isKilled) this.#killSoon(STOP_SEAMS_MAX);
   }
 
   #sourceDown(): void {

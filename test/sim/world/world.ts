@@ -4,7 +4,7 @@ import { seqOf } from '../../../src/change/seq.ts';
 import type { FrameDraft } from '../../../src/connector/log-store.ts';
 import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
-import type { GenerationRecord } from '../../../src/state/state-store.ts';
+import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
 import type { LogAuditors, TailFrames } from '../audit/audited-log.ts';
 import { Coverage } from '../audit/coverage.ts';
 import { Findings } from '../audit/findings.ts';
@@ -221,6 +221,19 @@ export class World {
 
   #observe(frame: ObservedFrame): void {
     this.prefixes.get(frame.source)?.observe(frame);
+    for (const [name, value] of frame.registers) if (value === null) this.#forgotten(name);
+  }
+
+  /** A snapshot that is forgotten is one that every index has acted upon. */
+  #forgotten(register: string): void {
+    const [kind, source, number] = register.split(':');
+    const snapshot = kind === 'snapshot' ? this.book.snapshots.get(`${source} ${number}`) : undefined;
+    for (const { name } of this.plan.indices) {
+      const record = this.record(name);
+      if (record?.phase !== 'building' || snapshot === undefined) continue;
+      const own = generationName(record.index, record.generation);
+      this.findings.expect('G7', !snapshot.for.includes(own), () => `snapshot ${snapshot.number} of ${snapshot.source} is forgotten, and ${own} is still being built from it`);
+    }
   }
 
   #cursorStored(name: string, generation: number, seq: number): void {
