@@ -97,10 +97,12 @@ export type ApplyFault =
   /** Single operations are refused: results by place. The others take effect. */
   | { readonly kind: 'items'; readonly results: ReadonlyMap<number, Extract<ItemResult, { outcome: 'retry' | 'poison' }>> };
 
-/** Both may wait: a batch that waits in `before` while its client dies is a zombie's. */
+/** The first two may wait: a batch that waits in `before` while its client dies is a zombie's. */
 export interface TargetFaults {
   before?(batch: Batch): ApplyFault | undefined | Promise<ApplyFault | undefined>;
   after?(batch: Batch): void | Promise<void>;
+  /** A batch was torn: what it clears is cleared, and some of its operations have taken effect. */
+  torn?(batch: Batch): void;
 }
 
 export class MemoryTarget implements Target {
@@ -202,7 +204,10 @@ class MemoryGeneration implements TargetGeneration {
     this.#mustBeThere();
     if (fault?.kind === 'reject') throw new TailraceError(fault.code, { message: 'The target refused the batch.', entity: this.#index });
     if (fault?.kind === 'torn') {
-      if (!this.#storage.atomicCursor) this.#take({ ...batch, operations: batch.operations.slice(0, fault.operations) }, undefined);
+      if (!this.#storage.atomicCursor) {
+        this.#take({ ...batch, operations: batch.operations.slice(0, fault.operations) }, undefined);
+        this.#faults.torn?.(batch);
+      }
       throw new TailraceError('TGT_CONN', { message: 'The connection broke while a batch was on its way.', entity: this.#index });
     }
     const results = this.#take(batch, fault?.kind === 'items' ? fault.results : undefined);

@@ -76,6 +76,9 @@ export class SimTarget implements Target {
     const target = new MemoryTarget(this.#server.name, this.#server.storage, {
       before: async (batch) => this.#arrive(plan, batch),
       after: async (batch) => this.#answer(plan, batch),
+      torn: ({ clearBelow }) => {
+        if (clearBelow !== undefined) this.#listener.swept(this.#server, plan);
+      },
     });
     const generation = await target.open(plan, unanswering);
     return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan), promoted: () => this.#listener.promoted(plan) });
