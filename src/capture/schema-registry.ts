@@ -43,7 +43,7 @@ export class SchemaRegistry {
   }
 
   all(): RowSchema[] {
-    return [...this.#schemas.values()];
+    return [...this.#schemas.values()].toSorted((a, b) => a.id - b.id);
   }
 
   /**

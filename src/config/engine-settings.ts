@@ -33,7 +33,7 @@ export type HttpSettings = z.output<typeof httpSettings>;
 
 export const adminSettings = z.strictObject({
   socket: z.string().min(1).optional().describe('Path of the socket that the command line talks to. By default `admin.sock` in the data directory.'),
-  http: httpSettings.optional().describe('Serves `/metrics`, `/healthz`, `/readyz` and the console. By default off; `http: {}` turns it on.'),
+  http: httpSettings.optional().describe('Serves `/metrics`, `/healthz`, `/readyz` and what the reading verbs show. By default off; `http: {}` turns it on.'),
 });
 export type AdminSettings = z.output<typeof adminSettings>;
 

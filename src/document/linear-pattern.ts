@@ -71,7 +71,12 @@ function emitChoice(program: Instruction[], items: readonly PatternNode[]): void
 }
 
 function emitRepeat(program: Instruction[], item: PatternNode, least: number, most: number | undefined): void {
-  for (let i = 0; i < least; i += 1) emit(program, item);
+  for (let i = 0; i < least; i += 1) {
+    const before = program.length;
+    emit(program, item);
+    // What matches nothing but the empty text does so any number of times: repeats of it would never meet the limit of the program's length.
+    if (program.length === before) break;
+  }
   if (most === undefined) {
     const loop = { kind: 'split' as const, first: 0, second: 0 };
     const at = push(program, loop);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { EntryCursor } from '../change/entry.ts';
 import type { Finding } from '../connector/finding.ts';
+import type { FrameTransaction } from '../connector/log-store.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { Disk, DiskFile } from '../runtime/disk.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -185,7 +186,9 @@ class SegmentCheck {
     const cursor = new EntryCursor(frame.entries, frame.firstSeq);
     while (cursor.next()) count += 1;
     if (count !== frame.count) throw new RangeError(`it has ${count} entries instead of ${frame.count}`);
-    if (frame.transactions.some(({ firstEntry }) => firstEntry >= frame.count)) throw new RangeError('a transaction begins behind its last entry');
+    // One that ended with the frame before is closed by a record without an entry.
+    const isPlaced = ({ firstEntry, entriesBefore, complete }: FrameTransaction): boolean => firstEntry < frame.count || (firstEntry === frame.count && complete && entriesBefore > 0);
+    if (!frame.transactions.every(isPlaced)) throw new RangeError('a transaction begins behind its last entry');
   }
 
   #checkFooter(footer: SegmentFooter): void {

@@ -98,7 +98,7 @@ export class IndexRunner {
 
   /** The source has said what the table looks like now. */
   learnShape(shape: TableShape): void {
-    this.#shape ??= shape;
+    this.#shape = shape;
     this.#shapeKnown.notify();
   }
 

@@ -36,6 +36,8 @@ export interface SourceFixture extends AsyncDisposable {
   rows(table: string): Promise<Row[]>;
   /** Moves all rows of a table without changing one; without it, nothing in this database makes ranges useless. */
   readonly rewrite?: ((table: string) => Promise<void>) | undefined;
+  /** Does at once what the database does from time to time, and needs before it lets history go; without it, it needs nothing. */
+  readonly tidy?: (() => Promise<void>) | undefined;
   /** Breaks the connection that the stream comes over. */
   cut(): Promise<void>;
 }

@@ -29,6 +29,11 @@ describe('a linear pattern', () => {
     );
   });
 
+  test('repeats of nothing are nothing, however many', () => {
+    expect(compilePattern('a(){1000}{1000}{1000}{1000}b').matches('ab')).toBe(true);
+    expect(compilePattern('(?:(){1000}){1000,}b').matches('b')).toBe(true);
+  });
+
   test('finds what JavaScript finds with flags', () => {
     fc.assert(
       fc.property(pattern, fc.array(fc.constantFrom('a', 'B', 'A', '\n', 'c', '1'), { maxLength: 8 }), fc.constantFrom('i', 's', 'm', 'im', 'ims'), (source, characters, flags) => {

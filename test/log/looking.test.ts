@@ -179,6 +179,27 @@ describe('verify', () => {
     expect(findings[3]?.message).toMatch(/^seq 10 to 10, 1 frames, \d+ bytes, open$/);
   });
 
+  test('takes the end of a transaction that all of its changes are in the frame before for what it is', async () => {
+    const runtime = simRuntime();
+    {
+      await using log = await openLog(optionsOf('/log'), runtime);
+      const [begun] = draftOf('first', 2).transactions;
+      const transaction = begun as NonNullable<typeof begun>;
+      await log.append(draftOf('first', 2, { transactions: [{ ...transaction, complete: false }] }), new AbortController().signal);
+      const next = { ...transaction, id: 77n };
+      await log.append(draftOf('second', 1, { transactions: [{ ...transaction, firstEntry: 0, entriesBefore: 2 }, { ...next, firstEntry: 0 }] }), new AbortController().signal);
+      await log.append(draftOf('third', 1, { transactions: [{ ...next, firstEntry: 1, entriesBefore: 1 }] }), new AbortController().signal);
+    }
+    const levels = async (): Promise<string[]> => (await Array.fromAsync(verifyLog('/log', simRuntime(runtime.sim)))).map(({ level }) => level);
+    expect(await levels()).toEqual(['ok']);
+    {
+      await using log = await openLog(optionsOf('/log'), runtime);
+      const [transaction] = draftOf('first', 2).transactions;
+      await log.append(draftOf('fourth', 1, { transactions: [{ ...(transaction as NonNullable<typeof transaction>), firstEntry: 1 }] }), new AbortController().signal);
+    }
+    expect(await levels()).toContain('problem');
+  });
+
   test('warns of an unfinished last write, and finds every damage, not only the first', async () => {
     const runtime = simRuntime();
     await appendTen(runtime);

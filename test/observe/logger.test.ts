@@ -108,6 +108,11 @@ describe('secrets', () => {
     expect(scrubber.text('postgres://db.example/shop?sslmode=verify-full')).toBe('postgres://db.example/shop?sslmode=verify-full');
   });
 
+  test('a secret that a long text is cut in is not left in part', () => {
+    const scrubber = new Scrubber([new Secret('geheim-geheim-geheim')]);
+    expect(scrubber.text(`${'x'.repeat(8_180)}geheim-geheim-geheim`)).not.toContain('geheim');
+  });
+
   test('a password that is also the user or database does not garble every line that names these', () => {
     const scrubber = new Scrubber([new Secret('postgres://postgres:postgres@db/shop')]);
     expect(scrubber.text('postgres://postgres:postgres@db/shop: role "postgres" on shop')).toBe('postgres://[secret]@db/shop: role "postgres" on shop');

@@ -31,12 +31,14 @@ export class Scrubber {
   }
 
   text(text: string): string {
-    let scrubbed = text.length > TEXT_CHARS_MAX ? `${text.slice(0, TEXT_CHARS_MAX)}…` : text;
+    let scrubbed = text;
     for (const value of this.#values) scrubbed = scrubbed.replaceAll(value, SECRET_MARK);
-    return scrubbed
+    scrubbed = scrubbed
       .replace(userinfo, `$1${SECRET_MARK}@`)
       .replace(keywordPassword, `$1$2${SECRET_MARK}`)
       .replace(bearer, `$1 ${SECRET_MARK}`);
+    // Cut last: of a secret that the cut goes through, nothing could be told any more.
+    return scrubbed.length > TEXT_CHARS_MAX ? `${scrubbed.slice(0, TEXT_CHARS_MAX)}…` : scrubbed;
   }
 
   /** The value as JSON can hold it, every text in it scrubbed. Bytes become their length: they may be a row. */

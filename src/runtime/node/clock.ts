@@ -7,7 +7,13 @@ export const nodeClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   sleep: async (ms, signal) => {
-    await sleepFor(ms, undefined, signal === undefined ? {} : { signal });
+    try {
+      await sleepFor(ms, undefined, signal === undefined ? {} : { signal });
+    } catch (error) {
+      // Node rejects with an error of its own; what aborted the sleep decides what happens next.
+      signal?.throwIfAborted();
+      throw error;
+    }
   },
   schedule: (ms, task) => {
     const timer = setTimeout(task, ms);
