@@ -27,6 +27,7 @@ export const lagVerb = defineVerb({
   ],
   run: async (args) => {
     const maxSeconds = secondsOf(args['max-seconds']);
+    if (args.watch && maxSeconds !== undefined) throw new TailraceError('USAGE', { message: '`--watch` goes on until it is stopped, `--max-seconds` looks once: give one of them.' });
     const { readConfig } = await import('../config-file.ts');
     const { config } = await readConfig(args);
     if (args.watch) await watch(config, args.json);
