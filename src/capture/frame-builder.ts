@@ -8,6 +8,9 @@ import type { TransactionStart } from '../connector/source.ts';
 export const FRAME_BYTES_MAX = 512 * 1024;
 export const FRAME_ENTRIES_MAX = 4096;
 
+/** Rows that lack columns are small until they are completed, all of a frame at once: so many may a frame have, however little they are now. */
+export const FRAME_INCOMPLETE_MAX = 256;
+
 /** Frames of single changes stay in small buffers; what outgrows one is under load and gets a buffer of the pool. */
 const SMALL_BUFFER_BYTES = 16 * 1024;
 const POOLED_BUFFER_BYTES = FRAME_BYTES_MAX + FRAME_BYTES_MAX / 4;
@@ -78,7 +81,7 @@ export class FrameBuilder {
   }
 
   get isFull(): boolean {
-    return this.#length >= FRAME_BYTES_MAX || this.#count >= FRAME_ENTRIES_MAX;
+    return this.#length >= FRAME_BYTES_MAX || this.#count >= FRAME_ENTRIES_MAX || this.#incomplete.length >= FRAME_INCOMPLETE_MAX;
   }
 
   begin(start: TransactionStart): void {

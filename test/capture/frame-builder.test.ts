@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { EntryCursor } from '../../src/change/entry.ts';
 import { Op } from '../../src/change/operation.ts';
-import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FrameBufferPool, FrameBuilder } from '../../src/capture/frame-builder.ts';
+import { FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, FRAME_INCOMPLETE_MAX, FrameBufferPool, FrameBuilder } from '../../src/capture/frame-builder.ts';
 
 const start = (n: number): { id: bigint; position: Buffer; commitTimeMs: number } => ({ id: BigInt(n), position: Buffer.from([n]), commitTimeMs: n });
 const row = Buffer.from('row');
@@ -92,5 +92,16 @@ describe('a frame', () => {
     expect(cursor.row().equals(large)).toBe(true);
     for (let i = 0; i < FRAME_ENTRIES_MAX; i += 1) add(builder, 'k');
     expect(builder.isFull).toBe(true);
+  });
+
+  test('is full by rows that lack columns, which grow when they are completed', () => {
+    const builder = new FrameBuilder(new FrameBufferPool());
+    for (let i = 1; i < FRAME_INCOMPLETE_MAX; i += 1) add(builder, 'k', true);
+    add(builder, 'whole');
+    expect(builder.isFull).toBe(false);
+    add(builder, 'k', true);
+    expect(builder.isFull).toBe(true);
+    builder.take([]);
+    expect(builder.isFull).toBe(false);
   });
 });
