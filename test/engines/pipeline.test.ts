@@ -15,6 +15,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { GenerationRecord } from '../../src/state/state-store.ts';
+import { documentsIn } from './indexed-documents.ts';
 import { describePostgres } from './postgres.ts';
 
 const CATCH_UP_MS = 60_000;
@@ -51,12 +52,7 @@ describePostgres([15, 18], ({ server }) => {
   }
 
   function documents(index: string): Record<string, unknown> {
-    const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
-    try {
-      return Object.fromEntries(file.prepare(`SELECT id, document FROM "${index}" ORDER BY id`).all().map((row) => [String(row['id']), JSON.parse(String(row['document']))]));
-    } finally {
-      file.close();
-    }
+    return documentsIn(folder, index);
   }
 
   function generations(index: string): Record<string, unknown>[] {

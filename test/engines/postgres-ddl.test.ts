@@ -2,7 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectors } from '../../connectors/index.ts';
@@ -12,6 +11,7 @@ import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
+import { documentsIn } from './indexed-documents.ts';
 import { describePostgres } from './postgres.ts';
 
 const CATCH_UP_MS = 60_000;
@@ -56,12 +56,7 @@ describePostgres([15, 18], ({ server }) => {
 
   /** Documents by id, as the index has them, and as `rows` says they should be. */
   function documents(index: string): Record<string, unknown> {
-    const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
-    try {
-      return Object.fromEntries(file.prepare(`SELECT id, document FROM "${index}" ORDER BY id`).all().map((row) => [String(row['id']), JSON.parse(String(row['document']))]));
-    } finally {
-      file.close();
-    }
+    return documentsIn(folder, index);
   }
 
   async function rows(sql: string): Promise<Record<string, unknown>> {

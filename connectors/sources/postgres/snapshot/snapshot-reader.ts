@@ -20,7 +20,7 @@ import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
 import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
-import { textsOf } from './tuple-texts.ts';
+import { textsOf } from '../tuple-texts.ts';
 
 /** A chunk that has grown to so many times the wanted bytes is cut short. */
 const OVERFLOW_FACTOR = 2;

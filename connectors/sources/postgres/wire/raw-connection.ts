@@ -9,7 +9,8 @@ import type { PostgresConfig } from '../config.ts';
 import { closeClient } from '../connection/close-client.ts';
 import { sourceError, type ErrorContext } from '../connection/server-error.ts';
 import { connectionSettings, setupStatement, type ClientEncoding } from '../connection/settings.ts';
-import { ColumnKindByte, lengthAt, rowLimits, TupleLayout, valueStart, type RowLimits } from '../tuple.ts';
+import { textsOf } from '../tuple-texts.ts';
+import { rowLimits, TupleLayout, type RowLimits } from '../tuple.ts';
 import { appendTupleOfDataRow } from './data-row.ts';
 import { readErrorResponse } from './error-response.ts';
 import { GrowingBytes } from './growing-bytes.ts';
@@ -224,15 +225,4 @@ function queryMessage(sql: string): Buffer {
   text.copy(message, 5);
   message[5 + text.length] = 0;
   return message;
-}
-
-function textsOf(bytes: Buffer, start: number, end: number, layout: TupleLayout): (string | null)[] {
-  layout.read(bytes, start, end);
-  const texts: (string | null)[] = [];
-  for (let i = 0; i < layout.count; i += 1) {
-    const column = layout.columns[i] as number;
-    const from = valueStart(column);
-    texts.push(bytes[column] === ColumnKindByte.text ? bytes.toString('utf8', from, from + lengthAt(bytes, column)) : null);
-  }
-  return texts;
 }

@@ -1,5 +1,5 @@
 /** A tuple's columns as strings, for the few rows that are not data. */
-import { ColumnKindByte, lengthAt, valueStart, type TupleLayout } from '../tuple.ts';
+import { ColumnKindByte, lengthAt, valueStart, type TupleLayout } from './tuple.ts';
 
 export function textsOf(bytes: Buffer, start: number, end: number, layout: TupleLayout): (string | null)[] {
   layout.read(bytes, start, end);
