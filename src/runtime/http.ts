@@ -32,5 +32,8 @@ export interface HttpListener extends AsyncDisposable {
   readonly address: HttpAddress;
 }
 
-/** Resolves when it accepts connections. Rejects with Node's error (`EADDRINUSE`, `EACCES`, ...). Disposing ends open connections. */
-export type HttpServe = (address: HttpAddress, handler: HttpHandler) => Promise<HttpListener>;
+/**
+ * Resolves when it accepts connections. Rejects with Node's error (`EADDRINUSE`, `EACCES`, ...). Disposing ends open connections.
+ * `onTrouble` is told of what fails after that (a connection that the system could not give); serving goes on.
+ */
+export type HttpServe = (address: HttpAddress, handler: HttpHandler, onTrouble: (error: unknown) => void) => Promise<HttpListener>;

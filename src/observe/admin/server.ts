@@ -49,7 +49,7 @@ export function checkSocketPath(path: string): void {
 async function listenOnSocket(path: string, deps: AdminDeps): Promise<HttpListener> {
   checkSocketPath(path);
   try {
-    return await deps.serve({ kind: 'socket', path }, handlerOf({ kind: 'socket' }, deps));
+    return await deps.serve({ kind: 'socket', path }, handlerOf({ kind: 'socket' }, deps), troubleOf(deps));
   } catch (cause) {
     throw new TailraceError('CFG_INVALID', { message: `The admin socket ${path} cannot be opened: ${reasonOf(cause)}.`, did: ENDED, hint: socketHint, cause });
   }
@@ -63,7 +63,7 @@ async function listenOnTcp({ host, port, token }: NonNullable<AdminSettings['htt
     });
   }
   try {
-    return await deps.serve({ kind: 'tcp', host, port }, handlerOf({ kind: 'tcp', host, token }, deps));
+    return await deps.serve({ kind: 'tcp', host, port }, handlerOf({ kind: 'tcp', host, token }, deps), troubleOf(deps));
   } catch (cause) {
     throw new TailraceError('CFG_INVALID', { message: `tailrace cannot listen on ${host}:${port}: ${reasonOf(cause)}.`, did: ENDED, hint: 'Name a free one with `admin: { http: { port: PORT } }`; 0 takes any.', cause });
   }
@@ -79,6 +79,10 @@ function reasonOf(cause: unknown): string {
   if (code === 'EADDRINUSE') return 'something listens there already';
   if (code === 'EACCES' || code === 'EPERM') return 'this account may not';
   return cause instanceof Error ? cause.message : String(cause);
+}
+
+function troubleOf({ logger }: AdminDeps): (error: unknown) => void {
+  return (error) => logger.warn('admin_trouble', { error });
 }
 
 function handlerOf(entrance: Entrance, deps: AdminDeps): HttpHandler {

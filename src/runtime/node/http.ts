@@ -7,21 +7,40 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { HttpAddress, HttpHandler, HttpListener, HttpServe } from '../http.ts';
 
-/** A client that is slower than this to say what it wants is not served. */
-const REQUEST_TIMEOUT_MS = 10_000;
-const HEADER_BYTES_MAX = 16 * 1024;
-const CONNECTIONS_MAX = 64;
+export interface HttpLimits {
+  /** A client that is slower than this to say what it wants is not served. */
+  readonly requestMs: number;
+  /** A connection on which nothing has moved for this long is closed: its client does not take the answer. Lines that come as they come may pause for longer. */
+  readonly idleMs: number;
+  readonly headerBytesMax: number;
+  /** Connections beyond these are closed at once. */
+  readonly connectionsMax: number;
+}
 
-export const nodeHttpServe: HttpServe = async (address, handler) => {
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    answer(request, response, handler).catch(() => response.destroy());
-  });
-  server.maxConnections = CONNECTIONS_MAX;
-  if (address.kind === 'socket') await listenOnSocket(server, address.path);
-  else await listen(server, { host: address.host, port: address.port });
-  server.unref();
-  return listenerOf(server, address);
-};
+const LIMITS: HttpLimits = { requestMs: 10_000, idleMs: 60_000, headerBytesMax: 16 * 1024, connectionsMax: 64 };
+
+/** Node looks for slow clients every 30 s of its own accord: the limit would be four times what it says. */
+const LOOKS_PER_LIMIT = 10;
+
+export function httpServeWithin(limits: HttpLimits): HttpServe {
+  return async (address, handler, onTrouble) => {
+    const { requestMs, headerBytesMax } = limits;
+    const options = { maxHeaderSize: headerBytesMax, requestTimeout: requestMs, headersTimeout: requestMs, connectionsCheckingInterval: Math.ceil(requestMs / LOOKS_PER_LIMIT) };
+    const server = createServer(options, (request, response) => {
+      answer(request, response, handler).catch(() => response.destroy());
+    });
+    server.maxConnections = limits.connectionsMax;
+    server.timeout = limits.idleMs;
+    if (address.kind === 'socket') await listenOnSocket(server, address.path);
+    else await listen(server, { host: address.host, port: address.port });
+    // A connection that could not be accepted (ENFILE, ENOBUFS, ...): the next one may be, and without a listener the event would end the process.
+    server.on('error', onTrouble);
+    server.unref();
+    return listenerOf(server, address);
+  };
+}
+
+export const nodeHttpServe: HttpServe = httpServeWithin(LIMITS);
 
 function listenerOf(server: Server, asked: HttpAddress): HttpListener {
   const address: HttpAddress = asked.kind === 'socket' ? asked : { ...asked, port: (server.address() as AddressInfo).port };
@@ -85,7 +104,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, handle
     const reply = await handler({ method: request.method ?? '', path, query: new URLSearchParams(query), header, signal: gone.signal });
     response.writeHead(reply.status, { 'content-type': reply.contentType, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', ...reply.headers });
     if (typeof reply.body === 'string') response.end(reply.body);
-    else await pipeline(Readable.from(reply.body), response);
+    else {
+      request.setTimeout(0);
+      await pipeline(Readable.from(reply.body), response);
+    }
   } catch {
     // The client left, or the answer failed when it had begun: to break it off is the only way left to say so.
     if (response.headersSent) response.destroy();
