@@ -40,8 +40,8 @@ export interface CaptureDeps {
   readonly schemas: SchemaRegistry;
   readonly runtime: Runtime;
   readonly settings: CaptureSettings;
-  /** Which of these transactions of the source the log holds. */
-  readonly logged: (ids: ReadonlySet<bigint>) => Promise<ReadonlySet<bigint>>;
+  /** Which of these transactions of the source the log holds (`ConnectRequest.logged`). */
+  readonly logged: (ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
   /** Called at every connection, before the stream begins: snapshots that are needed are asked for here. */
   readonly onConnected: (connection: Connection, signal: AbortSignal) => Promise<void>;
 }

@@ -154,9 +154,10 @@ export interface ConnectRequest {
    */
   readonly resume: { readonly position: Uint8Array; readonly identity: string; readonly state: Uint8Array | null } | null;
   /**
-   * Which of these transactions the log holds. Asked rarely, for transactions that were in progress when the session began.
+   * Which of these transactions the log holds. Asked at most once for each connection, before it streams, with every transaction that an earlier
+   * connection may have pushed and that is in progress still: what the log has by then is looked through for no other one later.
    */
-  readonly logged: (ids: ReadonlySet<bigint>) => Promise<ReadonlySet<bigint>>;
+  readonly logged: (ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
 }
 
 export interface Source extends AsyncDisposable {

@@ -41,7 +41,7 @@ export interface PipelineParts {
   readonly rebuild: ReadonlySet<string>;
   /** Everything that is open for the pipeline; closed when it has stopped. */
   readonly resources: AsyncDisposable;
-  readonly logged: (source: string, ids: ReadonlySet<bigint>) => Promise<ReadonlySet<bigint>>;
+  readonly logged: (source: string, ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
 }
 
 export class Pipeline implements AsyncDisposable {
@@ -161,7 +161,7 @@ export class Pipeline implements AsyncDisposable {
       schemas: this.#schemas,
       runtime,
       settings: { inFlightBytes: config.memory.max_buffered_bytes, snapshot: { parallel: config.snapshot.parallel, chunkBytes: config.snapshot.chunk_bytes, bytesPerSecondMax: config.snapshot.max_bytes_per_second ?? null } },
-      logged: async (ids) => logged(name, ids),
+      logged: async (ids, s) => logged(name, ids, s),
       onConnected: async (connection, signal) => this.#connected(name, connection, signal),
     });
   }

@@ -45,7 +45,7 @@ export class SimSource implements Source {
     if (!server.reachable) throw new TailraceError('SRC_CONN', { message: `The server of ${this.name} refuses connections.` });
     const tables = request.tables.map(({ table }) => this.#describe(table));
     const start = request.resume === null ? await this.#newStart(link, signal) : this.#resumedStart(decodePosition(request.resume.position), request.resume.identity);
-    const unproven = await this.#unproven(start, request);
+    const unproven = await this.#unproven(start, request, signal);
     await link.pass('connect', signal);
     return new SimSession({ server, process: this.#process, random: this.#random.fork('session'), link, tables, start, unproven, watch: new ChunkWatch(server.listener) });
   }
@@ -77,12 +77,12 @@ export class SimSource implements Source {
    * Transactions that are in the log, or that the log has passed, and that nobody can see yet. The log knows of the first only: it may have removed
    * their frames, or have had no table of theirs in its config when they came by. What lies before the start the source must know by itself.
    */
-  async #unproven(start: number, request: ConnectRequest): Promise<ReadonlySet<bigint>> {
+  async #unproven(start: number, request: ConnectRequest, signal: AbortSignal): Promise<ReadonlySet<bigint>> {
     const { database } = this.#server;
     const hidden = database.hiddenIds;
     if (hidden.size === 0) return hidden;
     const passed = database.history.filter(({ id, end }) => hidden.has(id) && end <= start).map(({ id }) => id);
-    return new Set([...passed, ...(await request.logged(hidden))]);
+    return new Set([...passed, ...(await request.logged(hidden, signal))]);
   }
 
   #describe(name: string): TableDescription {

@@ -21,7 +21,7 @@ export async function beginVisibility(query: Query, logged: ConnectRequest['logg
   const first = parseSnapshot(await currentSnapshot(query, signal));
   const xids = [...first.running, ...open.map((transaction) => widenXid(transaction.xid, first.xmax))].filter((xid) => !isVisible(first, xid));
   if (xids.length === 0) return new VisibilityTracker(first, []);
-  const inLog = await logged(new Set(xids.map(BigInt)));
+  const inLog = await logged(new Set(xids.map(BigInt)), signal);
   return new VisibilityTracker(first, [...inLog].map(Number));
 }
 
