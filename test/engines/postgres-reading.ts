@@ -1,6 +1,7 @@
 /** A session's table side alone, without a stream: catalog, snapshot reader and row completer on a test server. */
 import { Catalog } from '../../connectors/sources/postgres/catalog/catalog.ts';
 import type { TableChange } from '../../connectors/sources/postgres/catalog/table-changes.ts';
+import { backendActivity, cancelBackend, type BackendActivity } from '../../connectors/sources/postgres/connection/backend.ts';
 import type { ClientEncoding } from '../../connectors/sources/postgres/connection/settings.ts';
 import { encodePosition, parseLsn } from '../../connectors/sources/postgres/position.ts';
 import type { ReadDeps } from '../../connectors/sources/postgres/snapshot/read-deps.ts';
@@ -41,6 +42,10 @@ export interface ReadingOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly encoding?: ClientEncoding;
   readonly clock?: Clock;
+  /** Where tables are read from, made of the server's url; by default there. */
+  readonly readUrl?: (url: string) => string;
+  /** See `RawConnectionDeps`. */
+  readonly silentMs?: number;
 }
 
 const MiB = 1024 * 1024;
@@ -57,9 +62,10 @@ export async function openReading(server: PostgresServer, setup: string, options
   const visibility = new VisibilityTracker(parseSnapshot(first?.['snapshot'] ?? ''), []);
   const changes: TableChange[] = [];
   const errors = { source: 'test', user: options.user ?? 'postgres', publication: 'pub', slot: 'none' };
-  const cancel = async (pid: number): Promise<void> => {
-    await server.query(`SELECT pg_cancel_backend(${pid})`);
-  };
+  const readConfig = options.readUrl === undefined ? config : testConfig(options.readUrl(server.url(database, options.user)), options.settings);
+  const opening = { config: readConfig, clock: nodeClock, encoding: options.encoding ?? 'UTF8', errors, silentMs: options.silentMs } as const;
+  const cancel = async (pid: number): Promise<void> => cancelBackend(control.query, pid, never);
+  const activity = async (pid: number, signal: AbortSignal): Promise<BackendActivity> => backendActivity(control.query, pid, signal);
   const deps: ReadDeps = {
     source: 'test',
     catalog,
@@ -67,7 +73,7 @@ export async function openReading(server: PostgresServer, setup: string, options
       if ((await catalog.fingerprint(control.query, signal)) !== catalog.loadedFingerprint) changes.push(...(await catalog.refresh(control.query, signal)));
     },
     visibility,
-    open: async (signal) => openRawConnection({ config, clock: nodeClock, encoding: options.encoding ?? 'UTF8', errors, cancel }, signal),
+    open: async (signal) => openRawConnection({ ...opening, cancel, activity }, signal),
     query: control.query,
     positionOf: (lsn) => encodePosition(parseLsn(lsn), 1),
     clock,

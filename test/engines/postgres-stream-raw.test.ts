@@ -19,7 +19,7 @@ describePostgres([15, 18], (postgres) => {
     const config = postgresConfigSchema.parse({ type: 'postgres', url: url.href, max_value_bytes: 1024 * 1024 });
     const errors = { source: 'shop', user: 'postgres', publication: 'pub', slot: 'none' };
     const cancel = async (pid: number): Promise<void> => void (await server.query(`SELECT pg_cancel_backend(${pid})`));
-    return openRawConnection({ config, errors, cancel, clock: nodeClock, encoding: options.encoding ?? 'UTF8' }, never);
+    return openRawConnection({ config, errors, cancel, activity: async () => 'working', clock: nodeClock, encoding: options.encoding ?? 'UTF8' }, never);
   }
 
   /** Texts of rows, with the number of the statement that gave them. */

@@ -8,6 +8,7 @@ import type { Runtime } from '../../../src/runtime/runtime.ts';
 import { Catalog } from './catalog/catalog.ts';
 import { decodeKnown } from './catalog/known-tables.ts';
 import type { PostgresConfig } from './config.ts';
+import { backendActivity, cancelBackend, type BackendActivity } from './connection/backend.ts';
 import { ControlConnection } from './connection/control-connection.ts';
 import type { Query } from './connection/query.ts';
 import { ReplicationConnection } from './connection/replication-connection.ts';
@@ -36,8 +37,9 @@ export interface OpeningDeps {
   readonly createReading: (deps: ReadDeps) => TableReading;
   /** Whether another connection that reads from the slot is ended. */
   readonly takeOver?: boolean | undefined;
-  /** Pause between looks at the catalog, and bound for waiting on locks; both have defaults. */
+  /** Pause between looks at the catalog, silence after which the server is asked about a query, and bound for waiting on locks; all have defaults. */
   readonly catalogLookEveryMs?: number | undefined;
+  readonly silentMs?: number | undefined;
   readonly lockTimeoutMs?: number | undefined;
 }
 
@@ -101,11 +103,12 @@ function rawConnections(deps: OpeningDeps, query: Query, encoding: ClientEncodin
   const { config, runtime } = deps;
   const cancel = async (pid: number): Promise<void> => {
     try {
-      await query('SELECT pg_catalog.pg_cancel_backend($1)', [pid], AbortSignal.timeout(CANCEL_WITHIN_MS));
+      await cancelBackend(query, pid, AbortSignal.timeout(CANCEL_WITHIN_MS));
     } catch (error) {
       // The query ends anyway when it next has something to send; nothing waits for it.
       runtime.logger.debug('cancel_failed', { source: deps.source, code: codeOf(error) ?? 'UNKNOWN' });
     }
   };
-  return async (signal) => openRawConnection({ config, errors, encoding, cancel, clock: runtime.clock }, signal);
+  const activity = async (pid: number, s: AbortSignal): Promise<BackendActivity> => backendActivity(query, pid, s);
+  return async (signal) => openRawConnection({ config, errors, encoding, cancel, activity, silentMs: deps.silentMs, clock: runtime.clock }, signal);
 }

@@ -8,6 +8,7 @@ import { codeOf, TailraceError } from '../../../../src/errors/tailrace-error.ts'
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
+import { answerWithin } from './answer-within.ts';
 import { asText, type QueryParameter, type QueryRow } from './query.ts';
 import { closeClient } from './close-client.ts';
 import { sourceError, type ErrorContext } from './server-error.ts';
@@ -81,17 +82,14 @@ export class ControlConnection implements AsyncDisposable {
 
   async #run(sql: string, parameters: readonly QueryParameter[], signal: AbortSignal): Promise<QueryRow[]> {
     const client = await this.#connected(signal);
-    const expired = Promise.withResolvers<never>();
-    const cancelTimer = this.#deps.clock.schedule(ANSWER_TIMEOUT_MS, () => expired.reject(new TailraceError('SRC_CONN', { message: `Source ${this.#deps.errors.source}: the server did not answer within ${ANSWER_TIMEOUT_MS / 1000} s.` })));
     try {
-      const { rows } = await Promise.race([client.query<Record<string, string | null>>({ text: sql, values: [...parameters], types: asText }), expired.promise]);
+      const answer = client.query<Record<string, string | null>>({ text: sql, values: [...parameters], types: asText });
+      const { rows } = await this.#answer(answer, ANSWER_TIMEOUT_MS);
       return rows;
     } catch (error) {
       const mapped = this.#mapped(error, 'asking the server');
       if (codeOf(mapped) === 'SRC_CONN') await this.#drop();
       throw mapped;
-    } finally {
-      cancelTimer();
     }
   }
 
@@ -107,13 +105,18 @@ export class ControlConnection implements AsyncDisposable {
     });
     try {
       await untilAborted(client.connect(), signal);
-      await untilAborted(client.query(setupStatement(this.#encoding)), signal);
+      await untilAborted(this.#answer(client.query(setupStatement(this.#encoding)), this.#deps.config.connect_timeout_ms), signal);
     } catch (error) {
       pieces.socket.destroy();
       throw this.#mapped(error, 'connecting');
     }
     this.#open = { client, socket: pieces.socket };
     return client;
+  }
+
+  async #answer<T>(answer: Promise<T>, withinMs: number): Promise<T> {
+    const { clock, errors } = this.#deps;
+    return answerWithin(answer, withinMs, { clock, source: errors.source });
   }
 
   /** Ends the connection without waiting for what runs on it. */

@@ -9,17 +9,22 @@
 import type { Duplex } from 'node:stream';
 import type { Client } from 'pg';
 import { LogicalReplicationService } from 'pg-logical-replication';
-import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { SocketPieces } from '../wire/socket-pieces.ts';
+import { answerWithin } from './answer-within.ts';
 import { asText, type QueryRow } from './query.ts';
 import { fatalWarning, sourceError, type Doing, type ErrorContext } from './server-error.ts';
 import { connectionSettings, setupStatement, type ClientEncoding } from './settings.ts';
 
 /** Creating a slot waits for every transaction that is open; this long. */
 const LOCK_TIMEOUT_MS = 20_000;
+
+/** Commands before the stream take milliseconds, but for this one: it may wait for many transactions, one after the other. */
+const ANSWER_TIMEOUT_MS = 60_000;
+const SLOT_TIMEOUT_MS = 600_000;
 
 /** How long the server is given to end the stream in good order before the socket is closed. */
 const END_WITHIN_MS = 1_000;
@@ -68,7 +73,8 @@ export class ReplicationConnection implements AsyncDisposable {
     service.subscribe(plugin, deps.errors.slot).then(() => opened.reject(new Error('Connection terminated')), opened.reject);
     try {
       const client = await untilAborted(opened.promise, signal);
-      await untilAborted(client.query(setupStatement(deps.encoding)), signal);
+      const answer = client.query(setupStatement(deps.encoding));
+      await untilAborted(answerWithin(answer, deps.config.connect_timeout_ms, { clock: deps.clock, source: deps.errors.source }), signal);
       return new ReplicationConnection(deps, service, client, pieces, finished);
     } catch (error) {
       pieces.socket.destroy();
@@ -86,15 +92,18 @@ export class ReplicationConnection implements AsyncDisposable {
     this.#finished = finished;
   }
 
-  /** Runs a command before the stream begins. When the signal is aborted the connection is closed: nothing else ends a waiting command. */
+  /** Runs a command before the stream begins. When the signal is aborted, or no answer comes, the connection is closed: nothing else ends a waiting command. */
   async command(sql: string, doing: Doing, signal: AbortSignal): Promise<QueryRow[]> {
+    const { clock, errors } = this.#deps;
+    const withinMs = doing === 'creating the slot' ? SLOT_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
     try {
       const result = this.#client.query<Record<string, string | null>>({ text: sql, types: asText });
-      const { rows } = await untilAborted(result, signal);
+      const { rows } = await untilAborted(answerWithin(result, withinMs, { clock, source: errors.source }), signal);
       return rows;
     } catch (error) {
-      if (signal.aborted) this.#pieces.socket.destroy();
-      throw this.#mapped(error, doing);
+      const mapped = this.#mapped(error, doing);
+      if (signal.aborted || codeOf(mapped) === 'SRC_CONN') this.#pieces.socket.destroy();
+      throw mapped;
     }
   }
 

@@ -6,6 +6,8 @@ import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { untilAborted } from '../../../../src/runtime/abort.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { PostgresConfig } from '../config.ts';
+import { answerWithin } from '../connection/answer-within.ts';
+import type { BackendActivity } from '../connection/backend.ts';
 import { closeClient } from '../connection/close-client.ts';
 import { sourceError, type ErrorContext } from '../connection/server-error.ts';
 import { connectionSettings, setupStatement, type ClientEncoding } from '../connection/settings.ts';
@@ -15,6 +17,7 @@ import { appendTupleOfDataRow } from './data-row.ts';
 import { readErrorResponse } from './error-response.ts';
 import { GrowingBytes } from './growing-bytes.ts';
 import { MessageReader, type BodyParts, type MessageConsumer } from './message-reader.ts';
+import { QueryWatch } from './query-watch.ts';
 import type { RawConnection, RowListener } from './raw-query.ts';
 import type { SocketPieces } from './socket-pieces.ts';
 import { TupleSieve } from './tuple-sieve.ts';
@@ -31,6 +34,10 @@ export interface RawConnectionDeps {
   readonly errors: Omit<ErrorContext, 'doing'>;
   /** Ends what the server process is running, over another connection. */
   readonly cancel: (pid: number) => Promise<void>;
+  /** What the server process is doing, asked over another connection, in bounded time. */
+  readonly activity: (pid: number, signal: AbortSignal) => Promise<BackendActivity>;
+  /** After so long without a byte of a query's answer the server is asked about it; by default half a minute. */
+  readonly silentMs?: number | undefined;
 }
 
 interface RunningQuery {
@@ -48,7 +55,8 @@ export async function openRawConnection(deps: RawConnectionDeps, signal: AbortSi
   client.on('error', () => {});
   try {
     await untilAborted(client.connect(), signal);
-    await untilAborted(client.query(setupStatement(deps.encoding)), signal);
+    const { clock, config, errors } = deps;
+    await untilAborted(answerWithin(client.query(setupStatement(deps.encoding)), config.connect_timeout_ms, { clock, source: errors.source }), signal);
   } catch (error) {
     pieces.socket.destroy();
     throw sourceError(error, { ...deps.errors, doing: 'connecting' });
@@ -65,6 +73,7 @@ class SocketConnection implements RawConnection, MessageConsumer {
   readonly #reader: MessageReader;
   readonly #row = new GrowingBytes();
   readonly #largeRow: LargeRow;
+  readonly #watch: QueryWatch;
   #running: RunningQuery | null = null;
   #broken: Error | null = null;
 
@@ -76,6 +85,16 @@ class SocketConnection implements RawConnection, MessageConsumer {
     const limits = rowLimits(deps.config.max_value_bytes);
     this.#reader = new MessageReader(this, limits.valueBytesMax);
     this.#largeRow = new LargeRow(limits, this.#row, () => this.#deliverRow());
+    this.#watch = new QueryWatch({
+      source: deps.errors.source,
+      clock: deps.clock,
+      silentMs: deps.silentMs,
+      activity: async (signal) => deps.activity(this.pid, signal),
+      onLost: (error) => {
+        this.#break(error);
+        this.#socket.destroy();
+      },
+    });
     pieces.take(this.#stream, (piece) => this.#read(piece));
     client.on('error', (error) => this.#break(error));
   }
@@ -90,12 +109,15 @@ class SocketConnection implements RawConnection, MessageConsumer {
     if (this.#running !== null) throw new TailraceError('INVARIANT', { message: 'A raw connection runs one query at a time.' });
     const running: RunningQuery = { onRow, ended: Promise.withResolvers(), statement: -1, error: null };
     this.#running = running;
+    this.#watch.begin();
     this.#stream.write(queryMessage(sql));
     try {
       await untilAborted(running.ended.promise, signal);
     } catch (error) {
       if (signal.aborted) await this.#giveUp();
       throw error;
+    } finally {
+      this.#watch.end();
     }
   }
 
@@ -164,6 +186,7 @@ class SocketConnection implements RawConnection, MessageConsumer {
   }
 
   #read(piece: Buffer): void {
+    this.#watch.heard();
     try {
       this.#reader.push(piece);
     } catch (error) {
