@@ -55,6 +55,9 @@ export interface Frame extends FrameDraft {
   readonly appendTimeMs: number;
 }
 
+/** What a frame says of itself. */
+export type FrameHeader = Omit<Frame, 'entries'>;
+
 export interface LogReader extends AsyncDisposable {
   /** The next durable frame, waiting until there is one. Rejects with the signal's reason, LOG_GAP or LOG_CORRUPT. */
   next(signal: AbortSignal): Promise<Frame>;
@@ -100,8 +103,11 @@ export interface LogStore extends AsyncDisposable {
    */
   reader(after: Seq): LogReader;
 
-  /** Calls back after every durable append; the returned function ends that. */
-  onDurable(listener: () => void): () => void;
+  /**
+   * The headers of all durable frames; entries are neither read nor checked. Within a segment, whatever part of the log that is, they come in the
+   * order of the log. What retention removes meanwhile is left out. Rejects with LOG_CORRUPT.
+   */
+  frameHeaders(order: 'oldest_segment_first' | 'newest_segment_first'): AsyncIterable<FrameHeader>;
 
   /** Keeps everything behind `seq` from retention, under a name (a cursor or a pin). Later calls move it. */
   hold(name: string, seq: Seq): void;

@@ -58,10 +58,6 @@ export class EmbeddedLog implements LogStore {
     return frameHeaders(this.#core, order);
   }
 
-  onDurable(listener: () => void): () => void {
-    return this.#writer.onDurable(listener);
-  }
-
   hold(name: string, seq: Seq): void {
     this.#retention.hold(name, seq);
   }

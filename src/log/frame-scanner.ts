@@ -43,7 +43,8 @@ const NOTHING = Buffer.alloc(0);
 export class FrameScanner {
   readonly #file: DiskFile;
   readonly #marks: SegmentMarks;
-  readonly #chunkBytes: number;
+  readonly #chunkBytesMin: number;
+  #chunkBytes: number;
   #buffer: Buffer = NOTHING;
   #bufferAt = 0;
   #offset: number;
@@ -57,6 +58,7 @@ export class FrameScanner {
     this.#offset = start.offset;
     this.#prevCrc = start.prevCrc;
     this.#seq = start.seq;
+    this.#chunkBytesMin = chunkBytes;
     this.#chunkBytes = chunkBytes;
   }
 
@@ -149,10 +151,12 @@ export class FrameScanner {
    */
   async #fill(wanted: number, limit: number): Promise<void> {
     const offset = this.#offset;
+    const bufferEnd = this.#bufferAt + this.#buffer.length;
+    // What was read was used to its end: so small frames are read faster in larger pieces, also where only their heads are wanted.
+    this.#chunkBytes = offset > this.#bufferAt && offset <= bufferEnd ? Math.min(2 * this.#chunkBytes, SCAN_CHUNK_BYTES) : this.#chunkBytesMin;
     const size = Math.max(wanted, Math.min(this.#chunkBytes, limit - offset));
     const fresh = Buffer.allocUnsafeSlow(size);
     let kept = 0;
-    const bufferEnd = this.#bufferAt + this.#buffer.length;
     if (offset >= this.#bufferAt && offset < bufferEnd) kept = this.#buffer.copy(fresh, 0, offset - this.#bufferAt);
     const read = await this.#file.read(fresh.subarray(kept), offset + kept);
     this.#buffer = fresh.subarray(0, kept + read);

@@ -35,7 +35,6 @@ export class LogWriter {
   readonly #limits: WriterLimits;
   readonly #retention: Retention;
   readonly #queue: AppendQueue;
-  readonly #listeners = new Set<() => void>();
   /** Aborted when the log failed or is closed: whatever the writer waits for, it waits no longer. */
   readonly #stop = new AbortController();
   /** Undefined when the last segment is sealed and the next is not there yet. */
@@ -61,11 +60,6 @@ export class LogWriter {
     const appended = this.#queue.push(encodeDraft(draft, this.#limits.compress), signal);
     this.#start();
     return await appended;
-  }
-
-  onDurable(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   /** Ends the log for writing: all that is queued and all that comes is rejected. */
@@ -172,7 +166,6 @@ export class LogWriter {
       if (place !== undefined) pending.resolve({ firstSeq: place.firstSeq, lastSeq: place.lastSeq });
     }
     this.#core.announce();
-    for (const listener of this.#listeners) listener();
   }
 
   /** The segment that is being written, if a frame of this size fits into it and into the log: then the write begins without a pause. */

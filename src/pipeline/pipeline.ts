@@ -18,6 +18,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type DeadLetter, type StateStore } from '../state/state-store.ts';
 import { chooseGeneration } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
+import { LoggedTransactions } from './logged-transactions.ts';
 import { sourcePosition, type PositionReport } from './positions.ts';
 import { report } from './report.ts';
 import { SourceRunner } from './source-runner.ts';
@@ -41,7 +42,6 @@ export interface PipelineParts {
   readonly rebuild: ReadonlySet<string>;
   /** Everything that is open for the pipeline; closed when it has stopped. */
   readonly resources: AsyncDisposable;
-  readonly logged: (source: string, ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
 }
 
 export class Pipeline implements AsyncDisposable {
@@ -151,7 +151,8 @@ export class Pipeline implements AsyncDisposable {
   }
 
   #makeSource(name: string, type: string, source: Source): SourceRunner {
-    const { log, runtime, config, logged } = this.#parts;
+    const { log, runtime, config } = this.#parts;
+    const logged = new LoggedTransactions(log, name);
     const tables = new Map<string, TableRequest>();
     for (const { definition } of this.#indicesOf(name)) tables.set(definition.from.table, { table: definition.from.table, key: definition.key });
     return new SourceRunner(type, {
@@ -161,7 +162,7 @@ export class Pipeline implements AsyncDisposable {
       schemas: this.#schemas,
       runtime,
       settings: { inFlightBytes: config.memory.max_buffered_bytes, snapshot: { parallel: config.snapshot.parallel, chunkBytes: config.snapshot.chunk_bytes, bytesPerSecondMax: config.snapshot.max_bytes_per_second ?? null } },
-      logged: async (ids, s) => logged(name, ids, s),
+      logged: async (ids, signal) => logged.among(ids, signal),
       onConnected: async (connection, signal) => this.#connected(name, connection, signal),
     });
   }

@@ -6,14 +6,14 @@ import type { Connectors, SourceConnector, TargetConnector } from '../connector/
 import type { Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { invariant } from '../errors/invariant.ts';
-import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
 import { openLog } from '../log/open.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { prepareDataDirectory } from '../state/data-directory.ts';
 import { takeLock } from '../state/lock.ts';
 import { openSqliteState } from '../state/sqlite-state.ts';
 import { generationName, type StateStore } from '../state/state-store.ts';
 import { layoutOf } from './layout.ts';
-import { loggedTransactions } from './logged-transactions.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
 
 /** A segment that is written to slowly is closed after this, so that retention can remove it. */
@@ -41,7 +41,7 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   const { runtime, connectors, version, pid } = options;
   const layout = layoutOf(config.data_directory);
   await using opened = new AsyncDisposableStack();
-  await makeDataDirectory(layout.directory, runtime);
+  await prepareDataDirectory(layout.directory, [layout.lock, layout.state], runtime);
   opened.use(takeLock(layout.lock));
   const state = opened.use(openSqliteState({ path: layout.state }));
   const log = opened.use(await openLog({ ...logSettings(config), directory: layout.log, holds: holdsOf(config, state) }, runtime));
@@ -62,7 +62,6 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
     targets: makeTargets(config, connectors, runtime, opened),
     transforms,
     rebuild: new Set(options.rebuild),
-    logged: async (source, ids) => loggedTransactions(log, source, ids),
   };
   // From here on the pipeline closes them, when it has stopped.
   const resources = opened.move();
@@ -71,20 +70,6 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   } catch (error) {
     await resources.disposeAsync();
     throw error;
-  }
-}
-
-async function makeDataDirectory(path: string, { disk }: Runtime): Promise<void> {
-  try {
-    await disk.makeDirectory(path);
-  } catch (error) {
-    const reason = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
-    // No answer of the system: a defect, which stays what it is.
-    if (reason === undefined || codeOf(error) !== undefined) throw error;
-    const message = `The data directory ${path} cannot be made: ${reason}.`;
-    if (reason === 'ENOSPC' || reason === 'EDQUOT') throw new TailraceError('DISK_FULL', { message, did: 'Nothing was started.', entity: path, cause: error });
-    if (reason === 'EIO') throw new TailraceError('DISK_FAILED', { message, did: 'Nothing was started.', entity: path, cause: error });
-    throw new TailraceError('STATE_CORRUPT', { message, did: 'Nothing was started.', hint: 'Name a folder that the user who runs tailrace may make and write to: `data_directory`.', entity: path, cause: error });
   }
 }
 

@@ -2,7 +2,7 @@
  * The production log with the auditors looking on: they see each frame become durable, each frame that is read back, and, when the log is
  * opened after a crash, what is left of it.
  */
-import type { Frame, FrameDraft, LogCondition, LogReader, LogStats, LogStore } from '../../../src/connector/log-store.ts';
+import type { Frame, FrameDraft, FrameHeader, LogCondition, LogReader, LogStats, LogStore } from '../../../src/connector/log-store.ts';
 import { FrameKind } from '../../../src/connector/log-store.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import { never } from '../kernel/sim-process.ts';
@@ -140,8 +140,8 @@ export class AuditedLog implements LogStore {
     };
   }
 
-  onDurable(listener: () => void): () => void {
-    return this.#log.onDurable(listener);
+  frameHeaders(order: 'oldest_segment_first' | 'newest_segment_first'): AsyncIterable<FrameHeader> {
+    return this.#log.frameHeaders(order);
   }
 
   hold(name: string, seq: number): void {
