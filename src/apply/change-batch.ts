@@ -1,13 +1,20 @@
 /**
  * Collects frames into a batch with the last change per key. What a later change of the same key, or a truncate, makes pointless is counted
  * as superseded and never built.
+ *
+ * Changes are views of the buffers that frames were read into, and a view keeps its whole buffer in memory: a megabyte, for a row of a hundred
+ * bytes. So the buffers are counted, and when they are much larger than what is wanted of them, that is copied out and they are let go.
  */
 import { EntryCursor } from '../change/entry.ts';
 import { Op } from '../change/operation.ts';
 import type { Seq } from '../change/seq.ts';
 import { FrameKind, type Frame } from '../connector/log-store.ts';
 
-/** The last change of one key. The views hold the frame's bytes. */
+/** The buffers behind a batch's changes are at most this many times as large as the changes, and this much. */
+export const HELD_FACTOR = 2;
+export const HELD_SLACK_BYTES = 4 * 1024 * 1024;
+
+/** The last change of one key: views of a frame's buffer, or of the batch's own. */
 export interface PendingChange {
   readonly seq: Seq;
   readonly op: Op;
@@ -35,9 +42,13 @@ export class ChangeBatch {
   /** Entries of this index that were read. */
   read = 0;
   superseded = 0;
+  /** Of keys and rows in `changes`. */
   bytes = 0;
   /** Wall clock of the index's source at the newest commit in the batch. */
   commitTimeMs: number | null = null;
+  /** Every buffer that `changes` may have views of, and more: one is not taken out when the last change in it is superseded. */
+  readonly #held = new Set<ArrayBufferLike>();
+  #heldBytes = 0;
 
   constructor(through: Seq) {
     this.through = through;
@@ -52,6 +63,7 @@ export class ChangeBatch {
   add(frame: Frame, interest: Interest): void {
     const isTaken = frame.kind !== FrameKind.snapshot || interest.takesSnapshot(frame.source, frame.snapshot);
     if (isTaken && frame.count > 0) this.#addEntries(frame, interest);
+    if (this.#heldBytes > HELD_FACTOR * this.bytes + HELD_SLACK_BYTES) this.#copyOut();
     this.through = Math.max(this.through, frame.lastSeq);
     if (frame.source === interest.source) this.commitTimeMs = frame.transactions.at(-1)?.commitTimeMs ?? this.commitTimeMs;
   }
@@ -73,6 +85,7 @@ export class ChangeBatch {
         this.superseded += this.changes.size + (this.clearedAt === null ? 0 : 1);
         this.changes.clear();
         this.clearedAt = seq;
+        this.bytes = 0;
         continue;
       }
       const key = entries.key();
@@ -81,10 +94,32 @@ export class ChangeBatch {
       const before = this.changes.get(text);
       if (before !== undefined) {
         this.superseded += 1;
-        this.bytes -= before.row.length;
+        this.bytes -= before.key.length + before.row.length;
       }
       this.changes.set(text, { seq, op, schemaId, key, row });
-      this.bytes += row.length;
+      this.bytes += key.length + row.length;
+      this.#hold(key.buffer);
     }
+  }
+
+  #hold(buffer: ArrayBufferLike): void {
+    if (this.#held.has(buffer)) return;
+    this.#held.add(buffer);
+    this.#heldBytes += buffer.byteLength;
+  }
+
+  /** Each copy follows upon reading more than it copies, and half of the slack: the work stays in proportion to what is read. */
+  #copyOut(): void {
+    const own = Buffer.allocUnsafeSlow(this.bytes);
+    let at = 0;
+    const taken = (bytes: Buffer): Buffer => {
+      const start = at;
+      at += bytes.copy(own, start);
+      return own.subarray(start, at);
+    };
+    for (const [text, change] of this.changes) this.changes.set(text, { ...change, key: taken(change.key), row: taken(change.row) });
+    this.#held.clear();
+    this.#heldBytes = 0;
+    this.#hold(own.buffer);
   }
 }

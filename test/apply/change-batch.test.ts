@@ -1,15 +1,22 @@
 import { describe, expect, test } from 'vitest';
-import { ChangeBatch, type Interest } from '../../src/apply/change-batch.ts';
-import { FrameBufferPool, FrameBuilder } from '../../src/capture/frame-builder.ts';
+import { ChangeBatch, HELD_FACTOR, HELD_SLACK_BYTES, type Interest } from '../../src/apply/change-batch.ts';
+import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
 import { Op } from '../../src/change/operation.ts';
 import { FrameKind, type Frame } from '../../src/connector/log-store.ts';
 
 type Change = readonly [op: Op, key: string, row?: string, schemaId?: number];
 
+function entryOf(op: Op, keyText: string, rowText = '', schemaId = 1): Buffer {
+  const key = Buffer.from(keyText);
+  const row = Buffer.from(rowText);
+  const entry = Buffer.alloc(ENTRY_OVERHEAD_BYTES + key.length + row.length);
+  writeEntry(entry, 0, op, 0, schemaId, key, 0, key.length, row, 0, row.length);
+  return entry;
+}
+
 function frame(firstSeq: number, changes: readonly Change[], over: Partial<Frame> = {}): Frame {
-  const builder = new FrameBuilder(new FrameBufferPool());
-  for (const [op, key, row = '', schemaId = 1] of changes) builder.add(op, 0, schemaId, Buffer.from(key), 0, key.length, Buffer.from(row), 0, row.length, false);
-  const { entries, count } = builder.take([]);
+  const entries = Buffer.concat(changes.map((change) => entryOf(...change)));
+  const count = changes.length;
   return { kind: FrameKind.stream, source: 's', snapshot: 0, entries, count, transactions: [], registers: [], firstSeq, lastSeq: firstSeq + count - 1, epoch: 1, appendTimeMs: 0, ...over };
 }
 
@@ -17,6 +24,20 @@ const interest: Interest = { source: 's', hasSchema: (id) => id === 1, takesSnap
 
 function contents(batch: ChangeBatch): string[] {
   return [...batch.changes.values()].map(({ seq, op, key, row }) => `${seq}:${op}:${key}=${row}`);
+}
+
+/** Bytes of all buffers that are kept alive by a batch's changes. */
+function heldBytes(batch: ChangeBatch): number {
+  const buffers = new Set([...batch.changes.values()].flatMap(({ key, row }) => [key.buffer, row.buffer]));
+  return [...buffers].reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
+
+/** As a reader hands it out: the frame lies in a buffer of a megabyte. */
+function frameInLargeBuffer(firstSeq: number, changes: readonly Change[]): Frame {
+  const { entries, ...rest } = frame(firstSeq, changes);
+  const buffer = Buffer.alloc(1024 * 1024);
+  buffer.set(entries);
+  return { ...rest, entries: buffer.subarray(0, entries.length) };
 }
 
 describe('a batch of changes', () => {
@@ -55,5 +76,29 @@ describe('a batch of changes', () => {
     const transaction = { id: 1n, position: Buffer.alloc(1), firstEntry: 0, entriesBefore: 0, complete: true };
     batch.add(frame(1, [[Op.insert, 'a']], { transactions: [{ ...transaction, commitTimeMs: 5 }, { ...transaction, commitTimeMs: 9 }] }), interest);
     expect(batch.commitTimeMs).toBe(9);
+  });
+
+  test.each([
+    ['one small row of each', 0],
+    ['one small row of each, and rows that the next one replaces', 200],
+  ])('lets go of the buffers that frames were read into: %s', (_, replaced) => {
+    const batch = new ChangeBatch(0);
+    for (let i = 0; i < 100; i += 1) {
+      const again = Array.from({ length: replaced }, (__, j): Change => [Op.update, `hot ${j}`, `${i} ${'x'.repeat(4000)}`]);
+      batch.add(frameInLargeBuffer(1 + i * (replaced + 1), [...again, [Op.insert, `cold ${i}`, `row ${i}`]]), interest);
+      expect(heldBytes(batch)).toBeLessThanOrEqual(HELD_FACTOR * batch.bytes + HELD_SLACK_BYTES);
+    }
+    const kept = new Map([...batch.changes.values()].map(({ key, row }) => [key.toString(), row.toString()]));
+    expect(kept.size).toBe(100 + replaced);
+    for (let i = 0; i < 100; i += 1) expect(kept.get(`cold ${i}`)).toBe(`row ${i}`);
+    for (let j = 0; j < replaced; j += 1) expect(kept.get(`hot ${j}`)).toBe(`99 ${'x'.repeat(4000)}`);
+  });
+
+  test('counts the bytes of the keys and rows that it has, and no others', () => {
+    const batch = new ChangeBatch(0);
+    batch.add(frame(1, [[Op.insert, 'key', 'row'], [Op.update, 'key', 'longer'], [Op.delete, 'other']]), interest);
+    expect(batch.bytes).toBe('key'.length + 'longer'.length + 'other'.length);
+    batch.add(frame(4, [[Op.truncate, ''], [Op.insert, 'a', 'b']]), interest);
+    expect(batch.bytes).toBe(2);
   });
 });
