@@ -17,11 +17,14 @@ export interface DiskFile {
 }
 
 export interface Disk {
-  /** `create` fails with EEXIST when the file is there; `readwrite` and `read` fail with ENOENT when it is not. */
+  /** `create` fails with EEXIST when the file is there, and makes one that only this account may open; `readwrite` and `read` fail with ENOENT when it is not. */
   open(path: string, mode: 'create' | 'readwrite' | 'read'): Promise<DiskFile>;
   /** Names in a folder, sorted; rejects with ENOENT when it is not there. */
   list(folder: string): Promise<string[]>;
+  /** Makes the folder and those around it that are missing, for this account alone. One that is there stays as it is. */
   makeDirectory(folder: string): Promise<void>;
+  /** Permission bits of a file or folder: `0o700`. Rejects with ENOENT when it is not there. */
+  permissions(path: string): Promise<number>;
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   syncDirectory(folder: string): Promise<void>;

@@ -67,6 +67,8 @@ class SqliteState implements StateStore {
     this.#database.exec('PRAGMA journal_mode = WAL');
     this.#database.exec('PRAGMA synchronous = FULL');
     if (version < FORMAT_VERSION) this.#database.exec(`BEGIN; ${tables} PRAGMA user_version = ${FORMAT_VERSION}; COMMIT`);
+    // SQLite opens a file all the same that it may not write, and lets a transaction begin on it: that is told now, and not when the first cursor is stored.
+    this.#database.exec('DELETE FROM binding WHERE false');
   }
 
   get logId(): string | null {

@@ -30,6 +30,7 @@ export type SimOperationKind =
   | 'close'
   | 'list'
   | 'makeDirectory'
+  | 'permissions'
   | 'rename'
   | 'remove'
   | 'syncDirectory'
@@ -111,6 +112,7 @@ export class SimDisk {
       open: (path, mode) => this.#open(life, path, mode),
       list: (folder) => this.#operate(life, 'list', folder, 0, { whole: () => this.#list(folder) }),
       makeDirectory: (folder) => this.#operate(life, 'makeDirectory', folder, 0, { whole: () => this.#makeDirectory(folder) }),
+      permissions: (path) => this.#operate(life, 'permissions', path, 0, { whole: () => this.#permissions(path) }),
       rename: (from, to) => this.#operate(life, 'rename', from, 0, atomic(() => this.#rename(from, to))),
       remove: (path) => this.#operate(life, 'remove', path, 0, atomic(() => this.#remove(path))),
       syncDirectory: (folder) =>
@@ -274,6 +276,12 @@ export class SimDisk {
     this.#makeDirectory(dirname(folder));
     this.#folders.add(folder);
     this.#nameChanges.push({ folder: dirname(folder), apply: () => this.#durableFolders.add(folder) });
+  }
+
+  #permissions(path: string): number {
+    if (this.#folders.has(path)) return 0o700;
+    this.#inodeOf(path);
+    return 0o600;
   }
 
   #rename(from: string, to: string): void {

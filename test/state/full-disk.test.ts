@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,9 +6,7 @@ import { expect, test } from 'vitest';
 import { takeLock } from '../../src/state/lock.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { DeadLetter } from '../../src/state/state-store.ts';
-
-/** Root, and in a system that lets root mount: a container may not. */
-const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
+import { mayMount } from '../requirement.ts';
 
 const letters = (seq: number): DeadLetter[] => Array.from({ length: 100 }, (_, i) => ({ index: 'items', generation: 1, id: `${seq}-${i}`, seq, code: 'DOC_FAILED', reason: 'r'.repeat(500), parkedAtMs: 1 }));
 
@@ -24,7 +22,7 @@ function fill(path: string): void {
   }
 }
 
-test.runIf(canMount)('a full disk is told as what it is, leaves nothing half done, and is over when there is room', () => {
+test.runIf(mayMount())('a full disk is told as what it is, leaves nothing half done, and is over when there is room', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tailrace-state-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder]);
   try {

@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { DeadLetter, GenerationRecord } from '../../src/state/state-store.ts';
+import { asOrdinaryUser, giveToOrdinaryUser } from '../ordinary-user.ts';
 
 let folder = '';
 let path = '';
@@ -64,6 +65,16 @@ describe('the state store', () => {
     using reader = openSqliteState({ path, readOnly: true });
     expect(reader.generations()).toHaveLength(1);
     expect(() => reader.putCursor('products', 1, 1)).toThrow(/readonly/);
+  });
+
+  test('is refused at the start when it may not be written', async () => {
+    openSqliteState({ path })[Symbol.dispose]();
+    chmodSync(path, 0o400);
+    for (const one of [folder, path]) giveToOrdinaryUser(one);
+    await asOrdinaryUser(() => {
+      const refusal = { code: 'STATE_CORRUPT', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
+      expect(() => openSqliteState({ path })).toThrow(expect.objectContaining(refusal));
+    });
   });
 
   test('leaves a file of a newer version untouched', () => {

@@ -19,10 +19,11 @@ export const writerPragmas = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = FU
 
 /** Opens the file for writing, making it and its folder when they are not there. */
 export function openForWriting(path: string): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   refuseFolder(path);
   // SQLite would open a file that it may not write all the same, and never notice that it may write again.
   if (existsSync(path)) accessSync(path, constants.W_OK);
+  else makePrivate(path);
   const db = new DatabaseSync(path, { timeout: LOCK_SLICE_MS });
   try {
     const found = recognise(db, path);
@@ -56,6 +57,17 @@ export function openForReading(path: string): DatabaseSync | undefined {
 /** The inode behind a path: a file that was moved away or replaced while it is open is noticed by it. */
 export function inodeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** SQLite would make the file with the permissions of the umask. It gives the files beside it (`-wal`, `-shm`) those of the file, whatever they become later. */
+function makePrivate(path: string): void {
+  try {
+    // Exclusive: to close a file that somebody in this process has open would free the locks that he holds on it.
+    closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600));
+  } catch (error) {
+    // Another process was quicker.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 function recognise(db: DatabaseSync, path: string): 'ours' | 'empty' {

@@ -1,6 +1,6 @@
 /** The real disk, through libuv's thread pool, so that a slow fdatasync does not hold up the event loop. */
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, statfs, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
 import type { Disk, DiskFile } from '../disk.ts';
 
 class NodeFile implements DiskFile {
@@ -74,6 +74,7 @@ export const nodeDisk: Disk = {
   makeDirectory: async (folder) => {
     await mkdir(folder, { recursive: true, mode: 0o700 });
   },
+  permissions: async (path) => (await stat(path)).mode & 0o7777,
   rename: async (from, to) => {
     await rename(from, to);
   },

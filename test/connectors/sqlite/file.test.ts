@@ -8,6 +8,7 @@ import { APPLICATION_ID, SCHEMA_VERSION } from '../../../connectors/targets/sqli
 import { silentLogger } from '../../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../../src/runtime/node/runtime.ts';
 import { batchOf, put } from '../../contract/target-fixture.ts';
+import { mayMakeUnwritable, unwritable } from '../../requirement.ts';
 import { plan, temporaryFolder, type Folder } from './folder.ts';
 import { inspect } from './inspect.ts';
 
@@ -133,23 +134,44 @@ describe('the file', () => {
     await expect(generation.apply(batchOf(2, put('k7', 2n)), signal)).rejects.toMatchObject({ code: 'TGT_CORRUPT', message: expect.stringContaining('malformed') as unknown });
   });
 
-  test('that may not be written pauses the target', async (context) => {
-    context.skip(process.getuid?.() === 0, 'root may write to everything');
+  test.runIf(mayMakeUnwritable())('that may not be written pauses the target', async () => {
     using folder = temporaryFolder();
-    chmodSync(folder.path, 0o500);
-    await using target = folder.target();
-    await expect(target.open(plan('products'), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
-    expect(await target.check(signal)).toMatchObject([{ level: 'problem', code: 'TGT_BLOCKED' }]);
-    chmodSync(folder.path, 0o700);
-    const generation = await target.open(plan('products'), signal);
-    await generation.apply(batchOf(1, put('a', 1n)), signal);
-    await target[Symbol.asyncDispose]();
-    chmodSync(folder.file, 0o400);
+    {
+      const closed = unwritable(folder.path);
+      await using target = folder.target();
+      await expect(target.open(plan('products'), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
+      expect(await target.check(signal)).toMatchObject([{ level: 'problem', code: 'TGT_BLOCKED' }]);
+      closed[Symbol.dispose]();
+      const generation = await target.open(plan('products'), signal);
+      await generation.apply(batchOf(1, put('a', 1n)), signal);
+    }
+    const closed = unwritable(folder.file);
     await using again = folder.target();
     await expect(again.open(plan('products'), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
     expect(await again.check(signal)).toMatchObject([{ level: 'problem', code: 'TGT_BLOCKED' }]);
-    chmodSync(folder.file, 0o600);
+    closed[Symbol.dispose]();
     await (await again.open(plan('products'), signal)).apply(batchOf(2, put('a', 2n)), signal);
+  });
+
+  test('is made for this account alone, with what SQLite puts beside it and the folder around it, whatever its umask; a later change of its permissions stays', async () => {
+    using folder = temporaryFolder();
+    const mask = process.umask(0);
+    try {
+      const path = join(folder.path, 'data', 'search.db');
+      const modes = (): string[] => [path, `${path}-wal`, `${path}-shm`].map((file) => (statSync(file).mode & 0o777).toString(8));
+      {
+        await using target = folder.target({ path });
+        await (await target.open(plan('products'), signal)).apply(batchOf(1, put('a', 1n)), signal);
+        expect(modes()).toEqual(['600', '600', '600']);
+        expect((statSync(join(folder.path, 'data')).mode & 0o777).toString(8)).toBe('700');
+      }
+      chmodSync(path, 0o640);
+      await using target = folder.target({ path });
+      await (await target.open(plan('products'), signal)).apply(batchOf(2, put('a', 2n)), signal);
+      expect(modes()).toEqual(['640', '640', '640']);
+    } finally {
+      process.umask(mask);
+    }
   });
 
   test('that cannot be there pauses the target until it can', async () => {

@@ -6,6 +6,7 @@ import { failureOn } from '../../../connectors/targets/sqlite/failure.ts';
 import { Generation } from '../../../connectors/targets/sqlite/generation.ts';
 import { fileSql, generationSql } from '../../../connectors/targets/sqlite/layout.ts';
 import type { PackedBatch } from '../../../connectors/targets/sqlite/messages.ts';
+import { granted } from '../../requirement.ts';
 import { noFieldsText, temporaryFolder } from './folder.ts';
 import { inspect } from './inspect.ts';
 
@@ -13,11 +14,10 @@ const writer = fileURLToPath(new URL('./full-disk-writer.ts', import.meta.url));
 
 /** A disk of our own, in a namespace of our own, for as long as the program runs. */
 const smallDisk = ['-rm', 'sh', '-c', 'mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@"', 'sh'];
-const canMount = spawnSync('unshare', [...smallDisk, '/tmp', 'true']).status === 0;
+const canMount = granted('a disk of its own to a test (unshare -rm and mount)', spawnSync('unshare', [...smallDisk, '/tmp', 'true']).status === 0);
 
 describe('a full disk', () => {
-  test('pauses the target with nothing half done, and work goes on once there is space', { timeout: 60_000 }, (context) => {
-    context.skip(!canMount, 'this system gives no disk of its own to a test (unshare -rm and mount)');
+  test.runIf(canMount)('pauses the target with nothing half done, and work goes on once there is space', { timeout: 60_000 }, () => {
     using folder = temporaryFolder();
     const said = execFileSync('unshare', [...smallDisk, folder.path, process.execPath, writer, folder.path], { encoding: 'utf8' });
     const [filled, freed, opened] = said.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
