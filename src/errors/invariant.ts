@@ -4,7 +4,3 @@ import { TailraceError } from './tailrace-error.ts';
 export function invariant(condition: unknown, message: string): asserts condition {
   if (!condition) throw new TailraceError('INVARIANT', { message: `A rule of tailrace's own was broken: ${message}.` });
 }
-
-export function unreachable(value: never): never {
-  throw new TailraceError('INVARIANT', { message: `A rule of tailrace's own was broken: unexpected ${JSON.stringify(value)}.` });
-}

@@ -6,7 +6,7 @@
  */
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 
-export const POSITION_BYTES = 12;
+const POSITION_BYTES = 12;
 
 export interface Position {
   readonly lsn: bigint;

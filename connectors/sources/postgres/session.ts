@@ -30,7 +30,7 @@ export interface TableReading {
   readonly completer: RowCompleter;
 }
 
-export interface SessionParts {
+interface SessionParts {
   readonly source: string;
   readonly runtime: Runtime;
   readonly config: PostgresConfig;

@@ -71,11 +71,6 @@ test('values that are too large are left out of old and new rows, each row by it
   expect(readLarge(update(9, row, { mark: 'O', row }), [3], 20)).toEqual([Buffer.concat([Buffer.from('U'), uint32(9), Buffer.from('O'), expected, Buffer.from('N'), expected])]);
 });
 
-test('a logical message is read past', () => {
-  const plugin = Buffer.concat([Buffer.from('M'), Buffer.alloc(10_000)]);
-  expect(readLarge(plugin, [100], 20)).toEqual([]);
-});
-
 test('what is no row, or no message of a stream, is refused', () => {
   const protocol = expect.objectContaining({ code: 'SRC_PROTOCOL' });
   expect(() => readLarge(Buffer.concat([Buffer.from('I'), uint32(1), Buffer.from('Q'), tuple(['1'])]), [5], 20)).toThrow(protocol);

@@ -17,7 +17,7 @@ import { relationOfLeaf, shapeOfRelation, type TableShape } from './shape.ts';
 import { changesBetween, type TableChange } from './table-changes.ts';
 import { TypeRegistry } from './type-registry.ts';
 
-export interface CatalogOptions {
+interface CatalogOptions {
   readonly publication: string;
   /** What was known of tables when they were last looked at, by an earlier session. */
   readonly known?: KnownTables | undefined;

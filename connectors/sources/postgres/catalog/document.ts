@@ -57,7 +57,7 @@ export interface RelationFacts {
   readonly indexes: readonly IndexFacts[] | null;
 }
 
-export interface PublicationFacts {
+interface PublicationFacts {
   readonly name: string;
   readonly insert: boolean;
   readonly update: boolean;
@@ -132,5 +132,5 @@ export function publishedColumns(relation: RelationFacts, published: RelationFac
 }
 
 /** `publish_generated_columns` came with PostgreSQL 18; before it, 15 lists generated columns in `attnames` and does not send them. */
-const GENERATED_COLUMNS_VERSION = 180000;
+export const GENERATED_COLUMNS_VERSION = 180_000;
 const STORED = 's';

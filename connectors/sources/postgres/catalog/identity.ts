@@ -17,7 +17,7 @@ export function replicaIdentity(relation: RelationFacts): readonly string[] | 'a
   }
 }
 
-export function primaryKey(relation: RelationFacts): IndexFacts | undefined {
+function primaryKey(relation: RelationFacts): IndexFacts | undefined {
   return relation.indexes?.find((index) => index.primary);
 }
 

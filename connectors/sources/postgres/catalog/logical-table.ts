@@ -44,7 +44,7 @@ const kindNames: Readonly<Record<string, string>> = {
 };
 
 /** A table, or all that stands in its way. */
-export interface Examination {
+interface Examination {
   readonly table: LogicalTable | null;
   /** Each with the statement that mends it; empty exactly when there is a table. */
   readonly problems: readonly TailraceError[];

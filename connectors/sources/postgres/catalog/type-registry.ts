@@ -6,7 +6,7 @@ import type { CompositeDecoding, Decoding, PlainForm } from '../types/decoding.t
 import type { TypeFacts } from './document.ts';
 import { formatTypesSql, typesByNameSql, typesByOidSql } from './document-sql.ts';
 
-export interface ResolvedType {
+interface ResolvedType {
   readonly kind: ColumnKind;
   readonly decoding: Decoding;
 }

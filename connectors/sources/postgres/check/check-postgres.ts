@@ -17,7 +17,7 @@ import { readSettings, serverFindings } from './server.ts';
 import { slotFindings, transactionFindings } from './slot.ts';
 import { readAccess, tableFindings } from './tables.ts';
 
-export interface CheckDeps {
+interface CheckDeps {
   readonly config: PostgresConfig;
   readonly clock: Clock;
   /** Names of the source, its user, slot and publication. */

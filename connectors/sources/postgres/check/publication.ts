@@ -5,7 +5,7 @@ import { quoteIdentifier } from '../connection/identifier.ts';
 import { fine, warning } from './findings.ts';
 import type { RoleFacts } from './role.ts';
 
-export interface PublicationPlan {
+interface PublicationPlan {
   readonly name: string;
   readonly document: CatalogDocument;
   readonly role: RoleFacts;

@@ -8,7 +8,7 @@ import { identifySystem } from '../slot/server-facts.ts';
 import { openTransactions } from '../slot/slot.ts';
 import { fine, problemOf, warning } from './findings.ts';
 
-export interface SlotLook extends ReplicationDeps {
+interface SlotLook extends ReplicationDeps {
   readonly source: string;
   readonly slot: string;
   readonly config: PostgresConfig;

@@ -9,7 +9,7 @@ import { fine, problemOf, warning } from './findings.ts';
 import type { RoleFacts } from './role.ts';
 
 /** What the user may see of a relation. */
-export interface Access {
+interface Access {
   readonly owned: boolean;
   readonly schemaUsage: boolean;
   /** The whole table; otherwise only `columns`. */
@@ -41,7 +41,7 @@ export async function readAccess(query: Query, relations: readonly RelationFacts
   );
 }
 
-export interface TableLook {
+interface TableLook {
   /** With the publication as it is, or as it will be made. */
   readonly document: CatalogDocument;
   readonly estimates: CatalogReading['estimates'];

@@ -2,7 +2,7 @@
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
 
-export interface AnswerDeps {
+interface AnswerDeps {
   readonly clock: Clock;
   /** Name of the source, for the message. */
   readonly source: string;

@@ -20,7 +20,7 @@ const ANSWER_TIMEOUT_MS = 60_000;
 /** Nothing here may queue behind somebody's lock for long, and so make others queue behind us. */
 const LOCK_TIMEOUT = '10s';
 
-export interface ControlDeps {
+interface ControlDeps {
   readonly config: PostgresConfig;
   readonly clock: Clock;
   readonly errors: Omit<ErrorContext, 'doing'>;

@@ -42,7 +42,7 @@ export function setupStatement(encoding: ClientEncoding): string {
   return encoding === 'UTF8' ? idle : `SET client_encoding = '${encoding}'; ${idle}`;
 }
 
-export interface ConnectionSettings {
+interface ConnectionSettings {
   readonly client: ClientConfig;
   /** The socket that pg will connect: ours to destroy when connecting takes too long or is called off, and to take over. */
   readonly pieces: SocketPieces;
@@ -77,7 +77,7 @@ export async function connectionSettings(config: PostgresConfig, settings: Reado
 
 type TlsMode = NonNullable<PostgresConfig['tls']['mode']>;
 
-export interface SourceUrl {
+interface SourceUrl {
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -161,7 +161,7 @@ async function tlsOptions(config: PostgresConfig, url: SourceUrl): Promise<Conne
 }
 
 /** True for a socket folder and for addresses of this machine: what is sent there passes no network. */
-export function isLocal(host: string): boolean {
+function isLocal(host: string): boolean {
   return host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 

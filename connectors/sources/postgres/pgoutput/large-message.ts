@@ -16,7 +16,7 @@ const ROWLESS_BYTES_MAX = 16 * 1024 * 1024;
 /** Tag and relation OID, which begin every message with rows. */
 const ROW_HEADER_BYTES = 5;
 
-type Step = 'xlog_header' | 'tag' | 'row_header' | 'mark' | 'tuple' | 'whole' | 'discard';
+type Step = 'xlog_header' | 'tag' | 'row_header' | 'mark' | 'tuple' | 'whole';
 
 export class LargeMessage implements BodyParts {
   readonly #onMessage: (bytes: Buffer, start: number, end: number) => void;
@@ -45,7 +45,6 @@ export class LargeMessage implements BodyParts {
   }
 
   end(): void {
-    if (this.#step === 'discard') return;
     if (this.#step !== 'whole' && this.#step !== 'mark') throw new TailraceError('SRC_PROTOCOL', { message: 'The server sent a row that ends before it is complete.' });
     this.#onMessage(this.#out.bytes, 0, this.#out.length);
   }
@@ -73,8 +72,6 @@ export class LargeMessage implements BodyParts {
         if (this.#out.length + end - at > ROWLESS_BYTES_MAX) throw new TailraceError('SRC_PROTOCOL', { message: `The server sent a message without rows of more than ${ROWLESS_BYTES_MAX} bytes.` });
         this.#out.add(bytes, at, end);
         return end;
-      case 'discard':
-        return end;
     }
   }
 
@@ -92,7 +89,7 @@ export class LargeMessage implements BodyParts {
     const tag = bytes[at];
     this.#out.addByte(tag as number);
     if (tag === MessageTag.insert || tag === MessageTag.update || tag === MessageTag.delete) this.#step = 'row_header';
-    else this.#step = tag === MessageTag.message ? 'discard' : 'whole';
+    else this.#step = 'whole';
     return at + 1;
   }
 

@@ -17,7 +17,6 @@ export const MessageTag = {
   update: 0x55, // U
   delete: 0x44, // D
   truncate: 0x54, // T
-  message: 0x4d, // M
 } as const;
 
 /** The byte before a tuple: the new row, the old row's replica identity, the whole old row (REPLICA IDENTITY FULL). */
@@ -30,7 +29,7 @@ export interface Begin {
   readonly xid: number;
 }
 
-export interface Commit {
+interface Commit {
   readonly commitLsn: bigint;
   /** End of the commit record: where the stream is resumed. */
   readonly endLsn: bigint;

@@ -19,7 +19,7 @@ import { checkTimeline } from './timeline.ts';
 const TAKE_OVER_WITHIN_MS = 10_000;
 const TAKE_OVER_LOOK_MS = 50;
 
-export interface HistoryDeps extends PublicationDeps {
+interface HistoryDeps extends PublicationDeps {
   readonly connection: ReplicationConnection;
   readonly server: ServerFacts;
   readonly system: SystemIdentity;

@@ -9,7 +9,7 @@
 import type { TableRequest } from '../../../../src/connector/source.ts';
 import { codeOf, TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../../../src/runtime/clock.ts';
-import { fullName, readDocument, type CatalogDocument, type RelationFacts } from '../catalog/document.ts';
+import { fullName, GENERATED_COLUMNS_VERSION, readDocument, type CatalogDocument, type RelationFacts } from '../catalog/document.ts';
 import { asPublished, examine } from '../catalog/logical-table.ts';
 import type { ControlConnection } from '../connection/control-connection.ts';
 import { quoteIdentifier, quoteLiteral, quoteQualified } from '../connection/identifier.ts';
@@ -24,9 +24,6 @@ const UNSETTLED_MARK = ' (tailrace: waiting for transactions from before the las
 /** How long transactions may take to end, and how often we look. */
 const SETTLE_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 100;
-
-/** Generated columns can be sent since. */
-const GENERATED_COLUMNS_VERSION = 180_000;
 
 export interface PublicationDeps {
   readonly source: string;

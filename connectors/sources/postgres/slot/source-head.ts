@@ -10,7 +10,7 @@ const LONG_TRANSACTION_SECONDS = 300;
 /** The slot keeps more than its reader needs: somebody else's transaction is the reason. */
 const HELD_BACK_BYTES = 16 * 1024 * 1024;
 
-export interface HeadDeps {
+interface HeadDeps {
   readonly query: Query;
   readonly slot: string;
   readonly geometry: WalGeometry;

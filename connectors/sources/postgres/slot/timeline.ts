@@ -8,7 +8,7 @@ import type { ReplicationConnection } from '../connection/replication-connection
 import { formatLsn, parseLsn, type Position } from '../position.ts';
 
 /** Where a timeline ended and the next one began, by its number. */
-export type SwitchPoints = ReadonlyMap<number, bigint>;
+type SwitchPoints = ReadonlyMap<number, bigint>;
 
 /** Reads a timeline history file: a line for each timeline before, `number <tab> switch point <tab> reason`. */
 export function parseTimelineHistory(content: string): SwitchPoints {

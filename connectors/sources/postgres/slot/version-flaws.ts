@@ -10,7 +10,7 @@
  */
 const REMEDY_IN: Readonly<Record<number, number>> = { 13: 21, 14: 18, 15: 13, 16: 9, 17: 5 };
 
-export interface VersionFlaw {
+interface VersionFlaw {
   /** A sentence without its period. */
   readonly message: string;
   /** `15.14` */

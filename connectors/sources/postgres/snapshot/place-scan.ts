@@ -21,7 +21,7 @@ const SCAN_BY_PLACE = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_indexsca
 const PAGE_HEADER_BYTES = 24;
 const ROW_OVERHEAD_BYTES = 28;
 
-export interface PlaceScan {
+interface PlaceScan {
   readonly leaf: LeafShape;
   readonly from: TupleId;
   /** The first block that is not read. */

@@ -35,13 +35,9 @@ export function decodeRange(bytes: Uint8Array): TidRange {
 }
 
 /** Lines of a block are below this (16 bits). */
-export const LINES_MAX = 2 ** 16;
+const LINES_MAX = 2 ** 16;
 
-/** A place as one number, in the order of places. */
-export function ordinalOf(tid: TupleId): number {
-  return tid.block * LINES_MAX + tid.line;
-}
-
+/** The place of an ordinal: places as one number each, `block * LINES_MAX + line`, in their order. */
 export function tupleIdOf(ordinal: number): TupleId {
   return { block: Math.floor(ordinal / LINES_MAX), line: ordinal % LINES_MAX };
 }

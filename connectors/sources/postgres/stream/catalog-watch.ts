@@ -23,7 +23,7 @@ const LOOK_EVERY_MS = 30_000;
 const NUDGE_FIRST_MS = 50;
 const NUDGE_LAST_MS = 1_000;
 
-export interface CatalogWatchDeps {
+interface CatalogWatchDeps {
   readonly catalog: Catalog;
   readonly query: Query;
   readonly clock: Clock;
@@ -35,7 +35,7 @@ export interface CatalogWatchDeps {
 }
 
 /** Who is told what changed: the stream, while there is one. */
-export interface CatalogListener {
+interface CatalogListener {
   /** The catalog's tables or their parts are others now. */
   catalogChanged(): void;
   reread(table: string, reason: string, sweep: boolean): void;

@@ -9,7 +9,7 @@ const TICK_LATE_MS = 5_000;
 /** With `wal_sender_timeout` off the server is still asked, so that a connection that is reported broken is noticed. */
 const ASK_AFTER_MS = 30_000;
 
-export type LivenessVerdict = 'alive' | 'ask' | 'stalled';
+type LivenessVerdict = 'alive' | 'ask' | 'stalled';
 
 export class Liveness {
   readonly #timeoutMs: number;

@@ -15,7 +15,7 @@ interface KnownRelation {
   readonly row: RowTable;
 }
 
-export interface RelationsDeps {
+interface RelationsDeps {
   readonly catalog: Catalog;
   readonly sink: ChangeSink;
   /** Brings the catalog up to date if the server's has changed; what that does to rows is seen to elsewhere. */

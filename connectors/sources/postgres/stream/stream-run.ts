@@ -31,7 +31,7 @@ const PIECE_WORTHWHILE_BYTES = 48 * 1024;
 const PIECES_APART_MS = 0.5;
 const GATHER_MS = 1;
 
-export interface StreamRunDeps {
+interface StreamRunDeps {
   readonly source: string;
   readonly connection: ReplicationConnection;
   readonly clock: Clock;

@@ -17,7 +17,7 @@ import { RowChanges } from './row-changes.ts';
 /** Positions of commits carry no timeline: a transaction that is sent again after a failover has the same one. */
 const NO_TIMELINE = 0;
 
-export interface TransactionsDeps {
+interface TransactionsDeps {
   readonly sink: ChangeSink;
   readonly relations: Relations;
   readonly catalog: Catalog;
@@ -81,8 +81,7 @@ export class Transactions {
         this.#truncate(readTruncate(bytes, start, end).relationOids);
         return null;
       case MessageTag.origin:
-      case MessageTag.message:
-        // Where a change came from before this server, and what applications tell each other: neither is a row.
+        // Where a change came from before this server: no row.
         return null;
       default:
         throw new TailraceError('SRC_PROTOCOL', { message: `The server sent a message of kind ${bytes[start]}, which version 1 of its protocol does not have.` });

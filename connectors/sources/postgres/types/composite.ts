@@ -3,7 +3,7 @@ import type { Value, ValueObject } from '../../../../src/change/value.ts';
 import { Malformed } from './malformed.ts';
 import { quotedItems } from './quoted-list.ts';
 
-export interface CompositeField {
+interface CompositeField {
   readonly name: string;
   readonly read: (text: string) => Value;
 }

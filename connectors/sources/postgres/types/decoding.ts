@@ -31,11 +31,11 @@ export type PlainForm =
   | 'polygon'
   | 'circle';
 
-export interface PlainDecoding {
+interface PlainDecoding {
   readonly as: PlainForm;
 }
 
-export interface ArrayDecoding {
+interface ArrayDecoding {
   readonly as: 'array';
   readonly of: Decoding;
   /** The element type's own delimiter: `,` for all built-in types but `box`, which has `;`. */
@@ -48,13 +48,13 @@ export interface CompositeDecoding {
   readonly fields: readonly { readonly name: string; readonly decoding: Decoding }[];
 }
 
-export interface RangeDecoding {
+interface RangeDecoding {
   readonly as: 'range' | 'multirange';
   /** The type of the bounds. */
   readonly of: Decoding;
 }
 
-export interface VectorDecoding {
+interface VectorDecoding {
   readonly as: 'vector';
   /** Declared number of dimensions; null when the column takes vectors of any length. */
   readonly dimensions: number | null;

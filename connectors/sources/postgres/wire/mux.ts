@@ -38,8 +38,6 @@ export class Mux implements MessageConsumer {
   readonly #toPg: PieceListener;
   #discarding = false;
   #failed = false;
-  /** How many messages went on to pg. */
-  forwarded = 0;
 
   constructor(socket: Duplex, pieces: Pick<SocketPieces, 'take'>, handlers: MuxHandlers, bodyBytesMax: number) {
     this.#socket = socket;
@@ -51,10 +49,6 @@ export class Mux implements MessageConsumer {
         handlers.received(piece.length);
       }),
     );
-  }
-
-  get paused(): boolean {
-    return this.#reader.held;
   }
 
   /** Stops behind the message that is being handled; the socket is not read on. */
@@ -99,7 +93,6 @@ export class Mux implements MessageConsumer {
   }
 
   #forward(bytes: Buffer, start: number, end: number): void {
-    this.forwarded += 1;
     // A copy: pg may keep views of what it gets.
     const message = Buffer.from(bytes.subarray(start, end));
     this.#toPg.call(this.#socket, message);

@@ -12,7 +12,7 @@ import type { BackendActivity } from '../connection/backend.ts';
 /** So long without a byte, and so long between looks. */
 const SILENT_MS = 30_000;
 
-export interface QueryWatchDeps {
+interface QueryWatchDeps {
   /** Name of the source, for messages. */
   readonly source: string;
   readonly clock: Clock;

@@ -27,7 +27,7 @@ const MessageType = { rowDescription: 0x54, dataRow: 0x44, error: 0x45, ready: 0
 /** `Q` | u32 length | text | 0. */
 const QUERY = 0x51;
 
-export interface RawConnectionDeps {
+interface RawConnectionDeps {
   readonly config: PostgresConfig;
   readonly clock: Clock;
   readonly encoding: ClientEncoding;

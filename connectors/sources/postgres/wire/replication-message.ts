@@ -17,7 +17,7 @@ const COPY_DATA = 0x64;
 const STATUS = 0x72;
 
 /** Microseconds from 1970 to 2000, where PostgreSQL's clock begins. */
-export const POSTGRES_EPOCH_US = 946_684_800_000_000;
+const POSTGRES_EPOCH_US = 946_684_800_000_000;
 
 /** A timestamp as PostgreSQL sends it, microseconds since 2000 in an i64, in milliseconds since 1970. */
 export function timestampMs(bytes: Buffer, at: number): number {
@@ -25,7 +25,7 @@ export function timestampMs(bytes: Buffer, at: number): number {
   return Math.floor((us + POSTGRES_EPOCH_US) / 1000);
 }
 
-export interface StandbyStatus {
+interface StandbyStatus {
   /** Log received, and log that is durable here: the server forgets what is before `flushed`. */
   readonly received: bigint;
   readonly flushed: bigint;
