@@ -115,6 +115,9 @@ export class Applier {
     await using reader = log.reader(cursor);
     try {
       await this.#follow(new FrameFeed(reader, runtime.clock, inFlight.signal), inFlight);
+    } catch (error) {
+      inFlight.abort(error);
+      throw error;
     } finally {
       await inFlight.settled();
       this.#storeCursor();

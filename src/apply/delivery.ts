@@ -9,6 +9,7 @@ import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { Seq } from '../change/seq.ts';
+import { untilAborted } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 
@@ -55,7 +56,8 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
     signal.throwIfAborted();
     let results: ItemResult[];
     try {
-      results = await deps.target.apply({ operations, clearBelow, forgetBelow: request.forgetBelow, cursor: request.cursor }, signal);
+      // A target that hangs may not notice the signal: what it still does is like a request that was on its way when its sender died.
+      results = await untilAborted(deps.target.apply({ operations, clearBelow, forgetBelow: request.forgetBelow, cursor: request.cursor }, signal), signal);
     } catch (error) {
       const disposition = dispositionOf(error);
       if (signal.aborted || (disposition !== 'backoff' && disposition !== 'pause')) throw error;

@@ -37,6 +37,11 @@ export class InFlight {
       });
   }
 
+  /** Gives up all batches, for an error that is none of theirs: a target that is away would be waited for, for ever. */
+  abort(reason: unknown): void {
+    this.#failed.abort(reason);
+  }
+
   /** Resolves when a batch has ended; rejects when one has failed or work was told to stop. */
   async oneDone(): Promise<void> {
     await this.#changed.wait(this.signal);

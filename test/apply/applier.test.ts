@@ -13,6 +13,7 @@ import type { StateStore } from '../../src/state/state-store.ts';
 import { never, optionsOf, registersOf } from '../log/fixtures.ts';
 import { simRuntime, type SimRuntime } from '../log/sim-runtime.ts';
 import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
+import { ApplierScene } from './applier-scene.ts';
 
 const table = 'public.things';
 const snapshot: Snapshot = { source: 'shop', number: 1, table, for: ['things-g0001'], reason: 'build', sweep: false, startSeq: 0, phase: 'done', rows: 3, estimatedRows: null, doneSeq: 0 };
@@ -70,4 +71,22 @@ test.each([true, false])('a snapshot whose end was read, but not acted upon, whe
   const deps = { index: 'things', generation: 1, source: 'shop', table, startSeq: 0, atomicCursor, log, documents, state: cursorsOnly(), runtime, settings, isBuilding: () => true };
   expect(await runUntilTold(deps, storage, log, true)).toBe(4);
   expect(await runUntilTold(deps, storage, log, false)).toBe(5);
+});
+
+test('an error that ends an index does not wait for a target that never answers', async () => {
+  await using scene = await ApplierScene.open(false);
+  await scene.write(['a', 'good']);
+  const sent = Promise.withResolvers<void>();
+  const faults = {
+    before: () => {
+      sent.resolve();
+      return new Promise<undefined>(() => {});
+    },
+  };
+  const { running } = await scene.start(never, { faults });
+  const ended = running.then(() => 'ended', (error: unknown) => error);
+  await sent.promise;
+  // No document can be made of a row with this schema.
+  await scene.write('unfit');
+  expect(await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 5_000, 'still waiting'))])).toMatchObject({ code: 'SRC_DDL' });
 });
