@@ -1,6 +1,5 @@
 /** The real process on a real server while the world around it breaks. Each test ends with the index compared with the table, row by row. */
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,12 +7,11 @@ import { expect, test } from 'vitest';
 import { ExitCode } from '../../src/errors/policy.ts';
 import { describePostgres } from '../engines/postgres.ts';
 import { startProxy } from './proxy.ts';
+import { installed, mayMount } from '../requirement.ts';
 import { Stage } from './stage.ts';
 
 /** `ptrace` for a thread pool of one: the n-th call of the daemon is then the n-th call of that thread. */
 const oneThread = { UV_THREADPOOL_SIZE: '1' };
-const hasStrace = ['/usr/bin/strace', '/bin/strace'].some((path) => existsSync(path));
-const isRoot = process.getuid?.() === 0;
 
 describePostgres([18], ({ server }) => {
   test('a second daemon on the same data directory ends at once and changes nothing', async () => {
@@ -103,7 +101,7 @@ describePostgres([18], ({ server }) => {
     expect(await stage.compare()).toMatchObject({ missing: [], extra: [], different: [] });
   });
 
-  test.runIf(hasStrace)('a failed sync is not tried again: the daemon ends, and the next start reads from the source what was lost', async () => {
+  test.runIf(installed('strace'))('a failed sync is not tried again: the daemon ends, and the next start reads from the source what was lost', async () => {
     await using stage = await Stage.make(await server(), 2000);
     const strace = ['strace', '-D', '-f', '-q', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO:when=6'];
     {
@@ -116,7 +114,7 @@ describePostgres([18], ({ server }) => {
     await stage.inStep(again);
   });
 
-  test.runIf(isRoot)('a full disk pauses the reading, loses nothing, and is over by itself', async () => {
+  test.runIf(mayMount())('a full disk pauses the reading, loses nothing, and is over by itself', async () => {
     const running = await server();
     await using stage = await Stage.make(running, 100, { dataDirectory: '/nowhere' });
     const mount = join(stage.folder, 'small');

@@ -1,13 +1,13 @@
 /** Daemons that are killed while they recover from having been killed. Each test ends with the index compared with the table, row by row. */
-import { appendFileSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { appendFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { describePostgres } from '../engines/postgres.ts';
 import { eventually } from '../engines/servers.ts';
+import { installed } from '../requirement.ts';
 import { Stage } from './stage.ts';
 
-const hasStrace = ['/usr/bin/strace', '/bin/strace'].some((path) => existsSync(path));
 
 /** The segment that is being written. */
 function lastSegment(stage: Stage): string {
@@ -45,7 +45,7 @@ describePostgres([18], ({ server }) => {
     await stage.inStep(last);
   });
 
-  test.runIf(hasStrace)('a daemon that is killed in the middle of healing its log heals it at the next start', async () => {
+  test.runIf(installed('strace'))('a daemon that is killed in the middle of healing its log heals it at the next start', async () => {
     await using stage = await Stage.make(await server(), 1_000);
     {
       await using daemon = await stage.daemon();

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { granted } from '../requirement.ts';
 import { runCli, script, shapeDifferences, type CliResult } from './run-cli.ts';
 
 // Each command is a process of its own, and the machine may be busy.
@@ -137,7 +138,7 @@ describe('odd configs', () => {
   });
 });
 
-test.skipIf(!existsSync('/dev/full'))('an answer that could not be written to its end is an error, not a short answer', async () => {
+test.runIf(granted('/dev/full', existsSync('/dev/full')))('an answer that could not be written to its end is an error, not a short answer', async () => {
   const { stdout } = await promisify(execFile)('bash', ['-c', `"${process.execPath}" "${script}" schema 2>&1 >/dev/full; echo "status $?"`]);
   expect(stdout).toMatch(/^tailrace: Standard output cannot be written: the disk is full\. What it got is not complete\.\n/);
   expect(stdout).toMatch(/DISK_FULL.*\nstatus 74\n$/);

@@ -1,16 +1,14 @@
 /** A data directory that cannot be used, is full or fails, on the real process; in the end the index is the table. */
-import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
+import { installed, mayMount } from '../requirement.ts';
 import { errorOf, Scene, type SceneConfig } from './bad-input-scene.ts';
 import { describePostgres } from './postgres.ts';
 import { spawnTailrace } from './tailrace.ts';
 
 const MiB = 1024 * 1024;
-/** Root, and in a system that lets root mount: a container may not. */
-const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
-const hasStrace = ['/usr/bin/strace', '/bin/strace'].some((path) => existsSync(path));
 
 const rebuild = ['run', '--once', '--rebuild', 'shop'];
 
@@ -146,7 +144,7 @@ describePostgres([18], ({ server }) => {
     });
   });
 
-  describe.runIf(canMount)('a disk that is full', () => {
+  describe.runIf(mayMount())('a disk that is full', () => {
     test('pauses the reading, and work goes on when there is room: DISK_FULL', async () => {
       await using scene = await Scene.make(await server());
       await onSmallDisk(scene, async (ballast) => {
@@ -198,7 +196,7 @@ describePostgres([18], ({ server }) => {
     }
   });
 
-  test.runIf(hasStrace)('a disk that fails ends the process, and what was not durable is read again: DISK_FAILED', async () => {
+  test.runIf(installed('strace'))('a disk that fails ends the process, and what was not durable is read again: DISK_FAILED', async () => {
     await using scene = await Scene.make(await server());
     await scene.mended();
     const strace = ['strace', '-D', '-f', '-q', '-o', '/dev/null', '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO'];

@@ -9,7 +9,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { canReach } from '../../cmd/demo/account.ts';
 import { repository, runCli, script, shapeDifferences, type CliResult } from '../cmd/run-cli.ts';
 import { npmPostgresBin } from './packages.ts';
-import { enginesRequired, eventually, serverAccount } from './servers.ts';
+import { enginesRequired, granted } from '../requirement.ts';
+import { eventually, serverAccount } from './servers.ts';
 import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
 
 const isThere = npmPostgresBin(undefined) !== undefined;
@@ -175,7 +176,7 @@ describe('of the package as it is installed', () => {
 const account = serverAccount();
 const ordinaryCanRun = account !== undefined && [script, process.execPath, join(repository, 'node_modules', 'yargs', 'package.json')].every((path) => canReach({ ...account }, join(path, '..')));
 
-test.skipIf(!isThere || !ordinaryCanRun)('an ordinary user can run it as well as root', async () => {
+test.runIf((isThere || enginesRequired()) && granted('an account beside root that may read the clone', ordinaryCanRun))('an ordinary user can run it as well as root', async () => {
   const through = ['setpriv', `--reuid=${account?.uid}`, `--regid=${account?.gid}`, '--clear-groups'];
   await using demo = await spawnTailrace(['demo', '--once', '--json'], { through, env: { TMPDIR: temporary, HOME: temporary } });
   expect(await demo.exit()).toEqual({ code: 0, signal: null });

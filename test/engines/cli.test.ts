@@ -1,5 +1,5 @@
 /** The command line beside a real daemon, and on what it leaves behind: documented shapes, screens, exit statuses, signals. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execFile, spawn } from 'node:child_process';
@@ -10,6 +10,7 @@ import { repository, runCli, script, shapeDifferences, type CliResult } from '..
 import type { PostgresServer } from './postgres-client.ts';
 import { describePostgres } from './postgres.ts';
 import { eventually } from './servers.ts';
+import { granted, installed } from '../requirement.ts';
 import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
 
 const run = promisify(execFile);
@@ -291,7 +292,7 @@ describePostgres([18], (postgres) => {
     });
   });
 
-  describe.skipIf(!existsSync('/usr/bin/script') || process.platform !== 'linux')('on a terminal', () => {
+  describe.runIf(granted('the program script of Linux', process.platform === 'linux') && installed('script'))('on a terminal', () => {
     /** What a terminal of 120 columns gets. */
     const onTerminal = async (command: string, env: Record<string, string> = {}): Promise<string> => {
       const { stdout } = await run('script', ['-qec', `stty cols 120 rows 40; "${process.execPath}" "${script}" ${command}`, '/dev/null'], { cwd: folder, env: { PATH: process.env['PATH'] ?? '', TERM: 'xterm', ...env } });

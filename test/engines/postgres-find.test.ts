@@ -6,6 +6,7 @@ import { aptPostgresBin } from './packages.ts';
 import { findPostgres } from './postgres-find.ts';
 import { startPostgresProcess } from './postgres-process.ts';
 import { postgresAt, requireSettings } from './postgres-url.ts';
+import { granted } from '../requirement.ts';
 import { describePostgres, startPostgres } from './postgres.ts';
 
 afterEach(() => vi.unstubAllEnvs());
@@ -51,7 +52,7 @@ test('a server whose setting is wrong says so at once, with its log', async () =
   await expect(startPostgres({ major: 15, settings: { work_mem: 'much' } })).rejects.toThrow(/ended at its start:[^]*invalid value for parameter "work_mem"/);
 });
 
-test.skipIf(!existsSync('/usr/bin/apt-get'))('an unpacked Debian package serves without being installed', async () => {
+test.runIf(granted('packages of Debian (apt-get)', existsSync('/usr/bin/apt-get')))('an unpacked Debian package serves without being installed', async () => {
   const bin = aptPostgresBin(15);
   expect(existsSync(join(dirname(bin), 'lib', 'pgoutput.so'))).toBe(true);
   await using server = await startPostgresProcess(15, bin, {});

@@ -4,7 +4,8 @@ import type { PostgresMajor, PostgresServer } from './postgres-client.ts';
 import { findPostgres, type PostgresPlace } from './postgres-find.ts';
 import { startPostgresProcess } from './postgres-process.ts';
 import { postgresAt, requireSettings } from './postgres-url.ts';
-import { EngineMissing, enginesRequired } from './servers.ts';
+import { enginesRequired } from '../requirement.ts';
+import { EngineMissing } from './servers.ts';
 
 export type { PostgresMajor, PostgresServer, StopMode } from './postgres-client.ts';
 

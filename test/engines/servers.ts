@@ -14,11 +14,6 @@ export class EngineMissing extends Error {
   override readonly name = 'EngineMissing';
 }
 
-/** True when a missing engine must fail the run instead of being skipped: `.ci/run` sets it. */
-export function enginesRequired(): boolean {
-  return process.env['TAILRACE_REQUIRE_ENGINES'] === '1';
-}
-
 /** The account that servers run under. */
 export interface Account {
   readonly uid: number;

@@ -1,8 +1,9 @@
 /** The harness that runs tailrace as a process: tried on scripts of a few lines. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
+import { installed } from '../requirement.ts';
 import { spawnScript } from './tailrace.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tailrace-script-'));
@@ -53,7 +54,7 @@ test('waiting ends at its deadline', async () => {
   await expect(daemonProcess.exit(50)).rejects.toThrow('not within 50 ms');
 });
 
-test.skipIf(!existsSync('/usr/bin/strace'))('run through strace, the process keeps its pid and its exit status, and system calls can be made to fail', async () => {
+test.runIf(installed('strace'))('run through strace, the process keeps its pid and its exit status, and system calls can be made to fail', async () => {
   const write = `import { fdatasyncSync, openSync } from 'node:fs';
 const file = openSync(process.argv[2] + '', 'w');
 console.log(JSON.stringify({ msg: 'opened', pid: process.pid }));

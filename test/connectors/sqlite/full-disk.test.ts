@@ -14,10 +14,10 @@ const writer = fileURLToPath(new URL('./full-disk-writer.ts', import.meta.url));
 
 /** A disk of our own, in a namespace of our own, for as long as the program runs. */
 const smallDisk = ['-rm', 'sh', '-c', 'mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@"', 'sh'];
-const canMount = granted('a disk of its own to a test (unshare -rm and mount)', spawnSync('unshare', [...smallDisk, '/tmp', 'true']).status === 0);
+const disk = spawnSync('unshare', [...smallDisk, '/tmp', 'true']);
 
 describe('a full disk', () => {
-  test.runIf(canMount)('pauses the target with nothing half done, and work goes on once there is space', { timeout: 60_000 }, () => {
+  test.runIf(granted('a disk of its own to a test (unshare -rm and mount)', disk.status === 0))('pauses the target with nothing half done, and work goes on once there is space', { timeout: 60_000 }, () => {
     using folder = temporaryFolder();
     const said = execFileSync('unshare', [...smallDisk, folder.path, process.execPath, writer, folder.path], { encoding: 'utf8' });
     const [filled, freed, opened] = said.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
