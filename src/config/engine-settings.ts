@@ -29,7 +29,6 @@ const httpObject = z.strictObject({
   token: secretSetting('Token that requests must carry as `Authorization: Bearer`. `/healthz` and `/readyz` need none.').optional(),
 });
 const httpSettings = httpObject.refine(({ host, token }) => loopback.test(host) || token !== undefined, { path: ['token'], error: 'is required when `host` is no loopback address' });
-export type HttpSettings = z.output<typeof httpSettings>;
 
 export const adminSettings = z.strictObject({
   socket: z.string().min(1).optional().describe('Path of the socket that the command line talks to. By default `admin.sock` in the data directory.'),

@@ -1,7 +1,7 @@
 /** Names in the config: what sources, targets and indices may be called, and how a table is named. */
 
 /** Longest name of a source, target or index. Generations add `-g0001` to an index's name, and 63 bytes is PostgreSQL's limit for any name. */
-export const NAME_LENGTH_MAX = 48;
+const NAME_LENGTH_MAX = 48;
 
 const plainName = /^[a-z][a-z0-9_-]*$/;
 const generationSuffix = /-g\d{4,}$/;

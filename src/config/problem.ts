@@ -40,6 +40,6 @@ function describeProblem({ path, message, place }: Problem): string {
 const plainKey = /^[A-Za-z_*][\w*-]*$/;
 
 /** `sources.shop.slot`, `indices.products.fields["odd name"]`, `key[0]`. */
-export function pathText(path: Path): string {
+function pathText(path: Path): string {
   return path.map((part, i) => (typeof part === 'number' ? `[${part}]` : plainKey.test(part) ? `${i === 0 ? '' : '.'}${part}` : `[${JSON.stringify(part)}]`)).join('');
 }

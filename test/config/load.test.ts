@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import type { TailraceConfig } from '../../src/config/definition.ts';
-import { describeConfig } from '../../src/config/describe.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { Secret } from '../../src/runtime/secret.ts';
@@ -177,12 +176,5 @@ lgo: 3
       expect(shown[0]).toBe('CFG_INVALID');
       expect(shown.join('\n')).not.toContain('hunter2');
     }
-  });
-
-  test('is described without its secrets', async () => {
-    const described = JSON.stringify(describeConfig(await load(`${minimal}admin: { http: { token: tok3n } }\ntargets: { search: { type: sqlite, path: "file://u:pa55@host/x" } }\n`)));
-    expect(described).toContain('postgres://app:***@db:5432/shop');
-    expect(described).toContain('"token":"***"');
-    expect(described).not.toMatch(/pa55|tok3n/);
   });
 });

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { jsonSchemaOf, type JsonSchema } from '../../src/config/json-schema.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { renderReference } from '../../src/config/reference.ts';
 import { schema } from './connectors.ts';
+import { renderReference } from './render-reference.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const jsonSchema = jsonSchemaOf(schema.zod);

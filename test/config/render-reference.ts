@@ -1,5 +1,5 @@
 /** Renders `docs/config.md` from the schema: every setting with its type, default and description, and nothing that the schema does not say. */
-import type { JsonSchema } from './json-schema.ts';
+import type { JsonSchema } from '../../src/config/json-schema.ts';
 
 const introduction = `# Configuration
 
