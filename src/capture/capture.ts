@@ -2,8 +2,10 @@
  * Runs one source: connects, streams into the log, reads snapshots beside the stream, comes back after every failure that a pause may
  * mend, and stops with the error shown after every other.
  */
+import type { RowSchema } from '../change/schema.ts';
 import type { RegisterUpdate, LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead, SourceSession, TableDescription, TableRequest } from '../connector/source.ts';
+import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { isAbort, TailraceError } from '../errors/tailrace-error.ts';
 import { together } from '../runtime/abort.ts';
@@ -70,7 +72,7 @@ export interface CaptureStatus {
 export class Capture {
   readonly #deps: CaptureDeps;
   readonly #backoff: Backoff;
-  readonly #counters: IntakeCounters = { transactions: 0, changes: 0, bytes: 0, repeated: 0 };
+  readonly #counters: IntakeCounters = { transactions: 0, changes: 0, bytes: 0 };
   #phase: CapturePhase = 'connecting';
   #error: unknown = null;
   #retryInMs: number | null = null;
@@ -179,7 +181,7 @@ export class Capture {
     const compare = (a: Uint8Array, b: Uint8Array): number => source.comparePositions(a, b);
     const windows = new ChunkWindows(compare, resume.position);
     const complete = async (rows: readonly IncompleteEntry[], s: AbortSignal): Promise<(Uint8Array | 'gone')[]> => this.#complete(session, rows, s);
-    const queue = new FrameQueue({ source: source.name, log, budget: this.#budget, pool: this.#pool, complete, signal: either });
+    const queue = new FrameQueue({ source: source.name, log, compare, tableOf: (schemaId) => this.#schema(schemaId).table, budget: this.#budget, pool: this.#pool, complete, signal: either });
     queue.onFailure((error) => ended.abort(error));
     const intake = new Intake({
       source: source.name,
@@ -276,13 +278,14 @@ export class Capture {
   }
 
   async #complete(session: SourceSession, rows: readonly IncompleteEntry[], signal: AbortSignal): Promise<(Uint8Array | 'gone')[]> {
-    const { schemas } = this.#deps;
-    const incomplete = rows.map(({ schemaId, key, row }) => {
-      const schema = schemas.get(schemaId);
-      if (schema === undefined) throw new TailraceError('INVARIANT', { message: `A row has the schema ${schemaId}, which was never declared.` });
-      return { schemaId, schema, key, row };
-    });
+    const incomplete = rows.map(({ schemaId, key, row }) => ({ schemaId, schema: this.#schema(schemaId), key, row }));
     return session.completeRows(incomplete, signal);
+  }
+
+  #schema(id: number): RowSchema {
+    const schema = this.#deps.schemas.get(id);
+    invariant(schema !== undefined, 'a row has a schema that was declared');
+    return schema;
   }
 
   #identity(): string | null {

@@ -8,7 +8,7 @@ import type { TransactionStart } from '../connector/source.ts';
 export const FRAME_BYTES_MAX = 512 * 1024;
 export const FRAME_ENTRIES_MAX = 4096;
 
-/** Rows that lack columns are small until they are completed, all of a frame at once: so many may a frame have, however little they are now. */
+/** Rows that lack columns grow when they are completed: so many may a frame have, however little they are now. */
 export const FRAME_INCOMPLETE_MAX = 256;
 
 /** Frames of single changes stay in small buffers; what outgrows one is under load and gets a buffer of the pool. */
@@ -46,6 +46,8 @@ export interface IncompleteEntry {
   readonly schemaId: number;
   readonly key: Buffer;
   readonly row: Buffer;
+  /** Position behind the last transaction that had ended when the entry came: where the source is resumed when the frame is cut before it. */
+  readonly behind: Uint8Array;
 }
 
 export interface BuiltFrame {
@@ -102,6 +104,7 @@ export class FrameBuilder {
     this.#registers.push(update);
   }
 
+  /** `lacking`: null for a whole row; for one that lacks columns, the position behind the last transaction that has ended. */
   add(
     op: Op,
     flags: number,
@@ -112,12 +115,12 @@ export class FrameBuilder {
     bytes: Uint8Array,
     rowStart: number,
     rowEnd: number,
-    incomplete: boolean,
+    lacking: Uint8Array | null,
   ): void {
     this.#makeRoom(ENTRY_OVERHEAD_BYTES + keyEnd - keyStart + rowEnd - rowStart);
     const start = this.#length;
     const end = writeEntry(this.#buffer, start, op, flags, schemaId, key, keyStart, keyEnd, bytes, rowStart, rowEnd);
-    if (incomplete) {
+    if (lacking !== null) {
       this.#incomplete.push({
         index: this.#count,
         start,
@@ -127,6 +130,7 @@ export class FrameBuilder {
         schemaId,
         key: Buffer.from(key.subarray(keyStart, keyEnd)),
         row: Buffer.from(bytes.subarray(rowStart, rowEnd)),
+        behind: lacking,
       });
     }
     this.#length = end;

@@ -4,32 +4,34 @@
  * Frames are handed over as fast as the stream fills them; what is not durable yet is counted against the budget, by which the source
  * knows when to stop reading. The first failure ends the queue: nothing behind it is appended.
  */
-import { writeEntry, ENTRY_OVERHEAD_BYTES } from '../change/entry.ts';
-import { Op } from '../change/operation.ts';
 import type { FrameKind, LogStore } from '../connector/log-store.ts';
-import { invariant } from '../errors/invariant.ts';
-import type { ByteBudget } from '../runtime/byte-budget.ts';
-import type { BuiltFrame, FrameBufferPool, IncompleteEntry } from './frame-builder.ts';
+import type { BuiltFrame, FrameBufferPool } from './frame-builder.ts';
+import type { FramePart } from './frame-cutter.ts';
+import type { ResumePoint } from './resume-point.ts';
+import { RowCompletion, type RowCompletionDeps } from './row-completion.ts';
+
+/** Completed rows of one frame that may be on their way into the log before the next ones are asked for. */
+const ADDED_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 
 export interface QueuedFrame {
   readonly kind: FrameKind;
   readonly snapshot: number;
   readonly built: BuiltFrame;
+  /** The resume point as the source's frame before left it: where a frame that has to be cut goes on from. Null for frames that are never cut. */
+  readonly before: ResumePoint | null;
   /** Called when the frame is durable. */
   readonly onDurable?: (() => void) | undefined;
 }
 
-export interface FrameQueueDeps {
-  readonly source: string;
+export interface FrameQueueDeps extends RowCompletionDeps {
   readonly log: Pick<LogStore, 'append'>;
-  readonly budget: ByteBudget;
   readonly pool: FrameBufferPool;
-  readonly complete: (rows: readonly IncompleteEntry[], signal: AbortSignal) => Promise<(Uint8Array | 'gone')[]>;
   readonly signal: AbortSignal;
 }
 
 export class FrameQueue {
   readonly #deps: FrameQueueDeps;
+  readonly #completion: RowCompletion;
   #tail: Promise<void> = Promise.resolve();
   #pending = 0;
   #failure: { readonly error: unknown } | null = null;
@@ -38,6 +40,7 @@ export class FrameQueue {
 
   constructor(deps: FrameQueueDeps) {
     this.#deps = deps;
+    this.#completion = new RowCompletion(deps);
   }
 
   /** Frames that are not durable yet. */
@@ -60,22 +63,13 @@ export class FrameQueue {
     this.#deps.budget.take(bytes);
     this.#tail = this.#tail.then(async () => {
       if (this.#failure !== null) return this.#settle(bytes);
+      const onDurable = (): void => {
+        this.#deps.pool.giveBack(frame.built.entries);
+        frame.onDurable?.();
+      };
       try {
-        const built = frame.built.incomplete.length === 0 ? frame.built : await this.#completed(frame.built);
-        const { entries, count, transactions, registers } = built;
-        const { kind, snapshot } = frame;
-        const appended = this.#deps.log.append({ kind, source: this.#deps.source, snapshot, entries, count, transactions, registers }, this.#deps.signal);
-        appended.then(
-          () => {
-            this.#deps.pool.giveBack(frame.built.entries);
-            frame.onDurable?.();
-            this.#settle(bytes);
-          },
-          (error: unknown) => {
-            this.#fail(error);
-            this.#settle(bytes);
-          },
-        );
+        if (frame.before === null || frame.built.incomplete.length === 0) this.#send(frame, frame.built, bytes, onDurable).catch((error: unknown) => this.#fail(error));
+        else await this.#sendCompleted(frame, frame.before, bytes, onDurable);
       } catch (error) {
         this.#fail(error);
         this.#settle(bytes);
@@ -107,32 +101,37 @@ export class FrameQueue {
     this.#onFailure(error);
   }
 
-  /** The frame again, with the rows that lacked columns whole, and rows that are gone as deletes. */
-  async #completed(built: BuiltFrame): Promise<BuiltFrame> {
-    const rows = await this.#deps.complete(built.incomplete, this.#deps.signal);
-    invariant(rows.length === built.incomplete.length, 'one completed row for each incomplete one');
-    let size = built.entries.length;
-    for (const [i, entry] of built.incomplete.entries()) {
-      const row = rows[i];
-      size += ENTRY_OVERHEAD_BYTES + entry.key.length + (row instanceof Uint8Array ? row.length : 0) - (entry.end - entry.start);
+  /** Appends one frame, or a part of one. Resolves when it has settled, whether it arrived or failed; the bytes are given back then. */
+  async #send({ kind, snapshot }: QueuedFrame, { entries, count, transactions, registers }: FramePart, bytes: number, onDurable: () => void): Promise<void> {
+    const { log, source, signal } = this.#deps;
+    try {
+      await log.append({ kind, source, snapshot, entries, count, transactions, registers }, signal);
+      onDurable();
+    } catch (error) {
+      this.#fail(error);
     }
-    const entries = Buffer.allocUnsafeSlow(size);
-    let from = 0;
-    let to = 0;
-    for (const [i, entry] of built.incomplete.entries()) {
-      to += built.entries.copy(entries, to, from, entry.start);
-      to = writeCompleted(entries, to, entry, rows[i] as Uint8Array | 'gone');
-      from = entry.end;
+    this.#settle(bytes);
+  }
+
+  /** The parts of a frame on their way are pending each for itself; with the last of them the frame is durable. */
+  async #sendCompleted(frame: QueuedFrame, before: ResumePoint, bytes: number, onDurable: () => void): Promise<void> {
+    const { budget, signal } = this.#deps;
+    let inFlightBytes = 0;
+    for await (const { part, addedBytes, isLast } of this.#completion.parts(frame.built, before, signal)) {
+      if (this.#failure !== null) {
+        budget.give(addedBytes);
+        throw this.#failure.error;
+      }
+      if (isLast) {
+        this.#send(frame, part, bytes + addedBytes, onDurable).catch((error: unknown) => this.#fail(error));
+        continue;
+      }
+      this.#pending += 1;
+      const settled = this.#send(frame, part, addedBytes, () => {});
+      inFlightBytes += addedBytes;
+      if (inFlightBytes < ADDED_IN_FLIGHT_BYTES) continue;
+      await settled;
+      inFlightBytes = 0;
     }
-    built.entries.copy(entries, to, from);
-    return { ...built, entries, incomplete: [] };
   }
 }
-
-/** A keyless delete whose row still stands elsewhere in the table becomes an update with that row; a row that is gone becomes a delete. */
-function writeCompleted(into: Buffer, at: number, entry: IncompleteEntry, row: Uint8Array | 'gone'): number {
-  const { flags, schemaId, key } = entry;
-  if (row === 'gone') return writeEntry(into, at, Op.delete, flags, schemaId, key, 0, key.length, key, 0, 0);
-  return writeEntry(into, at, entry.op === Op.delete ? Op.update : entry.op, flags, schemaId, key, 0, key.length, row, 0, row.length);
-}
-

@@ -25,8 +25,6 @@ export interface IntakeCounters {
   transactions: number;
   changes: number;
   bytes: number;
-  /** Changes of a transaction that was pushed again and that the log had already. */
-  repeated: number;
 }
 
 export interface IntakeDeps {
@@ -52,7 +50,8 @@ export class Intake implements ChangeSink {
   readonly #builder: FrameBuilder;
   readonly #tables = new Map<number, string>();
   #position: Uint8Array;
-  #confirmed: Uint8Array;
+  /** As the last frame that was handed over leaves it. */
+  #resume: ResumePoint;
   #transaction: { readonly start: TransactionStart; readonly count: ChangeCount } | null = null;
   /** What is logged of transactions that the source has yet to push again: frames that come before them must not forget that. */
   readonly #parts: LoggedParts;
@@ -62,7 +61,7 @@ export class Intake implements ChangeSink {
     this.#deps = deps;
     this.#builder = new FrameBuilder(deps.pool);
     this.#position = deps.resume.position;
-    this.#confirmed = deps.resume.position;
+    this.#resume = deps.resume;
     this.#parts = new LoggedParts(deps, deps.resume);
     deps.queue.onIdle(() => this.#seal());
   }
@@ -106,7 +105,7 @@ export class Intake implements ChangeSink {
     if (this.#isRepeated(table)) return;
     const { windows, counters } = this.#deps;
     if (!windows.none) windows.note(table, key, keyLength);
-    this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete);
+    this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete ? this.#position : null);
     counters.changes += 1;
     counters.bytes += rowEnd - rowStart;
     if (this.#builder.isFull) this.#seal();
@@ -116,7 +115,7 @@ export class Intake implements ChangeSink {
     const table = this.#tables.get(schemaId) as string;
     if (this.#isRepeated(table)) return;
     this.#deps.windows.spoil(table);
-    this.#builder.add(Op.truncate, 0, schemaId, noKey, 0, 0, noKey, 0, 0, false);
+    this.#builder.add(Op.truncate, 0, schemaId, noKey, 0, 0, noKey, 0, 0, null);
     this.#deps.counters.changes += 1;
   }
 
@@ -148,7 +147,7 @@ export class Intake implements ChangeSink {
   /** Puts a frame of a snapshot's rows behind everything that was pushed so far. Only from within a window's `onReached`. */
   insertSnapshotFrame(snapshot: number, built: BuiltFrame, onDurable?: () => void): void {
     this.#seal();
-    this.#deps.queue.push({ kind: FrameKind.snapshot, snapshot, built, onDurable });
+    this.#deps.queue.push({ kind: FrameKind.snapshot, snapshot, built, before: null, onDurable });
   }
 
   /** Puts registers into the log, in one frame with what was pushed just before: a schema and the snapshot that it calls for, say. */
@@ -161,9 +160,7 @@ export class Intake implements ChangeSink {
   #isRepeated(table: string): boolean {
     const transaction = this.#transaction;
     invariant(transaction !== null, 'changes come within a transaction');
-    if (!transaction.count.isLogged(table)) return false;
-    this.#deps.counters.repeated += 1;
-    return true;
+    return transaction.count.isLogged(table);
   }
 
   #passed(resume: Uint8Array): void {
@@ -180,16 +177,16 @@ export class Intake implements ChangeSink {
 
   #seal(onDurable?: () => void): void {
     const position = this.#position;
-    if (this.#builder.isEmpty && Buffer.compare(position, this.#confirmed) === 0) return;
-    this.#confirmed = position;
+    const before = this.#resume;
+    if (this.#builder.isEmpty && Buffer.compare(position, before.position) === 0) return;
     const open = this.#transaction === null ? null : this.#transaction.count.soFar(this.#transaction.start);
     const [partial = null, ...laterPartials] = open === null || open.changes === 0 ? this.#parts.awaited : [open, ...this.#parts.awaited];
-    const resume = encodeResumePoint({ position, partial, laterPartials });
-    const built = this.#builder.take([[positionRegister(this.#deps.source), resume]]);
+    this.#resume = { position, partial, laterPartials };
+    const built = this.#builder.take([[positionRegister(this.#deps.source), encodeResumePoint(this.#resume)]]);
     const durable = (): void => {
       this.#deps.confirm(position);
       onDurable?.();
     };
-    this.#deps.queue.push({ kind: FrameKind.stream, snapshot: 0, built, onDurable: durable });
+    this.#deps.queue.push({ kind: FrameKind.stream, snapshot: 0, built, before, onDurable: durable });
   }
 }

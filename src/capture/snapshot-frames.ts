@@ -34,7 +34,7 @@ export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindo
       continue;
     }
     if (builder.isFull) frames.push(builder.take([]));
-    builder.add(Op.read, 0, schemaId, keyBytes, keyStart, keyEnd, bytes, offsets[i] as number, offsets[i + 1] as number, false);
+    builder.add(Op.read, 0, schemaId, keyBytes, keyStart, keyEnd, bytes, offsets[i] as number, offsets[i + 1] as number, null);
   }
   frames.push(builder.take(registers));
   return { frames, rows: rows - superseded, superseded };

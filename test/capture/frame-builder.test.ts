@@ -7,7 +7,7 @@ const start = (n: number): { id: bigint; position: Buffer; commitTimeMs: number 
 const row = Buffer.from('row');
 
 function add(builder: FrameBuilder, key: string, incomplete = false): void {
-  builder.add(Op.insert, 0, 1, Buffer.from(`${key}unused`), 0, key.length, Buffer.from(`<${key}>`), 1, 1 + key.length, incomplete);
+  builder.add(Op.insert, 0, 1, Buffer.from(`${key}unused`), 0, key.length, Buffer.from(`<${key}>`), 1, 1 + key.length, incomplete ? Buffer.from([7]) : null);
 }
 
 function keysOf(entries: Buffer): string[] {
@@ -74,17 +74,17 @@ describe('a frame', () => {
     add(builder, 'a');
     const key = Buffer.from('k');
     const bytes = Buffer.from('incomplete');
-    builder.add(Op.update, 0, 3, key, 0, 1, bytes, 0, bytes.length, true);
+    builder.add(Op.update, 0, 3, key, 0, 1, bytes, 0, bytes.length, Buffer.from([9]));
     key.fill(0);
     bytes.fill(0);
     const [entry] = builder.take([]).incomplete;
-    expect([entry?.index, entry?.schemaId, entry?.key.toString(), entry?.row.toString()]).toEqual([1, 3, 'k', 'incomplete']);
+    expect([entry?.index, entry?.schemaId, entry?.key.toString(), entry?.row.toString(), entry?.behind[0]]).toEqual([1, 3, 'k', 'incomplete', 9]);
   });
 
   test('is full by bytes or by changes, and takes a row that is larger than itself', () => {
     const builder = new FrameBuilder(new FrameBufferPool());
     const large = Buffer.alloc(FRAME_BYTES_MAX + 5, 'x');
-    builder.add(Op.insert, 0, 1, row, 0, 3, large, 0, large.length, false);
+    builder.add(Op.insert, 0, 1, row, 0, 3, large, 0, large.length, null);
     expect(builder.isFull).toBe(true);
     const { entries } = builder.take([]);
     const cursor = new EntryCursor(entries, 1);

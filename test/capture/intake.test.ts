@@ -1,82 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { ChunkWindows } from '../../src/capture/chunk-window.ts';
-import { FrameBufferPool } from '../../src/capture/frame-builder.ts';
-import { FrameQueue } from '../../src/capture/frame-queue.ts';
-import { Intake } from '../../src/capture/intake.ts';
-import { decodeResumePoint, partialTransaction, positionRegister, stateRegister, type PartialTransaction, type ResumePoint } from '../../src/capture/resume-point.ts';
-import { SchemaRegistry } from '../../src/capture/schema-registry.ts';
-import { EntryCursor } from '../../src/change/entry.ts';
-import { Op } from '../../src/change/operation.ts';
-import type { FrameDraft } from '../../src/connector/log-store.ts';
-import { ByteBudget } from '../../src/runtime/byte-budget.ts';
-
-const at = (n: number): Buffer => Buffer.from([n]);
-const nothing = Buffer.alloc(0);
-
-/** A connection of a source, and the log that its frames go to. `sent` are `table key` pairs; a transaction is told by its number. */
-class Connection {
-  readonly frames: FrameDraft[] = [];
-  readonly registers = new Map<string, Uint8Array>();
-  readonly #queue: FrameQueue;
-  readonly intake: Intake;
-
-  constructor(tables: readonly string[], resume: ResumePoint) {
-    const compare = (a: Uint8Array, b: Uint8Array): number => Buffer.compare(a, b);
-    const budget = new ByteBudget(1_000_000);
-    const pool = new FrameBufferPool();
-    const append = async (draft: FrameDraft): Promise<{ firstSeq: number; lastSeq: number }> => {
-      this.frames.push({ ...draft, entries: Buffer.from(draft.entries) });
-      for (const [name, value] of draft.registers) if (value !== null) this.registers.set(name, value);
-      return { firstSeq: 1, lastSeq: 1 };
-    };
-    this.#queue = new FrameQueue({ source: 's', log: { append }, budget, pool, complete: async () => [], signal: new AbortController().signal });
-    this.intake = new Intake({
-      source: 's',
-      tables: new Set(tables),
-      compare,
-      schemas: new SchemaRegistry(new Map()),
-      windows: new ChunkWindows(compare, resume.position),
-      queue: this.#queue,
-      budget,
-      pool,
-      resume,
-      counters: { transactions: 0, changes: 0, bytes: 0, repeated: 0 },
-      confirm: () => {},
-      onReread: () => {},
-      onCommit: () => {},
-    });
-  }
-
-  begin(n: number, id = n): void {
-    this.intake.begin({ id: BigInt(id), position: at(n), commitTimeMs: 0 });
-  }
-
-  send(...sent: string[]): void {
-    for (const change of sent) {
-      const [table, key] = change.split(' ') as [string, string];
-      const schema = this.intake.declare({ table, format: 'f', columns: [] });
-      if (key === 'truncate') this.intake.truncate(schema);
-      else this.intake.change(Op.insert, 0, schema, Buffer.from(key), key.length, nothing, 0, 0, false);
-    }
-  }
-
-  /** The connection breaks when all that was sent is durable: where the next one goes on. */
-  async break(): Promise<ResumePoint> {
-    this.intake.insertRegisters([]);
-    await this.#queue.settled();
-    return decodeResumePoint(this.registers.get(positionRegister('s')) as Uint8Array);
-  }
-
-  logged(): string[] {
-    const tables = new Map(this.frames.flatMap(({ registers }) => registers.flatMap(([name, value]) => (name.startsWith('schema:') && value !== null ? [JSON.parse(String(value)) as { id: number; table: string }] : []))).map(({ id, table }) => [id, table]));
-    return this.frames.flatMap(({ entries }) => {
-      const cursor = new EntryCursor(entries, 1);
-      const found: string[] = [];
-      while (cursor.next()) found.push(`${tables.get(cursor.schemaId)} ${cursor.op === Op.truncate ? 'truncate' : cursor.key().toString()}`);
-      return found;
-    });
-  }
-}
+import { partialTransaction, stateRegister, type PartialTransaction, type ResumePoint } from '../../src/capture/resume-point.ts';
+import { at, Connection } from './connection.ts';
 
 const resumed = (position: number, ...parts: PartialTransaction[]): ResumePoint => {
   const [partial = null, ...laterPartials] = parts;
@@ -95,8 +19,8 @@ describe('a transaction that is logged in part', () => {
     second.send('a 1', 'b 1', 'a truncate', 'b 2', 'a 3');
     second.intake.commit(at(6));
     expect(await second.break()).toEqual(resumed(6));
-    expect(second.logged()).toEqual(['b 2', 'a 3']);
-    expect(second.frames.flatMap(({ transactions }) => transactions)).toMatchObject([{ id: 5n, entriesBefore: 3, complete: true }]);
+    expect(second.log.logged).toEqual(['b 2', 'a 3']);
+    expect(second.log.frames.flatMap(({ transactions }) => transactions)).toMatchObject([{ id: 5n, entriesBefore: 3, complete: true }]);
   });
 
   test('loses and repeats nothing when a table is read besides, or no more', async () => {
@@ -106,13 +30,13 @@ describe('a transaction that is logged in part', () => {
     more.send('c 1', 'a 1', 'c 2', 'b 1', 'a 2', 'c 3', 'a 3');
     more.intake.commit(at(6));
     await more.break();
-    expect(more.logged()).toEqual(['c 1', 'c 2', 'c 3', 'a 3']);
+    expect(more.log.logged).toEqual(['c 1', 'c 2', 'c 3', 'a 3']);
     const less = new Connection(['b'], point);
     less.begin(5);
     less.send('b 1', 'b 2');
     less.intake.commit(at(6));
     expect(await less.break()).toEqual(resumed(6));
-    expect(less.logged()).toEqual(['b 2']);
+    expect(less.log.logged).toEqual(['b 2']);
   });
 
   test('broken off again, is known by all that is logged of it', async () => {
@@ -121,7 +45,7 @@ describe('a transaction that is logged in part', () => {
     again.begin(5);
     again.send('c 1', 'a 1');
     expect(await again.break()).toEqual(resumed(1, partialTransaction(at(5), 5n, new Map([['a', 3], ['c', 1]]))));
-    expect(again.logged()).toEqual(['c 1']);
+    expect(again.log.logged).toEqual(['c 1']);
   });
 
   test('is not forgotten while earlier ones come that only a new table has, themselves broken off', async () => {
@@ -142,7 +66,7 @@ describe('a transaction that is logged in part', () => {
     later.send('a 1', 'a 2');
     later.intake.commit(at(6));
     expect(await later.break()).toEqual(resumed(6));
-    expect(later.logged()).toEqual(['c 3', 'a 2']);
+    expect(later.log.logged).toEqual(['c 3', 'a 2']);
   });
 
   test.for<[string, (connection: Connection) => void]>([
@@ -162,7 +86,7 @@ describe('a transaction that is logged in part', () => {
     connection.send('b 1');
     connection.intake.commit(at(7));
     expect(await connection.break()).toEqual(resumed(7));
-    expect(connection.logged()).toEqual(['b 1']);
+    expect(connection.log.logged).toEqual(['b 1']);
   });
 
   test('a heartbeat from just before its commit is no sign that it is missing', async () => {
@@ -181,9 +105,9 @@ test('what a source remembers is in the log behind what it pushed before, in the
   connection.send('a 2');
   connection.intake.commit(at(6));
   await connection.break();
-  expect(connection.frames.map(({ count, registers }) => [count, registers.some(([name]) => name === stateRegister('s'))])).toEqual([
+  expect(connection.log.frames.map(({ count, registers }) => [count, registers.some(([name]) => name === stateRegister('s'))])).toEqual([
     [1, true],
     [1, false],
   ]);
-  expect(String(connection.registers.get(stateRegister('s')))).toBe('known');
+  expect(String(connection.log.registers.get(stateRegister('s')))).toBe('known');
 });

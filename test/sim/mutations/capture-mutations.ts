@@ -96,7 +96,12 @@ export const captureMutations: readonly Mutation[] = [
   {
     name: 'rows-not-completed',
     defect: 'Rows are logged without the columns that the source did not send.',
-    patches: [{ file: 'src/capture/frame-queue.ts', from: 'frame.built.incomplete.length === 0 ? frame.built', to: 'frame.built.incomplete.length >= 0 ? frame.built' }],
+    patches: [{ file: 'src/capture/frame-queue.ts', from: 'frame.built.incomplete.length === 0) this', to: 'frame.built.incomplete.length >= 0) this' }],
+  },
+  {
+    name: 'part-without-its-place',
+    defect: 'Of a frame that is cut as its rows are completed only the last part says how far the source is in the log.',
+    patches: [{ file: 'src/capture/frame-cutter.ts', from: ', [positionRegister(this.#deps.source), resume]]', to: ', ...(resume.length === 0 ? [[positionRegister(this.#deps.source), resume] as const] : [])]' }],
   },
   {
     name: 'schema-numbered-once',
