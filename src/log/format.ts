@@ -59,4 +59,7 @@ export const INDEX_STEP_BYTES = 1024 * 1024;
 export const FrameRole = { header: 1, data: 2, footer: 3 } as const;
 export type FrameRole = (typeof FrameRole)[keyof typeof FrameRole];
 
+/** How bodies are stored: as they are, or those from `COMPRESS_FROM_BYTES` on as zstd at level 1, where that is shorter. */
+export type LogCompression = 'none' | 'zstd';
+
 export const FrameFlag = { zstd: 1 } as const;

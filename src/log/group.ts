@@ -3,7 +3,7 @@ import { constants, crc32, zstdCompressSync } from 'node:zlib';
 import { SEQ_MAX, type Seq } from '../change/seq.ts';
 import type { FrameDraft } from '../connector/log-store.ts';
 import { invariant } from '../errors/invariant.ts';
-import { BODY_BYTES_MAX, COMPRESS_FROM_BYTES, FrameFlag, FrameRole, HEAD_BYTES, META_BYTES_MAX } from './format.ts';
+import { BODY_BYTES_MAX, COMPRESS_FROM_BYTES, FrameFlag, FrameRole, HEAD_BYTES, META_BYTES_MAX, type LogCompression } from './format.ts';
 import { encodeHead } from './frame-head.ts';
 import { encodeMeta } from './frame-meta.ts';
 import type { SegmentMarks } from './frame-scanner.ts';
@@ -25,12 +25,12 @@ export interface EncodedDraft {
   readonly bytes: number;
 }
 
-export function encodeDraft(draft: FrameDraft, compress: boolean): EncodedDraft {
+export function encodeDraft(draft: FrameDraft, compression: LogCompression): EncodedDraft {
   invariant(draft.count > 0 === draft.entries.length > 0, 'a frame has bytes exactly when it has entries');
   const meta = encodeMeta(draft.source, draft.registers, draft.transactions);
   let body = draft.entries;
   let flags = 0;
-  if (compress && body.length >= COMPRESS_FROM_BYTES) {
+  if (compression === 'zstd' && body.length >= COMPRESS_FROM_BYTES) {
     const small = zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
     if (small.length < body.length) {
       body = small;

@@ -8,6 +8,7 @@
 import type { FrameDraft } from '../connector/log-store.ts';
 import { invariant } from '../errors/invariant.ts';
 import { AppendQueue, type Appended, type PendingAppend } from './append-queue.ts';
+import type { LogCompression } from './format.ts';
 import { encodeDraft, type EncodedGroup } from './group.ts';
 import type { LogCore } from './log-core.ts';
 import { closedError, isNoSpace } from './log-error.ts';
@@ -27,7 +28,7 @@ export const DISK_FULL_PAUSE_MS = 1000;
 export interface WriterLimits {
   readonly segmentBytes: number;
   readonly segmentMaxAgeMs: number;
-  readonly compress: boolean;
+  readonly compression: LogCompression;
 }
 
 export class LogWriter {
@@ -57,7 +58,7 @@ export class LogWriter {
   async append(draft: FrameDraft, signal: AbortSignal): Promise<Appended> {
     if (this.#failure !== undefined) throw this.#failure.error;
     if (this.#isStopped) throw closedError();
-    const appended = this.#queue.push(encodeDraft(draft, this.#limits.compress), signal);
+    const appended = this.#queue.push(encodeDraft(draft, this.#limits.compression), signal);
     this.#start();
     return await appended;
   }

@@ -1,11 +1,10 @@
 /** Opens the embedded change log, making or healing it as needed. One process at a time: the caller holds the data directory's lock. */
 import { dirname, join } from 'node:path';
-import { EPOCH_MAX, type Seq } from '../change/seq.ts';
-import { invariant } from '../errors/invariant.ts';
+import type { Seq } from '../change/seq.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { EmbeddedLog } from './embedded-log.ts';
-import { FORMAT_VERSION, HEAD_BYTES } from './format.ts';
+import { FORMAT_VERSION, HEAD_BYTES, type LogCompression } from './format.ts';
 import { IDENTITY_DRAFT_NAME, logTagOf, readIdentity, writeIdentity, type LogIdentity } from './identity.ts';
 import { LogCore } from './log-core.ts';
 import { corruptFolder, diskError, systemCodeOf } from './log-error.ts';
@@ -22,13 +21,14 @@ export const SEGMENT_BYTES_MAX = 3 * 1024 * 1024 * 1024;
 const LOG_ID_BYTES = 16;
 const FIRST_HEADER_BYTES = HEAD_BYTES + 2 + 2 * LOG_ID_BYTES;
 
+/** A log that is made anew has another id; the epoch tells versions of one log from those of another that took its place. */
+const FIRST_EPOCH = 1;
+
 /** Bytes per read and write when the last write is repeated. */
 const REWRITE_BYTES = 4 * 1024 * 1024;
 
 export interface LogOptions {
   readonly directory: string;
-  /** Highest epoch that was ever in use here; a log that has to be made anew gets the next one. */
-  readonly epochFloor: number;
   /** A segment is sealed when the next frame would make it longer than this, */
   readonly segmentBytes: number;
   /** or when something is appended and its first frame is this old. */
@@ -39,8 +39,8 @@ export interface LogOptions {
   readonly minAgeMs: number;
   /** At the size limit: appends wait for the slowest hold, or the slowest hold is given up. */
   readonly onFull: 'block' | 'evict';
-  /** Bodies from 8 KiB on are stored as zstd, level 1. */
-  readonly compress: boolean;
+  /** `zstd`: bodies from 8 KiB on are compressed, at level 1. */
+  readonly compression: LogCompression;
   /** All holds that are known at the start, so that none is overtaken by retention before it is set. */
   readonly holds?: Iterable<readonly [name: string, seq: Seq]>;
 }
@@ -55,7 +55,7 @@ export async function openLog(options: LogOptions, runtime: Runtime): Promise<Em
 }
 
 async function open(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog> {
-  const { directory, segmentMaxAgeMs, compress, maxBytes } = options;
+  const { directory, segmentMaxAgeMs, compression, maxBytes } = options;
   const { disk } = runtime;
   await makeDurableDirectory(disk, directory);
   await removeDraft(disk, directory);
@@ -70,7 +70,7 @@ async function open(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog>
   let fail = (_error: unknown): void => {};
   const retention = new Retention(core, options, options.holds ?? [], (error) => fail(error));
   const segmentBytes = Math.min(options.segmentBytes, SEGMENT_BYTES_MAX, Math.ceil(maxBytes / 4));
-  const writer = new LogWriter(core, { segmentBytes, segmentMaxAgeMs, compress }, retention, active);
+  const writer = new LogWriter(core, { segmentBytes, segmentMaxAgeMs, compression }, retention, active);
   fail = (error) => writer.fail(error);
   return new EmbeddedLog(core, writer, retention);
 }
@@ -100,16 +100,14 @@ async function removeDraft(disk: Disk, directory: string): Promise<void> {
 }
 
 /** Makes a new log: first the segment, then IDENTITY, so that where IDENTITY is there is a segment. */
-async function create({ directory, epochFloor }: LogOptions, { disk, random, clock }: Runtime): Promise<LogIdentity> {
-  const epoch = Math.max(1, epochFloor + 1);
-  invariant(epoch <= EPOCH_MAX, 'there is an epoch left for a new log');
+async function create({ directory }: LogOptions, { disk, random, clock }: Runtime): Promise<LogIdentity> {
   for (const { name, ordinal } of await listSegments(disk, directory)) {
     if (ordinal !== 1 || !(await isUnused(disk, join(directory, name)))) throw corruptFolder(directory, `it holds ${name}, but no IDENTITY`);
     await disk.remove(join(directory, name));
   }
   await disk.syncDirectory(directory);
   const nowMs = clock.nowMs();
-  const identity: LogIdentity = { logId: random.hex(LOG_ID_BYTES), epoch, formatVersion: FORMAT_VERSION, createdAtMs: nowMs };
+  const identity: LogIdentity = { logId: random.hex(LOG_ID_BYTES), epoch: FIRST_EPOCH, formatVersion: FORMAT_VERSION, createdAtMs: nowMs };
   const first = await SegmentWriter.create(disk, directory, identity, { ordinal: 1, seq: 1, prevCrc: logTagOf(identity.logId), registers: new Map(), nowMs });
   await first.close();
   await writeIdentity(disk, directory, identity);

@@ -7,7 +7,7 @@ import type { Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import { openLog } from '../log/open.ts';
+import { openLog, type LogOptions } from '../log/open.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { prepareDataDirectory } from '../state/data-directory.ts';
 import { takeLock } from '../state/lock.ts';
@@ -73,8 +73,8 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   }
 }
 
-function logSettings({ log }: TailraceConfig): { epochFloor: number; segmentBytes: number; segmentMaxAgeMs: number; maxBytes: number; minAgeMs: number; onFull: 'block' | 'evict'; compress: boolean } {
-  return { epochFloor: 0, segmentBytes: log.segment_bytes, segmentMaxAgeMs: SEGMENT_AGE_MAX_MS, maxBytes: log.max_bytes, minAgeMs: log.min_age_hours * HOUR_MS, onFull: log.on_full, compress: false };
+function logSettings({ log }: TailraceConfig): Omit<LogOptions, 'directory' | 'holds'> {
+  return { segmentBytes: log.segment_bytes, segmentMaxAgeMs: SEGMENT_AGE_MAX_MS, maxBytes: log.max_bytes, minAgeMs: log.min_age_hours * HOUR_MS, onFull: log.on_full, compression: log.compression };
 }
 
 /** What the newest generation of each index still needs, as far as the state knows. */

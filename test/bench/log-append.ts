@@ -62,7 +62,7 @@ function draftOf(entries: number, from = 0): FrameDraft {
 }
 
 function optionsOf(directory: string, compress: boolean): LogOptions {
-  return { directory, epochFloor: 0, segmentBytes: SEGMENT_BYTES, segmentMaxAgeMs: 3_600_000, maxBytes: 1e12, minAgeMs: 0, onFull: 'block', compress };
+  return { directory, segmentBytes: SEGMENT_BYTES, segmentMaxAgeMs: 3_600_000, maxBytes: 1e12, minAgeMs: 0, onFull: 'block', compression: compress ? 'zstd' : 'none' };
 }
 
 /** The real disk, noting the length of every write that a datasync follows. */

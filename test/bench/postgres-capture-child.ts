@@ -40,7 +40,7 @@ process.once('message', (order: CaptureOrder) => {
 async function run({ url, slot, publication, directory, until }: CaptureOrder): Promise<CaptureReport> {
   const runtime = nodeRuntime(silentLogger);
   await using log = await openLog(
-    { directory, epochFloor: 0, segmentBytes: 64 * 2 ** 20, segmentMaxAgeMs: 3_600_000, maxBytes: 64 * 2 ** 30, minAgeMs: 0, onFull: 'block', compress: false },
+    { directory, segmentBytes: 64 * 2 ** 20, segmentMaxAgeMs: 3_600_000, maxBytes: 64 * 2 ** 30, minAgeMs: 0, onFull: 'block', compression: 'none' },
     runtime,
   );
   const settings = postgresSource.configSchema.parse({ type: 'postgres', url, slot, publication });

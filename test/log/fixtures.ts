@@ -55,13 +55,12 @@ export async function drain(reader: LogReader): Promise<Frame[]> {
 export function optionsOf(directory: string, more: Partial<LogOptions> = {}): LogOptions {
   return {
     directory,
-    epochFloor: 0,
     segmentBytes: 64 * 1024 * 1024,
     segmentMaxAgeMs: 3_600_000,
     maxBytes: 1024 * 1024 * 1024,
     minAgeMs: 0,
     onFull: 'block',
-    compress: false,
+    compression: 'none',
     ...more,
   };
 }

@@ -155,16 +155,6 @@ describe('opening', () => {
     }
   });
 
-  test('a new log takes the epoch after the highest that was in use', async () => {
-    await using first = await openLog(optionsOf('/a', { epochFloor: 0 }), simRuntime());
-    await using later = await openLog(optionsOf('/b', { epochFloor: 6 }), simRuntime());
-    expect([first.epoch, later.epoch]).toEqual([1, 7]);
-    const runtime = simRuntime();
-    await (await openLog(optionsOf('/c', { epochFloor: 6 }), runtime))[Symbol.asyncDispose]();
-    await using same = await openLog(optionsOf('/c', { epochFloor: 9 }), simRuntime(runtime.sim));
-    expect(same.epoch).toBe(7);
-  });
-
   test('says so when there is no space for a log, and opens it when there is', async () => {
     const runtime = simRuntime();
     runtime.sim.capacityBytes = 50;

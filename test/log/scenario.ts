@@ -62,7 +62,7 @@ export class Scenario {
       maxBytes: small ? 6000 + this.#random.below(6000) : 1e9,
       minAgeMs: this.#random.pick([0, 3000]),
       onFull: this.#random.pick(['block', 'evict']),
-      compress: this.#random.below(2) === 0,
+      compression: this.#random.below(2) === 0 ? 'zstd' : 'none',
     });
     this.#consumers = [this.#newConsumer(0), this.#newConsumer(0)];
   }

@@ -48,7 +48,7 @@ let stops: number;
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'tailrace-admin-'));
   stops = 0;
-  const limits = { epochFloor: 0, segmentBytes: 1 << 20, segmentMaxAgeMs: 3_600_000, maxBytes: 1 << 28, minAgeMs: 0, onFull: 'block' as const, compress: false };
+  const limits = { segmentBytes: 1 << 20, segmentMaxAgeMs: 3_600_000, maxBytes: 1 << 28, minAgeMs: 0, onFull: 'block' as const, compression: 'none' as const };
   log = await openLog({ directory: join(folder, 'log'), ...limits }, runtime);
 });
 

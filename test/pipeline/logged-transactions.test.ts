@@ -12,7 +12,7 @@ const never = new AbortController().signal;
 
 /** A log of small segments. */
 async function logIn(directory: string): Promise<LogStore> {
-  return openLog({ directory, epochFloor: 0, segmentBytes: 4 * 1024, segmentMaxAgeMs: 3_600_000, maxBytes: 2 ** 30, minAgeMs: 0, onFull: 'block', compress: false }, nodeRuntime(silentLogger));
+  return openLog({ directory, segmentBytes: 4 * 1024, segmentMaxAgeMs: 3_600_000, maxBytes: 2 ** 30, minAgeMs: 0, onFull: 'block', compression: 'none' }, nodeRuntime(silentLogger));
 }
 
 async function temporaryLog(): Promise<{ log: LogStore } & AsyncDisposable> {

@@ -178,7 +178,7 @@ export function configOf(plan: Plan, withLate: boolean, logBytesMax: number): Ta
     sources: plan.sources.map(({ name }) => ({ name, type: 'sim', settings: {} })),
     targets: plan.targets.map(({ name }) => ({ name, type: 'memory', settings: {} })),
     indices: plan.indices.filter(({ late }) => withLate || !late).map(indexOf),
-    log: { max_bytes: logBytesMax, min_age_hours: log.minAgeHours, segment_bytes: log.segmentBytes, on_full: log.onFull },
+    log: { max_bytes: logBytesMax, min_age_hours: log.minAgeHours, segment_bytes: log.segmentBytes, on_full: log.onFull, compression: 'none' },
     snapshot: { parallel: snapshot.parallel, chunk_bytes: snapshot.chunkBytes },
     memory: { max_buffered_bytes: plan.bufferedBytes },
     admin: {},
