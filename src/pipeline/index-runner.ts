@@ -46,6 +46,8 @@ export class IndexRunner {
   readonly #read: Rate;
   readonly #shapeKnown = new Notifier();
   readonly #evicted = new AbortController();
+  /** Of the whole run: an index that is opened again goes on counting. */
+  readonly #counters = newCounters();
   #record: GenerationRecord;
   #shape: TableShape | null = null;
   #applier: Applier | null = null;
@@ -80,7 +82,7 @@ export class IndexRunner {
   }
 
   get applied(): ApplyStatus {
-    return this.#applier?.status() ?? this.#last ?? { cursor: this.#record.startSeq, counters: newCounters(), appliedCommitMs: null, trouble: null };
+    return this.#applier?.status() ?? this.#last ?? { cursor: this.#record.startSeq, counters: this.#counters, appliedCommitMs: null, trouble: null };
   }
 
   /** Seq up to which everything is applied; null while only the target knows, and has not been opened yet. */
@@ -158,6 +160,7 @@ export class IndexRunner {
       state,
       runtime,
       settings: { batchOperations: batch.max_operations, batchBytes: batch.max_bytes, concurrency: batch.max_in_flight, onError: on_error, deadLettersMax: max_dead_letters },
+      counters: this.#counters,
       isBuilding: () => this.#record.phase === 'building',
       onSnapshotApplied: async (snapshot, s) => this.#snapshotApplied(opened, snapshot, s),
     });

@@ -87,6 +87,8 @@ function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
   const source = deps.sources.find(({ source: { name } }) => name === runner.definition.from.source);
   const lagChanges = cursor === null ? null : Math.max(0, deps.log.durableSeq - cursor);
   const inStep = lagChanges === 0 && source?.lagBytes === 0;
+  // Asked first: what is in step has everything up to now or a moment later.
+  const nowMs = source?.nowMs ?? null;
   return {
     name: runner.definition.name,
     target: runner.definition.to,
@@ -95,7 +97,7 @@ function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
     error: statusError(runner.error),
     cursor,
     lag_changes: lagChanges,
-    lag_seconds: inStep ? 0 : secondsSince(lagChanges === 0 ? (source?.inStepMs ?? null) : null, applied.appliedCommitMs, source?.nowMs ?? null),
+    lag_seconds: inStep ? 0 : secondsSince(cursor === null ? null : (source?.inStepMsAt(cursor) ?? null), applied.appliedCommitMs, nowMs),
     changes_per_second: runner.changesPerSecond,
     dead_letters: deps.state.deadLetterCount(record.index, record.generation),
     counters: applied.counters,

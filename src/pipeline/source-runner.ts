@@ -1,8 +1,13 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
 import { Capture, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
+import { positionRegister } from '../capture/resume-point.ts';
+import { rangesIn, snapshotsIn } from '../capture/snapshot-state.ts';
+import type { Seq } from '../change/seq.ts';
+import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead } from '../connector/source.ts';
 import { together } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { InStepMarks } from './in-step.ts';
 import { Rate } from './rate.ts';
 
 /** How often the source is asked where its head is. */
@@ -16,6 +21,8 @@ export class SourceRunner {
   readonly type: string;
   readonly #capture: Capture;
   readonly #runtime: Runtime;
+  readonly #log: LogStore;
+  readonly #marks = new InStepMarks();
   readonly #changes: Rate;
   #head: SourceHead | null = null;
   /** Wall clock of the source when the log was last known to hold everything, and of this machine then. */
@@ -27,6 +34,7 @@ export class SourceRunner {
     this.type = type;
     this.source = deps.source;
     this.#runtime = deps.runtime;
+    this.#log = deps.log;
     this.#capture = new Capture(deps);
     this.#changes = new Rate(deps.runtime.clock);
   }
@@ -55,6 +63,11 @@ export class SourceRunner {
   /** Wall clock of the source when the log was last known to hold everything. */
   get inStepMs(): number | null {
     return this.#inStep?.sourceMs ?? null;
+  }
+
+  /** Wall clock of the source at which an index had everything that is committed, if it has applied the log up to `cursor`; null while none is known. */
+  inStepMsAt(cursor: Seq): number | null {
+    return this.lagBytes === 0 && this.#marks.isBehind(cursor, this.#place) ? this.nowMs : this.#marks.at(cursor);
   }
 
   /** Bytes of source history that are not in the log; null while the head is not known. */
@@ -124,9 +137,22 @@ export class SourceRunner {
     this.#head = head;
     if (head === null) return null;
     const localMs = this.#runtime.clock.monotonicMs();
-    if (this.lagBytes === 0) this.#inStep = { sourceMs: head.nowMs, localMs };
+    if (this.lagBytes === 0) this.#noteInStep(head.nowMs, localMs);
     this.#noteRetention(head, localMs);
     return head;
+  }
+
+  #noteInStep(sourceMs: number, localMs: number): void {
+    this.#inStep = { sourceMs, localMs };
+    this.#marks.note(sourceMs, this.#log.durableSeq, this.#place);
+  }
+
+  /** Changes whenever the log gets anything of this source: its stream moves the position, its snapshots their progress. */
+  get #place(): string {
+    const { registers } = this.#log;
+    const { name } = this.source;
+    const snapshots = snapshotsIn(registers).filter(({ source }) => source === name);
+    return JSON.stringify([registers.get(positionRegister(name)), snapshots.map((snapshot) => [snapshot, rangesIn(registers, snapshot)])]);
   }
 
   #noteRetention(head: SourceHead, atMs: number): void {

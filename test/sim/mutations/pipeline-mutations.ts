@@ -47,6 +47,6 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'ready-by-yesterday',
     defect: 'The status takes the log for complete whatever the source says.',
-    patches: [{ file: 'src/pipeline/source-runner.ts', from: 'if (this.lagBytes === 0) this.#inStep', to: 'this.#inStep' }],
+    patches: [{ file: 'src/pipeline/source-runner.ts', from: 'if (this.lagBytes === 0) this.#noteInStep', to: 'this.#noteInStep' }],
   },
 ];

@@ -1,0 +1,251 @@
+/**
+ * A source whose server is a few maps in memory, and a pipeline on it: for tests of what the pipeline does when something else comes from its source
+ * than changes. The log, the state and the clock are real; the server's clock and its failures are the test's.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { encodeKey } from '../../src/change/key.ts';
+import { Op } from '../../src/change/operation.ts';
+import type { DeclaredSchema } from '../../src/change/schema.ts';
+import type { TailraceConfig } from '../../src/config/definition.ts';
+import { logSettings } from '../../src/config/engine-settings.ts';
+import { indexSettings } from '../../src/config/index-settings.ts';
+import type { RowFormat } from '../../src/connector/row-format.ts';
+import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TableDescription } from '../../src/connector/source.ts';
+import type { Target } from '../../src/connector/target.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import type { Pipeline } from '../../src/pipeline/pipeline.ts';
+import { startPipeline } from '../../src/pipeline/start.ts';
+import { Notifier } from '../../src/runtime/abort.ts';
+import type { Logger, LogFields } from '../../src/runtime/logger.ts';
+import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
+import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
+
+const format: RowFormat = {
+  name: 'scripted/1',
+  decoder: (_, columns) => ({ decode: (row) => columns.map((name) => (JSON.parse(Buffer.from(row).toString()) as Record<string, string>)[name] ?? null) }),
+};
+
+function schemaOf(table: string): DeclaredSchema {
+  const column = (name: string, keyOrdinal: number): DeclaredSchema['columns'][number] => ({ name, kind: 'text', sourceType: 'text', nullable: false, keyOrdinal, decoding: {} });
+  return { table, format: format.name, columns: [column('id', 1), column('name', 0)] };
+}
+
+const keyOf = (id: string): Buffer => encodeKey([Buffer.from(id)]);
+const rowOf = (id: string, name: string): Buffer => Buffer.from(JSON.stringify({ id, name }));
+
+interface Transaction {
+  readonly table: string;
+  readonly id: string;
+  /** Null: the row is deleted. */
+  readonly name: string | null;
+  readonly commitTimeMs: number;
+}
+
+export class ScriptedServer {
+  /** The server's wall clock, which stands still unless it is moved. */
+  nowMs = 1_800_000_000_000;
+  readonly tables = new Map<string, Map<string, string>>();
+  /** A transaction's position is its place here, from 1. */
+  readonly history: Transaction[] = [];
+  /** What a question for the head is answered with instead of the head. */
+  headError: unknown = null;
+  /** What the next attempts to drop the history are answered with. */
+  readonly dropErrors: unknown[] = [];
+  drops = 0;
+  connects = 0;
+  readonly committed = new Notifier();
+
+  write(table: string, id: string, name: string | null): void {
+    const rows = this.tables.get(table) ?? new Map<string, string>();
+    this.tables.set(table, rows);
+    if (name === null) rows.delete(id);
+    else rows.set(id, name);
+    this.history.push({ table, id, name, commitTimeMs: this.nowMs });
+    this.committed.notify();
+  }
+
+  source(name: string): Source {
+    return {
+      name,
+      format,
+      check: async () => [],
+      describe: async () => [],
+      connect: async (request) => this.#session(request),
+      comparePositions: (a, b) => Buffer.compare(a, b),
+      bytesBetween: (from, to) => placeOf(to) - placeOf(from),
+      formatPosition: (position) => String(placeOf(position)),
+      dropHistory: async () => {
+        const error = this.dropErrors.shift();
+        if (error !== undefined) throw error as Error;
+        this.drops += 1;
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
+  }
+
+  #session(request: ConnectRequest): SourceSession {
+    this.connects += 1;
+    const start = request.resume === null ? this.history.length : placeOf(request.resume.position);
+    const wanted = new Set(request.tables.map(({ table }) => table));
+    const nudged = new Notifier();
+    let isNudged = false;
+    return {
+      identity: 'scripted',
+      tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table), estimatedRows: null })),
+      start: positionOf(start),
+      snapshots: {
+        planRanges: async (table) => [Buffer.from(table)],
+        readChunk: async ({ table }) => this.#chunk(table),
+      },
+      stream: async (sink, signal) => {
+        for (let sent = start; ; ) {
+          signal.throwIfAborted();
+          for (; sent < this.history.length; sent += 1) push(sink, sent + 1, this.history[sent] as Transaction, wanted);
+          if (isNudged) sink.heartbeat(positionOf(sent));
+          isNudged = false;
+          await Promise.race([this.committed.wait(signal), nudged.wait(signal)]);
+        }
+      },
+      confirm: () => {},
+      nudge: () => {
+        isNudged = true;
+        nudged.notify();
+      },
+      completeRows: async () => [],
+      head: async () => {
+        if (this.headError !== null) throw this.headError as Error;
+        return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: null, notes: [] };
+      },
+      [Symbol.asyncDispose]: async () => {},
+    };
+  }
+
+  #chunk(table: string): Chunk {
+    const rows = [...(this.tables.get(table) ?? [])];
+    const keys = rows.map(([id]) => keyOf(id));
+    const bodies = rows.map(([id, name]) => rowOf(id, name));
+    return { schema: schemaOf(table), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), next: null, high: positionOf(this.history.length) };
+  }
+}
+
+function push(sink: ChangeSink, place: number, { table, id, name, commitTimeMs }: Transaction, wanted: ReadonlySet<string>): void {
+  if (!wanted.has(table)) return;
+  const schemaId = sink.declare(schemaOf(table));
+  const key = keyOf(id);
+  const row = name === null ? Buffer.alloc(0) : rowOf(id, name);
+  sink.begin({ id: BigInt(place), position: positionOf(place), commitTimeMs });
+  sink.change(name === null ? Op.delete : Op.update, 0, schemaId, key, key.length, row, 0, row.length, false);
+  sink.commit(positionOf(place));
+}
+
+function positionOf(place: number): Buffer {
+  const position = Buffer.alloc(8);
+  position.writeBigUInt64BE(BigInt(place));
+  return position;
+}
+
+function placeOf(position: Uint8Array): number {
+  return Number(Buffer.from(position).readBigUInt64BE());
+}
+
+function offsetsOf(parts: readonly Buffer[]): number[] {
+  let end = 0;
+  return [0, ...parts.map(({ length }) => (end += length))];
+}
+
+/** A line that the pipeline logged. */
+export interface LoggedLine extends LogFields {
+  readonly level: string;
+  readonly event: string;
+}
+
+export interface ScriptedOptions {
+  /** Source, or sources, by name. */
+  readonly servers: Readonly<Record<string, ScriptedServer>>;
+  /** `from` of each index by its name. */
+  readonly indices: Readonly<Record<string, string>>;
+  readonly log?: Partial<TailraceConfig['log']>;
+  readonly rebuild?: readonly string[];
+}
+
+/** A data directory and a target that pipelines are started on, one after the other. */
+export class ScriptedStage implements AsyncDisposable {
+  readonly directory: string;
+  readonly storage = new MemoryStorage({ atomicCursor: true });
+  /** Of all pipelines that were started. */
+  readonly lines: LoggedLine[] = [];
+  /** Called before each batch is applied, which waits for it. */
+  beforeApply: () => Promise<void> | void = () => {};
+
+  private constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  static async make(): Promise<ScriptedStage> {
+    return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')));
+  }
+
+  async start({ servers, indices, log, rebuild }: ScriptedOptions): Promise<Pipeline> {
+    const config: TailraceConfig = {
+      data_directory: join(this.directory, 'data'),
+      sources: Object.keys(servers).map((name) => ({ name, type: 'scripted', settings: {} })),
+      targets: [{ name: 'memory', type: 'memory', settings: {} }],
+      indices: Object.entries(indices).map(([name, from]) => ({ ...indexSettings.parse({ from }), name, to: 'memory' })),
+      log: { ...logSettings.parse({ segment_bytes: 2 ** 20 }), ...log },
+      snapshot: { parallel: 1, chunk_bytes: 2 ** 20 },
+      memory: { max_buffered_bytes: 2 ** 23 },
+      admin: {},
+      logging: { level: 'info', format: 'json' },
+      ready_within_ms: 30_000,
+      shutdown_within_ms: 10_000,
+    };
+    return startPipeline(config, {
+      connectors: {
+        sources: { scripted: { type: 'scripted', configSchema: z.looseObject({}), format, create: (_, { name }) => servers[name]?.source(name) ?? fail(name) } },
+        targets: { memory: { type: 'memory', configSchema: z.looseObject({}), create: (_, { name }) => this.#target(name) } },
+      },
+      runtime: nodeRuntime(this.#logger()),
+      version: 'scripted',
+      pid: 1,
+      loadTransform: async () => undefined,
+      rebuild,
+    });
+  }
+
+  /** Documents of the index by id, as its readers see them. */
+  documents(index: string): Record<string, unknown> {
+    const kept = [...(this.storage.promoted(index)?.documents ?? [])];
+    return Object.fromEntries(kept.flatMap(([id, { document }]) => (document === null ? [] : [[id, JSON.parse(document) as unknown]])));
+  }
+
+  #target(name: string): Target {
+    const target = new MemoryTarget(name, this.storage);
+    const open = target.open.bind(target);
+    target.open = async (plan, signal) => {
+      const generation = await open(plan, signal);
+      const apply = generation.apply.bind(generation);
+      generation.apply = async (batch, s) => {
+        await this.beforeApply();
+        return apply(batch, s);
+      };
+      return generation;
+    };
+    return target;
+  }
+
+  #logger(fields: LogFields = {}): Logger {
+    const line = (level: string) => (event: string, more?: LogFields): void => void this.lines.push({ level, event, ...fields, ...more });
+    return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error'), child: (more) => this.#logger({ ...fields, ...more }) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+function fail(name: string): never {
+  throw new TailraceError('INVARIANT', { message: `There is no server for ${name}.` });
+}
