@@ -7,37 +7,35 @@ import type { RowDocumentBuilder } from '../document/builder.ts';
 import { catalogue } from '../errors/catalogue.ts';
 import { codeOf, type TailraceError } from '../errors/tailrace-error.ts';
 import type { ChangeBatch, PendingChange } from './change-batch.ts';
+import type { RefusedOperation } from './delivery.ts';
 
-/** A document that could not be built. */
-export interface FailedDocument {
-  readonly id: string;
-  readonly seq: Seq;
-  readonly error: TailraceError;
-}
-
+/** What a batch comes to. It holds no frames: they are free while it is on its way. */
 export interface BuiltBatch {
-  readonly batch: ChangeBatch;
   readonly operations: readonly Operation[];
   /** Keys that are in flight with this batch: no other batch may hold them at the same time. */
   readonly keys: ReadonlySet<string>;
-  readonly failed: readonly FailedDocument[];
+  /** Documents that could not be built. */
+  readonly failed: readonly RefusedOperation[];
   /** Ids whose operation is a delete only because the row is filtered out. */
   readonly filtered: ReadonlySet<string>;
   readonly documentBytes: number;
-  /** Changes passed over because the snapshot that is still to come has their rows newer (see `BuilderOf`). */
-  readonly outdated: number;
+  /** Nothing has to be done to the target. */
+  readonly isEmpty: boolean;
+  /** As in `ChangeBatch`. */
+  readonly clearedAt: Seq | null;
+  readonly commitTimeMs: number | null;
+  readonly read: number;
+  /** Those of the batch, and changes passed over because the snapshot that is still to come has their rows newer. */
+  readonly superseded: number;
 }
 
-/**
- * The builder for a change's rows; null for one from before a column that the index needs was there, while the index is being built:
- * the snapshot brings the row, column and all, behind it.
- */
+/** The builder for a change's rows; null for changes that are passed over (see `IndexedTable`). */
 export type BuilderOf = (schemaId: number, op: Op) => RowDocumentBuilder | null;
 
 /** Throws what is no fault of a single row: SRC_DDL, INVARIANT. */
 export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: BuilderOf): BuiltBatch {
   const operations: Operation[] = [];
-  const failed: FailedDocument[] = [];
+  const failed: RefusedOperation[] = [];
   const filtered = new Set<string>();
   let documentBytes = 0;
   let outdated = 0;
@@ -60,10 +58,11 @@ export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: Builder
       }
     } catch (error) {
       if (!isDeadLetter(error)) throw error;
-      failed.push({ id, seq: change.seq, error });
+      failed.push({ id, seq: change.seq, code: error.code, reason: error.message });
     }
   }
-  return { batch, operations, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes, outdated };
+  const { isEmpty, clearedAt, commitTimeMs, read, superseded } = batch;
+  return { operations, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes, isEmpty, clearedAt, commitTimeMs, read, superseded: superseded + outdated };
 }
 
 function buildDocument(change: PendingChange, builder: RowDocumentBuilder): string | null {

@@ -1,6 +1,6 @@
 /**
- * What became of every change that an index read: the promise G11 in numbers.
- * Always: `read = applied + stale + superseded + filtered + dead_lettered + (what is in flight)`.
+ * What became of every change that an index read: the promise G11 in numbers. A batch is counted when it is done, so that always
+ * `read = applied + stale + superseded + filtered + dead_lettered`.
  */
 export interface ApplyCounters {
   read: number;

@@ -8,12 +8,14 @@ import { Op } from '../../src/change/operation.ts';
 import { seqOf } from '../../src/change/seq.ts';
 import { FrameKind, type LogStore } from '../../src/connector/log-store.ts';
 import type { DocumentBuilder } from '../../src/document/builder.ts';
+import { newCounters } from '../../src/apply/counters.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLog } from '../../src/log/open.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { StateStore } from '../../src/state/state-store.ts';
 import { never, optionsOf, registersOf } from '../log/fixtures.ts';
 import { simRuntime, type SimRuntime } from '../log/sim-runtime.ts';
+import type { TestClock } from '../log/test-clock.ts';
 import { MemoryStorage, MemoryTarget, type TargetFaults } from '../sim/memory-target.ts';
 
 const table = 'public.things';
@@ -34,6 +36,7 @@ export interface Flaws {
 
 export class ApplierScene implements AsyncDisposable {
   readonly flaws: Flaws = { unbuildable: 'unbuildable', refused: 'refused' };
+  readonly counters = newCounters();
   readonly storage: MemoryStorage;
   readonly log: LogStore;
   readonly state: StateStore = openSqliteState({ path: ':memory:' });
@@ -43,6 +46,11 @@ export class ApplierScene implements AsyncDisposable {
     this.log = log;
     this.#runtime = runtime;
     this.storage = new MemoryStorage({ atomicCursor });
+  }
+
+  /** It stands still until a test moves it. */
+  get clock(): TestClock {
+    return this.#runtime.clock;
   }
 
   static async open(atomicCursor: boolean): Promise<ApplierScene> {
@@ -67,7 +75,7 @@ export class ApplierScene implements AsyncDisposable {
     await this.#append(FrameKind.control, 0, [], [setSnapshot({ ...base, phase: 'done', doneSeq: this.log.durableSeq })]);
   }
 
-  /** Applies until the log is applied to its end, or the applier fails; `pieces`: seqs at which a batch is made to end. */
+  /** Applies until the log is applied to its end, or the applier fails. */
   async apply(more: { readonly settings?: Partial<ApplySettings>; readonly faults?: TargetFaults } = {}): Promise<ApplyStatus> {
     const stop = new AbortController();
     const { applier, running } = await this.start(stop.signal, more);
@@ -98,6 +106,7 @@ export class ApplierScene implements AsyncDisposable {
       state: this.state,
       runtime: this.#runtime,
       settings: { batchOperations: 100, batchBytes: 1_000_000, concurrency: 2, onError: 'dead_letter', deadLettersMax: 10, ...settings },
+      counters: this.counters,
       isBuilding: () => false,
       onSnapshotApplied: async ({ startSeq }) => void (await generation.sweep((BigInt(this.log.epoch) << 48n) + BigInt(startSeq + 1), never)),
     };

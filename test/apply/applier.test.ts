@@ -1,6 +1,7 @@
 /** The applier on a real log, with the simulator's target: what the end of a snapshot leads to, whenever the process ends. */
 import { expect, test } from 'vitest';
 import { Applier, type ApplierDeps } from '../../src/apply/applier.ts';
+import { newCounters } from '../../src/apply/counters.ts';
 import { setSnapshot, type Snapshot } from '../../src/capture/snapshot-state.ts';
 import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
 import { encodeKey } from '../../src/change/key.ts';
@@ -68,7 +69,7 @@ test.each([true, false])('a snapshot whose end was read, but not acted upon, whe
   await log.append(frameOf(['d', 'e'], [setSnapshot({ ...snapshot, doneSeq: 3 })]), never);
   const storage = new MemoryStorage({ atomicCursor });
   const settings = { batchOperations: 100, batchBytes: 1_000_000, concurrency: 2, onError: 'dead_letter', deadLettersMax: 1 } as const;
-  const deps = { index: 'things', generation: 1, source: 'shop', table, startSeq: 0, atomicCursor, log, documents, state: cursorsOnly(), runtime, settings, isBuilding: () => true };
+  const deps = { index: 'things', generation: 1, source: 'shop', table, startSeq: 0, atomicCursor, log, documents, state: cursorsOnly(), runtime, settings, counters: newCounters(), isBuilding: () => true };
   expect(await runUntilTold(deps, storage, log, true)).toBe(4);
   expect(await runUntilTold(deps, storage, log, false)).toBe(5);
 });

@@ -3,13 +3,16 @@ import type { Mutation } from './mutation.ts';
 
 const applier = 'src/apply/applier.ts';
 const delivery = 'src/apply/delivery.ts';
+const deliveries = 'src/apply/deliveries.ts';
+const table = 'src/apply/indexed-table.ts';
+const cursor = 'src/apply/stored-cursor.ts';
 const batch = 'src/apply/change-batch.ts';
 
 export const applyMutations: readonly Mutation[] = [
   {
     name: 'cursor-before-result',
     defect: 'The cursor moves when a batch is sent.',
-    patches: [{ file: applier, from: '      await this.#bring(built, cursor, signal);\n      done();', to: '      done();\n      this.#storeCursor();\n      await this.#bring(built, cursor, signal);' }],
+    patches: [{ file: applier, from: '      await this.#deliveries.bring(built, cursor, signal);\n      done();', to: '      done();\n      this.#cursor.store();\n      await this.#deliveries.bring(built, cursor, signal);' }],
   },
   {
     name: 'cursor-of-the-fastest',
@@ -24,7 +27,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'hold-ahead-of-cursor',
     defect: 'The log is released up to a cursor that is not stored yet.',
-    patches: [{ file: applier, from: 'if (atomicCursor) log.hold(this.#name, this.#lowWater.cursor);\n    else if (runtime', to: 'log.hold(this.#name, this.#lowWater.cursor);\n    if (!atomicCursor && runtime' }],
+    patches: [{ file: cursor, from: 'if (atomicCursor) log.hold(this.#name, this.seq);\n    else if (runtime', to: 'log.hold(this.#name, this.seq);\n    if (!atomicCursor && runtime' }],
   },
   {
     name: 'item-errors-ignored',
@@ -50,24 +53,30 @@ export const applyMutations: readonly Mutation[] = [
     name: 'parked-after-the-cursor',
     defect: 'Documents that cannot be built are parked when their batch is applied.',
     patches: [
-      { file: applier, from: '    if (built.failed.length > 0) this.#park(', to: '    const park = (): void => this.#park(' },
-      { file: applier, from: '      await this.#bring(built, cursor, signal);\n', to: '      await this.#bring(built, cursor, signal);\n      await this.#deps.runtime.clock.sleep(1, signal);\n      if (built.failed.length > 0) park();\n' },
+      { file: applier, from: '    this.#letters.park(built.failed);\n', to: '' },
+      { file: applier, from: '      await this.#deliveries.bring(built, cursor, signal);\n', to: '      await this.#deliveries.bring(built, cursor, signal);\n      await this.#deps.runtime.clock.sleep(1, signal);\n      this.#letters.park(built.failed);\n' },
     ],
   },
   {
     name: 'letter-closed-after-the-cursor',
     defect: 'The letter of a document is closed when its newer version is applied.',
-    patches: [{ file: applier, from: '    this.#unpark(operations, batch);\n    this.#account(built, await deliver(request, deps, signal));', to: '    this.#account(built, await deliver(request, deps, signal));\n    this.#unpark(operations, batch);' }],
+    patches: [
+      {
+        file: deliveries,
+        from: '      this.#letters.closeFor(operations, clearedAt);\n      const delivered = await deliver(request, deps, signal);\n',
+        to: '      const delivered = await deliver(request, deps, signal);\n      this.#letters.closeFor(operations, clearedAt);\n',
+      },
+    ],
   },
   {
     name: 'letters-kept',
     defect: 'A letter stays although a newer version of its document was applied.',
-    patches: [{ file: applier, from: '    this.#unpark(operations, batch);\n', to: '' }],
+    patches: [{ file: deliveries, from: '      this.#letters.closeFor(operations, clearedAt);\n', to: '' }],
   },
   {
     name: 'tombstones-forgotten-early',
     defect: 'Targets may forget deletes that a replay can still reach.',
-    patches: [{ file: applier, from: 'forgetBelow: versionOf(log.epoch, log.firstSeq)', to: 'forgetBelow: versionOf(log.epoch, log.durableSeq + 1)' }],
+    patches: [{ file: deliveries, from: 'forgetBelow: versionOf(log.epoch, log.firstSeq)', to: 'forgetBelow: versionOf(log.epoch, log.durableSeq + 1)' }],
   },
   {
     name: 'same-key-twice-in-flight',
@@ -77,7 +86,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'truncate-beside-others',
     defect: 'A batch that empties the index overtakes batches that are on their way.',
-    patches: [{ file: applier, from: "(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));\n    if (batch.clearedAt !== null) await inFlight.idle();", to: '(({ id, seq, error }) => ({ id, seq, code: error.code, reason: error.message })));' }],
+    patches: [{ file: applier, from: '    this.#letters.park(built.failed);\n    if (built.clearedAt !== null) await inFlight.idle();', to: '    this.#letters.park(built.failed);' }],
   },
   {
     name: 'truncate-lost',
@@ -97,7 +106,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'foreign-snapshots-taken',
     defect: 'A generation takes rows of snapshots that were made for others.',
-    patches: [{ file: applier, from: 'snapshot.source === source && isFor(snapshot, this.#name);', to: 'snapshot.source === source;' }],
+    patches: [{ file: table, from: 'snapshot.source === source && isFor(snapshot, this.#generation);', to: 'snapshot.source === source;' }],
   },
   {
     name: 'filtered-rows-stay',

@@ -1,0 +1,81 @@
+/**
+ * How far a generation has applied the log, and how far that is durable. Some targets keep the cursor with their documents; for the others it
+ * is in the state store, now and then. The log is released only up to what a restart would begin at.
+ */
+import type { Seq } from '../change/seq.ts';
+import type { LogStore } from '../connector/log-store.ts';
+import type { TargetGeneration } from '../connector/target.ts';
+import type { Runtime } from '../runtime/runtime.ts';
+import type { StateStore } from '../state/state-store.ts';
+import { LowWater } from './low-water.ts';
+
+/** A cursor that the target does not keep is written to the state store at most this often. */
+export const CURSOR_EVERY_MS = 200;
+
+export interface StoredCursorDeps {
+  readonly index: string;
+  readonly generation: number;
+  /** Where to begin when nobody has a cursor. */
+  readonly startSeq: Seq;
+  readonly atomicCursor: boolean;
+  readonly log: LogStore;
+  readonly target: TargetGeneration;
+  readonly state: StateStore;
+  readonly runtime: Runtime;
+}
+
+export class StoredCursor {
+  readonly #deps: StoredCursorDeps;
+  /** What the log is held by. */
+  readonly #name: string;
+  #lowWater = new LowWater(0);
+  #stored: Seq = 0;
+  #storedAtMs = -Infinity;
+
+  constructor(deps: StoredCursorDeps, name: string) {
+    this.#deps = deps;
+    this.#name = name;
+  }
+
+  /** Everything up to here is applied. */
+  get seq(): Seq {
+    return this.#lowWater.cursor;
+  }
+
+  get isStored(): boolean {
+    return this.#deps.atomicCursor || this.#stored === this.seq;
+  }
+
+  /** Finds out where to go on. */
+  async open(): Promise<void> {
+    const { atomicCursor, target, state, index, generation, startSeq, log } = this.#deps;
+    const kept = atomicCursor ? await target.cursor() : state.cursor(index, generation);
+    this.#stored = kept ?? startSeq;
+    this.#lowWater = new LowWater(this.#stored);
+    log.hold(this.#name, this.#stored);
+  }
+
+  /** A batch that ends with `through` is on its way; the returned function says that it is applied. */
+  begin(through: Seq): () => void {
+    const done = this.#lowWater.begin(through);
+    return () => {
+      done();
+      this.#moved();
+    };
+  }
+
+  store(): void {
+    const { atomicCursor, state, index, generation, log, runtime } = this.#deps;
+    if (atomicCursor || this.isStored) return;
+    state.putCursor(index, generation, this.seq);
+    this.#stored = this.seq;
+    this.#storedAtMs = runtime.clock.monotonicMs();
+    log.hold(this.#name, this.seq);
+  }
+
+  #moved(): void {
+    const { atomicCursor, log, runtime } = this.#deps;
+    if (atomicCursor) log.hold(this.#name, this.seq);
+    else if (runtime.clock.monotonicMs() - this.#storedAtMs >= CURSOR_EVERY_MS) this.store();
+  }
+}
