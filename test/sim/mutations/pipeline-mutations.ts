@@ -36,7 +36,7 @@ export const pipelineMutations: readonly Mutation[] = [
     patches: [
       { file: 'src/pipeline/pipeline.ts', from: 'log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);', to: 'log.hold(runner.name, log.durableSeq);' },
       { file: 'src/pipeline/start.ts', from: 'holds: holdsOf(config, state) }', to: 'holds: [] }' },
-      { file: 'src/apply/applier.ts', from: '    log.hold(this.#name, cursor);\n    this.#dispatchedThrough', to: '    this.#dispatchedThrough' },
+      { file: 'src/apply/stored-cursor.ts', from: '    log.hold(this.#name, this.#stored);\n', to: '' },
     ],
   },
   {
