@@ -16,7 +16,6 @@ import type { StateStore } from '../../src/state/state-store.ts';
 import { never, optionsOf, registersOf } from '../log/fixtures.ts';
 import { simRuntime, type SimRuntime } from '../log/sim-runtime.ts';
 import type { TestClock } from '../log/test-clock.ts';
-import type { TestClock } from '../log/test-clock.ts';
 import { MemoryStorage, MemoryTarget, type TargetFaults } from '../sim/memory-target.ts';
 
 const table = 'public.things';
@@ -47,11 +46,6 @@ export class ApplierScene implements AsyncDisposable {
     this.log = log;
     this.#runtime = runtime;
     this.storage = new MemoryStorage({ atomicCursor });
-  }
-
-  /** It stands still until a test moves it. */
-  get clock(): TestClock {
-    return this.#runtime.clock;
   }
 
   /** It stands still until a test moves it. */
