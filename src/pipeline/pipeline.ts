@@ -1,11 +1,10 @@
 /** A running pipeline: sources, log and indices wired from a config, and the one way to stop them all. */
 import type { RowSchema } from '../change/schema.ts';
-import { identityRegister, positionRegister } from '../capture/resume-point.ts';
 import { SchemaRegistry } from '../capture/schema-registry.ts';
 import { snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Connection } from '../capture/capture.ts';
 import type { TailraceConfig } from '../config/definition.ts';
-import { FrameKind, type LogStore } from '../connector/log-store.ts';
+import type { LogStore } from '../connector/log-store.ts';
 import type { RowFormat } from '../connector/row-format.ts';
 import type { Source, TableRequest } from '../connector/source.ts';
 import type { SearchHit, SearchRequest, Target } from '../connector/target.ts';
@@ -151,11 +150,13 @@ export class Pipeline implements AsyncDisposable {
   }
 
   #makeSource(name: string, type: string, source: Source): SourceRunner {
-    const { log, runtime, config } = this.#parts;
+    const { log, runtime, config, rebuild } = this.#parts;
     const logged = new LoggedTransactions(log, name);
     const tables = new Map<string, TableRequest>();
     for (const { definition } of this.#indicesOf(name)) tables.set(definition.from.table, { table: definition.from.table, key: definition.key });
-    return new SourceRunner(type, {
+    return new SourceRunner({
+      type,
+      isRebuilt: rebuild.has(name),
       source,
       tables: [...tables.values()],
       log,
@@ -186,7 +187,6 @@ export class Pipeline implements AsyncDisposable {
     const { log } = this.#parts;
     const evictions = log.onEvicted((name) => this.#indices.find((index) => index.name === name)?.evict());
     try {
-      await this.#forgetRebuilt(signal);
       const runners = [...this.#sources, ...this.#indices];
       await together(signal, [
         ...runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
@@ -198,18 +198,6 @@ export class Pipeline implements AsyncDisposable {
     } finally {
       evictions();
       await this.#parts.resources[Symbol.asyncDispose]();
-    }
-  }
-
-  /** A rebuild begins with a new history: the old place in it is forgotten here and at the source. */
-  async #forgetRebuilt(signal: AbortSignal): Promise<void> {
-    const { rebuild, sources, log } = this.#parts;
-    for (const name of rebuild) {
-      await sources.get(name)?.source.dropHistory(signal);
-      const unfinished = snapshotsIn(log.registers).filter((snapshot) => snapshot.source === name);
-      const names = [...log.registers.keys()].filter((register) => register.startsWith(`range:${name}:`) || unfinished.some(({ number }) => register === `snapshot:${name}:${number}`));
-      const registers = [identityRegister(name), positionRegister(name), ...names].map((register): readonly [string, null] => [register, null]);
-      await log.append({ kind: FrameKind.control, source: name, snapshot: 0, entries: Buffer.alloc(0), count: 0, transactions: [], registers }, signal);
     }
   }
 }

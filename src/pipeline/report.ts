@@ -55,7 +55,8 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
     name: source.name,
     type: runner.type,
     phase: status.phase,
-    error: statusError(status.error),
+    // What it waits or stopped with comes before what it does not say of itself.
+    error: statusError(status.error ?? (status.phase === 'streaming' ? runner.headError : null)),
     retry_in_ms: status.retryInMs,
     head: head === null ? null : source.formatPosition(head.position),
     logged: position === null ? null : source.formatPosition(position),
@@ -114,6 +115,7 @@ function problemsOf(condition: string, sources: readonly SourceStatus[], indices
   const problems: string[] = [];
   for (const { name, phase, error } of sources) {
     if (phase !== 'streaming') problems.push(`Source ${name} is ${phase}${error === null ? '' : `: ${error.message}`}`);
+    else if (error !== null) problems.push(`Where the head of source ${name} is, is not known: ${error.message}`);
   }
   if (condition !== 'ok') problems.push(condition === 'full' ? 'The change log has reached its size limit and waits for the slowest index.' : 'The disk of the change log is full.');
   for (const { name, phase, error, lag_seconds } of indices) {

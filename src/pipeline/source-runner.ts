@@ -5,8 +5,11 @@ import { rangesIn, snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Seq } from '../change/seq.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead } from '../connector/source.ts';
+import { dispositionOf } from '../errors/policy.ts';
 import { together } from '../runtime/abort.ts';
+import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { dropHistory } from './dropped-history.ts';
 import { InStepMarks } from './in-step.ts';
 import { Rate } from './rate.ts';
 
@@ -16,6 +19,16 @@ const HEAD_EVERY_MS = 2_000;
 /** While somebody waits for the log to reach the head, the stream is asked for its place this often. */
 const CATCH_UP_POLL_MS = 10;
 
+/** Between two attempts to drop the history. */
+const DROP_AGAIN = { firstMs: 200, maxMs: 30_000 };
+
+export interface SourceRunnerDeps extends CaptureDeps {
+  /** Of the connector. */
+  readonly type: string;
+  /** The source begins with a new history: its old place in it is dropped before anything else. */
+  readonly isRebuilt: boolean;
+}
+
 export class SourceRunner {
   readonly source: Source;
   readonly type: string;
@@ -24,15 +37,19 @@ export class SourceRunner {
   readonly #log: LogStore;
   readonly #marks = new InStepMarks();
   readonly #changes: Rate;
+  /** How it stands with the history that is to be dropped; null when that is done or there is none. */
+  #dropping: Pick<CaptureStatus, 'phase' | 'error' | 'retryInMs'> | null;
   #head: SourceHead | null = null;
+  #headError: unknown = null;
   /** Wall clock of the source when the log was last known to hold everything, and of this machine then. */
   #inStep: { readonly sourceMs: number; readonly localMs: number } | null = null;
   #retention: { readonly atMs: number; readonly bytesUntilLoss: number } | null = null;
   #secondsUntilLoss: number | null = null;
 
-  constructor(type: string, deps: CaptureDeps) {
-    this.type = type;
+  constructor(deps: SourceRunnerDeps) {
+    this.type = deps.type;
     this.source = deps.source;
+    this.#dropping = deps.isRebuilt ? { phase: 'connecting', error: null, retryInMs: null } : null;
     this.#runtime = deps.runtime;
     this.#log = deps.log;
     this.#capture = new Capture(deps);
@@ -40,7 +57,12 @@ export class SourceRunner {
   }
 
   get capture(): CaptureStatus {
-    return this.#capture.status();
+    return { ...this.#capture.status(), ...this.#dropping };
+  }
+
+  /** Why the source, which streams, does not say where its head is; null while it does. */
+  get headError(): unknown {
+    return this.#headError;
   }
 
   get head(): SourceHead | null {
@@ -82,7 +104,7 @@ export class SourceRunner {
     await together(signal, [
       async (s) => {
         try {
-          await this.#capture.run(s);
+          if (this.#dropping === null || (await this.#dropHistory(s))) await this.#capture.run(s);
         } finally {
           capturing.abort();
         }
@@ -97,7 +119,7 @@ export class SourceRunner {
     for (;;) {
       signal.throwIfAborted();
       // Before the status is taken: while the head is asked for, a snapshot may have become known.
-      if (this.#capture.status().phase === 'streaming') goal ??= (await this.#headOrNull(signal))?.position ?? null;
+      if (this.capture.phase === 'streaming') goal ??= (await this.#headOrNull(signal))?.position ?? null;
       this.throwIfStopped();
       const { position, snapshots, inFlightBytes } = this.#capture.status();
       const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
@@ -109,8 +131,35 @@ export class SourceRunner {
 
   /** Throws the error that the source has stopped with. */
   throwIfStopped(): void {
-    const { phase, error } = this.#capture.status();
+    const { phase, error } = this.capture;
     if (phase === 'stopped') throw error;
+  }
+
+  /** Until the old place in the source's history is forgotten; false when the source stopped with an error that waits for a person. */
+  async #dropHistory(signal: AbortSignal): Promise<boolean> {
+    const { clock, logger, random } = this.#runtime;
+    const backoff = new Backoff(DROP_AGAIN, random);
+    for (;;) {
+      try {
+        await dropHistory(this.source, this.#log, signal);
+        this.#dropping = null;
+        return true;
+      } catch (error) {
+        if (signal.aborted) return false;
+        const disposition = dispositionOf(error);
+        if (disposition === 'exit') throw error;
+        if (disposition !== 'backoff') {
+          this.#dropping = { phase: 'stopped', error, retryInMs: null };
+          logger.error('source_stopped', { source: this.source.name, error });
+          return false;
+        }
+        const retryInMs = backoff.nextMs();
+        this.#dropping = { phase: 'waiting', error, retryInMs };
+        logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
+        // Aborted, it ends at the next attempt.
+        await clock.sleep(retryInMs, signal).catch(() => {});
+      }
+    }
   }
 
   async #watchHead(signal: AbortSignal): Promise<void> {
@@ -120,13 +169,19 @@ export class SourceRunner {
     }
   }
 
-  /** null also when the connection breaks meanwhile, of which capture tells. */
+  /** null while it is not known; `headError` then tells why. Rejects with errors that end the process. */
   async #headOrNull(signal: AbortSignal): Promise<SourceHead | null> {
     try {
-      return await this.#askHead(signal);
+      const head = await this.#askHead(signal);
+      this.#headError = null;
+      return head;
     } catch (error) {
-      if (!signal.aborted) this.#runtime.logger.debug('head_unknown', { source: this.source.name, error });
       this.#head = null;
+      if (signal.aborted) return null;
+      if (dispositionOf(error) === 'exit') throw error;
+      // Of a connection that is gone, and is made again, capture tells.
+      if (this.#headError === null && this.#capture.status().phase === 'streaming') this.#runtime.logger.warn('source_head_unknown', { source: this.source.name, error });
+      this.#headError = error;
       return null;
     }
   }

@@ -27,6 +27,7 @@ export interface SourceStatus {
   readonly type: string;
   /** `connecting`, `streaming`, `waiting` (for the next attempt), `stopped` (for a person). */
   readonly phase: 'connecting' | 'streaming' | 'waiting' | 'stopped';
+  /** What it waits or stopped with; of one that streams, why its head is not known. */
   readonly error: StatusError | null;
   readonly retry_in_ms: number | null;
   /** Newest position of the source's history, as its own tools write it. */
