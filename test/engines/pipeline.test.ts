@@ -7,18 +7,15 @@ import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectors } from '../../connectors/index.ts';
 import type { ConfigInput } from '../../src/config/config-schema.ts';
-import { defineConfig } from '../../src/config/define.ts';
 import type { DocumentTransform } from '../../src/document/transform.ts';
-import { Pipeline } from '../../src/pipeline/pipeline.ts';
-import { startPipeline } from '../../src/pipeline/start.ts';
+import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { GenerationRecord } from '../../src/state/state-store.ts';
 import { documentsIn } from './indexed-documents.ts';
 import { describePostgres } from './postgres.ts';
-
-const CATCH_UP_MS = 60_000;
+import { CATCH_UP_MS, catchUpShop, startShop } from './shop-pipeline.ts';
 
 type IndexConfig = ConfigInput['indices'][string];
 
@@ -41,14 +38,11 @@ describePostgres([15, 18], ({ server }) => {
   });
 
   async function start(indices: Record<string, IndexConfig>, rebuild?: string[], transform?: DocumentTransform): Promise<Pipeline> {
-    const config = defineConfig({ data_directory: folder, sources: { shop: { type: 'postgres', url } }, indices }, { connectors });
-    return startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async (index) => (index.transform === undefined ? undefined : transform), rebuild });
+    return startShop({ folder, url, indices, rebuild, transform });
   }
 
-  /** Runs until everything committed is searchable, then stops. */
   async function catchUp(indices: Record<string, IndexConfig>, rebuild?: string[]): Promise<void> {
-    await using pipeline = await start(indices, rebuild);
-    await pipeline.caughtUp(AbortSignal.timeout(CATCH_UP_MS));
+    await catchUpShop({ folder, url, indices, rebuild });
   }
 
   function documents(index: string): Record<string, unknown> {

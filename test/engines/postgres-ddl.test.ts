@@ -4,17 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { connectors } from '../../connectors/index.ts';
 import type { ConfigInput } from '../../src/config/config-schema.ts';
-import { defineConfig } from '../../src/config/define.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
-import { startPipeline } from '../../src/pipeline/start.ts';
-import { silentLogger } from '../../src/runtime/logger.ts';
-import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { documentsIn } from './indexed-documents.ts';
 import { describePostgres } from './postgres.ts';
-
-const CATCH_UP_MS = 60_000;
+import { CATCH_UP_MS, catchUpShop, startShop } from './shop-pipeline.ts';
 
 const setup = `
   CREATE TABLE t (id int PRIMARY KEY, a text, b int); INSERT INTO t SELECT i, 'x' || i, i FROM generate_series(1, 40) i;
@@ -44,14 +38,11 @@ describePostgres([15, 18], ({ server }) => {
   const both: ConfigInput['indices'] = { t: { from: 'shop.public.t' }, o: { from: 'shop.public.o' } };
 
   async function start(indices: ConfigInput['indices'], rebuild?: string[]): Promise<Pipeline> {
-    const config = defineConfig({ data_directory: folder, sources: { shop: { type: 'postgres', url } }, indices }, { connectors });
-    return startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async () => undefined, rebuild });
+    return startShop({ folder, url, indices, rebuild });
   }
 
-  /** Runs until everything committed is searchable, then stops. */
   async function catchUp(indices: ConfigInput['indices'], rebuild?: string[]): Promise<void> {
-    await using pipeline = await start(indices, rebuild);
-    await pipeline.caughtUp(AbortSignal.timeout(CATCH_UP_MS));
+    await catchUpShop({ folder, url, indices, rebuild });
   }
 
   /** Documents by id, as the index has them, and as `rows` says they should be. */

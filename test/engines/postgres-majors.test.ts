@@ -7,20 +7,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checkPostgres } from '../../connectors/sources/postgres/check/check-postgres.ts';
 import { scanPlaces } from '../../connectors/sources/postgres/snapshot/place-scan.ts';
-import { connectors } from '../../connectors/index.ts';
-import { defineConfig } from '../../src/config/define.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
-import { startPipeline } from '../../src/pipeline/start.ts';
-import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';
-import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { never, testConfig } from './postgres-control.ts';
 import { openReading, readTable } from './postgres-reading.ts';
 import { openClient } from './postgres-stream-harness.ts';
 import { describePostgres, type PostgresServer } from './postgres.ts';
 import { eventually } from './servers.ts';
-
-const CATCH_UP_MS = 60_000;
+import { CATCH_UP_MS, startShop } from './shop-pipeline.ts';
 
 /** Columns whose documents are what `to_jsonb` makes of them. */
 const values: readonly (readonly [type: string, value: string])[] = [
@@ -89,10 +83,7 @@ describePostgres([13, 14, 16, 17], (postgres) => {
 
   const run = async (sql: string): Promise<void> => void (await server.query(sql, database));
 
-  async function start(): Promise<Pipeline> {
-    const config = defineConfig({ data_directory: folder, sources: { shop: { type: 'postgres', url: server.url(database) } }, indices }, { connectors });
-    return startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async () => undefined });
-  }
+  const start = async (): Promise<Pipeline> => startShop({ folder, url: server.url(database), indices });
 
   /** What the indices hold of everything that is committed now, and what the server itself says of it. */
   async function bothSides(pipeline: Pipeline): Promise<{ readonly indexed: unknown; readonly stored: unknown }> {

@@ -8,13 +8,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { expect, test } from 'vitest';
-import { connectors } from '../../connectors/index.ts';
-import { defineConfig } from '../../src/config/define.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
-import { startPipeline } from '../../src/pipeline/start.ts';
-import { silentLogger } from '../../src/runtime/logger.ts';
-import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres } from './postgres.ts';
+import { startShop } from './shop-pipeline.ts';
 
 const tables = ['items', 'parts', 'grown', 'bag'];
 const CATCH_UP_MS = 120_000;
@@ -89,15 +85,6 @@ describePostgres([15, 18], ({ server }) => {
     const database = new Client({ connectionString: url });
     await database.connect();
     await database.query(setup);
-    const config = defineConfig(
-      {
-        data_directory: folder,
-        sources: { shop: { type: 'postgres', url } },
-        snapshot: { chunk_bytes: 65_536, parallel: 3, max_bytes_per_second: bytesPerSecond },
-        indices: Object.fromEntries(tables.map((table) => [table, { from: `shop.public.${table}` }])),
-      },
-      { connectors },
-    );
     const documents = (index: string): string[] => {
       const file = new DatabaseSync(join(folder, 'search.db'), { readOnly: true });
       try {
@@ -106,7 +93,8 @@ describePostgres([15, 18], ({ server }) => {
         file.close();
       }
     };
-    const start = async (): Promise<Pipeline> => startPipeline(config, { connectors, runtime: nodeRuntime(silentLogger), version: 'test', pid: process.pid, loadTransform: async () => undefined });
+    const indices = Object.fromEntries(tables.map((table) => [table, { from: `shop.public.${table}` }]));
+    const start = async (): Promise<Pipeline> => startShop({ folder, url, indices, snapshot: { chunk_bytes: 65_536, parallel: 3, max_bytes_per_second: bytesPerSecond } });
     try {
       await work({ url, database, start, documents });
     } finally {
