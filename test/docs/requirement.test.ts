@@ -25,6 +25,7 @@ test('a program that is not installed is named, and fails the run that requires 
 
 /** Conditions that are no matter of the machine. */
 const others = [
+  'runIf(postgres.major >= 17)',
   'runIf(postgres.major >= 18)',
   // Of the seeds: few of them need not bring about everything.
   'runIf(count >= SEEDS_DEFAULT)',

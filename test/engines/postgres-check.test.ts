@@ -58,6 +58,8 @@ describePostgres([15, 18], (postgres) => {
     await at.run("SELECT pg_create_logical_replication_slot('tailrace_shop', 'pgoutput')");
     const later = await at.check('public.t');
     expect(problems(later)).toEqual([]);
+    const outlives = postgres.major >= 17 ? '; no standby gets a copy of it, so it does not outlive a failover' : '';
+    expect(about(later, 'slot tailrace_shop')).toMatchObject([{ level: 'ok', message: `it is there${outlives}` }]);
     expect(about(later, 'table public.t')).toMatchObject([{ level: 'ok', message: 'key (id), about 100 rows, rows where (id > 5)' }]);
     await at.run("SELECT pg_drop_replication_slot('tailrace_shop')");
   });

@@ -116,12 +116,18 @@ class PostgresProcess extends PostgresClientSide implements PostgresServer {
   }
 }
 
-/** Starts a server from the binaries in `binFolder`; `settings` go into its `postgresql.conf`, so that ALTER SYSTEM still overrides them. */
-export async function startPostgresProcess(major: PostgresMajor, binFolder: string, settings: Readonly<Record<string, string>>): Promise<PostgresServer> {
+/** Puts what a server begins with at `dataDirectory`, owned by `account`. */
+export type FillDataDirectory = (binFolder: string, dataDirectory: string, account: Account | undefined) => Promise<void>;
+
+/**
+ * Starts a server from the binaries in `binFolder`, with an empty data folder unless `fill` makes another; `settings` go into its
+ * `postgresql.conf`, so that ALTER SYSTEM still overrides them.
+ */
+export async function startPostgresProcess(major: PostgresMajor, binFolder: string, settings: Readonly<Record<string, string>>, fill: FillDataDirectory = createDataDirectory): Promise<PostgresServer> {
   const account = serverAccount();
   const folder = privateFolder(`pg${major}`, account);
   guardFolder(folder);
-  await createDataDirectory(binFolder, join(folder, 'data'), account);
+  await fill(binFolder, join(folder, 'data'), account);
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
     const server = new PostgresProcess(major, port, { binFolder, folder, account });

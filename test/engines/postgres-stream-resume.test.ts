@@ -266,7 +266,7 @@ describePostgres([15, 18], (postgres) => {
     const statement = `CREATE PUBLICATION "tailrace_shop" FOR TABLE "public"."t" WITH (publish_via_partition_root = true${generated});`;
     expect(await refusal(options)).toMatchObject({ code: 'SRC_PUBLICATION', hint: statement });
     await source.run(statement);
-    expect(await refusal(options)).toMatchObject({ code: 'SRC_SETTING', hint: `SELECT pg_create_logical_replication_slot('${source.slot}', 'pgoutput');` });
+    expect(await refusal(options)).toMatchObject({ code: 'SRC_SETTING', hint: `SELECT pg_create_logical_replication_slot('${source.slot}', 'pgoutput'${postgres.major >= 17 ? ', failover => true' : ''});` });
     await source.run(`SELECT pg_create_logical_replication_slot('${source.slot}', 'pgoutput')`);
     await using stream = await Streaming.open(options);
     await source.run('INSERT INTO t VALUES (1)');

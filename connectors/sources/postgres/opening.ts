@@ -54,7 +54,7 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
   const errors = errorNames(deps);
   const control = opened.use(new ControlConnection({ config, errors, clock: runtime.clock }));
   const query: Query = async (sql, parameters, s) => control.query(sql, parameters, s);
-  const server = await readServerFacts(query, deps.source, signal);
+  const server = await readServerFacts(query, deps.source, request.resume !== null, signal);
   const logger = runtime.logger.child({ source: deps.source });
   const flaw = versionFlaw(server.version);
   if (flaw !== null) logger.warn('server_version_flawed', { version: server.version, flaw: flaw.message, sound_from: flaw.soundFrom });

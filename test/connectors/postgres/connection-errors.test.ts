@@ -67,5 +67,7 @@ test('the statement that grants replication names the user, quoted', () => {
 
 test('a warning that changes were left out ends the stream; others do not', () => {
   expect(fatalWarning({ code: '55000', message: 'skipped loading publication "pub"' }, names)).toMatchObject({ code: 'SRC_PUBLICATION' });
+  expect(fatalWarning({ code: '55000', message: 'something new', routine: 'Unheard' }, names)).toMatchObject({ code: 'SRC_PUBLICATION' });
+  expect(fatalWarning({ code: '55000', message: 'replication slot "s" does not have active_pid', routine: 'StandbySlotsHaveCaughtup' }, names)).toBeNull();
   expect(fatalWarning({ code: '01000', message: 'something' }, names)).toBeNull();
 });

@@ -15,7 +15,7 @@ const sound: SlotFacts = {
   walStatus: 'reserved',
   safeWalSize: null,
   invalidationReason: null,
-  synced: false,
+  failover: null,
 };
 
 function gate(facts: Partial<SlotFacts> | null, insertLsn = 1_000n): GateFacts {
@@ -37,7 +37,6 @@ test('a slot that cannot be used says why, before anything else about it', () =>
   expect(resumeProblem(500n, gate({ plugin: null }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('physical') });
   expect(resumeProblem(500n, gate({ database: 'other' }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('other') });
   expect(resumeProblem(500n, gate({ twoPhase: true }))).toMatchObject({ code: 'SRC_SETTING' });
-  expect(resumeProblem(500n, gate({ synced: true }))).toMatchObject({ code: 'SRC_SETTING' });
   expect(resumeProblem(500n, { ...gate({ active: true, activePid: 7 }), user: 'pid 7 (psql)' })).toMatchObject({ code: 'SRC_SLOT_IN_USE', message: expect.stringContaining('pid 7 (psql)') });
   expect(adoptionProblem({ ...gate({}), facts: sound })).toBeNull();
   expect(adoptionProblem({ ...gate({}), facts: { ...sound, walStatus: 'lost', invalidationReason: 'wal_removed' } })).toMatchObject({ code: 'SRC_HISTORY_LOST' });
@@ -48,7 +47,7 @@ test('a slot is read from whatever columns the server\'s version has', () => {
   expect(slotFacts({ slot: JSON.stringify(old) })).toEqual({ ...sound, active: true, activePid: 7, restartLsn: 0x10n, confirmedFlushLsn: 0x20n, walStatus: 'extended', safeWalSize: 4096 });
   expect(slotFacts({ slot: JSON.stringify({ ...old, wal_status: 'lost', restart_lsn: null }) })).toMatchObject({ invalidationReason: 'wal_removed', restartLsn: null });
   expect(slotFacts({ slot: JSON.stringify({ ...old, conflicting: true }) })).toMatchObject({ invalidationReason: 'conflict with recovery' });
-  expect(slotFacts({ slot: JSON.stringify({ ...old, wal_status: 'lost', invalidation_reason: 'idle_timeout', two_phase: true, synced: true }) })).toMatchObject({ invalidationReason: 'idle_timeout', twoPhase: true, synced: true });
+  expect(slotFacts({ slot: JSON.stringify({ ...old, wal_status: 'lost', invalidation_reason: 'idle_timeout', two_phase: true, failover: true }) })).toMatchObject({ invalidationReason: 'idle_timeout', twoPhase: true, failover: true });
   expect(slotFacts({ slot: null })).toBeNull();
   expect(slotFacts(undefined)).toBeNull();
 });

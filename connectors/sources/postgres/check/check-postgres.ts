@@ -47,7 +47,7 @@ export async function checkPostgres(deps: CheckDeps, tables: readonly TableReque
   const replication = replicationFinding(role);
   findings.push(replication);
   const database = (await query('SELECT current_database() AS name', [], signal))[0]?.['name'] ?? '';
-  if (!settings.inRecovery && replication.level === 'ok') findings.push(...(await slotFindings({ ...deps, source: errors.source, slot: errors.slot, database, encoding: 'UTF8' }, signal)));
+  if (!settings.inRecovery && replication.level === 'ok') findings.push(...(await slotFindings({ ...deps, source: errors.source, slot: errors.slot, database, version: settings.version, encoding: 'UTF8' }, signal)));
   findings.push(...(await tableSideFindings(deps, query, role, tables, signal)));
   return [...findings, ...(await transactionFindings(query, deps.longOpenS ?? LONG_OPEN_S, signal))];
 }

@@ -5,7 +5,7 @@ import type { Query } from '../connection/query.ts';
 import { ReplicationConnection, type ReplicationDeps } from '../connection/replication-connection.ts';
 import { adoptionProblem, readGateFacts } from '../slot/resume-gate.ts';
 import { identifySystem } from '../slot/server-facts.ts';
-import { openTransactions } from '../slot/slot.ts';
+import { createSlotStatement, openTransactions, type SlotFacts } from '../slot/slot.ts';
 import { fine, problemOf, warning } from './findings.ts';
 
 interface SlotLook extends ReplicationDeps {
@@ -13,6 +13,8 @@ interface SlotLook extends ReplicationDeps {
   readonly slot: string;
   readonly config: PostgresConfig;
   readonly database: string;
+  /** `server_version_num` */
+  readonly version: number;
 }
 
 /** Connects as the stream will, and looks at the slot over that connection. */
@@ -26,11 +28,11 @@ export async function slotFindings(look: SlotLook, signal: AbortSignal): Promise
     const gate = await readGateFacts(connection, look, signal);
     if (gate.facts === null) {
       if (look.config.create) return [...findings, fine(subject, 'it will be made at the first start')];
-      const fix = `SELECT pg_create_logical_replication_slot('${look.slot}', 'pgoutput');`;
+      const fix = createSlotStatement(look.slot, look.version);
       return [...findings, { level: 'problem', subject, code: 'SRC_SETTING', message: 'it does not exist, and `create` is off', fix }];
     }
     const problem = adoptionProblem({ ...gate, facts: gate.facts });
-    if (problem === null) findings.push(fine(subject, `it is there${gate.facts.safeWalSize === null ? '' : `; ${gate.facts.safeWalSize} bytes of log until it is lost`}`));
+    if (problem === null) findings.push(fine(subject, soundSlot(gate.facts)));
     // A slot in use is what a running daemon looks like.
     else if (problem.code === 'SRC_SLOT_IN_USE') findings.push(fine(subject, problem.message));
     else findings.push(problemOf(subject, problem));
@@ -39,6 +41,11 @@ export async function slotFindings(look: SlotLook, signal: AbortSignal): Promise
     signal.throwIfAborted();
     return [...findings, problemOf('replication connection', error)];
   }
+}
+
+function soundSlot({ safeWalSize, failover }: SlotFacts): string {
+  const untilLoss = safeWalSize === null ? '' : `; ${safeWalSize} bytes of log until it is lost`;
+  return `it is there${untilLoss}${failover === false ? '; no standby gets a copy of it, so it does not outlive a failover' : ''}`;
 }
 
 /** Transactions that have been open for so long hold back what the server may forget, and the creation of a slot. */

@@ -154,12 +154,22 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
 
 const publicationHint = 'Create the publication again. It counts only for changes that are made afterwards, so then `tailrace run --rebuild SOURCE`.';
 
+export interface Notice {
+  readonly message?: string | undefined;
+  readonly code?: string | undefined;
+  /** The server's own function that said it: the text is in the server's language. */
+  readonly routine?: string | undefined;
+}
+
+/** Says that a standby of `synchronized_standby_slots` is away: the stream waits for it, and nothing is lost. */
+const STANDBY_AWAY_ROUTINE = 'StandbySlotsHaveCaughtup';
+
 /**
  * From PostgreSQL 18 on, changes from while the publication did not exist are left out with a warning; before, they are an error. They are
- * lost to the stream, so the warning ends it.
+ * lost to the stream, so the warning ends it. What else has its SQLSTATE and is not known to be harmless ends it, too.
  */
-export function fatalWarning(notice: { readonly message?: string | undefined; readonly code?: string | undefined }, context: Omit<ErrorContext, 'doing'>): TailraceError | null {
-  if (notice.code !== '55000') return null;
+export function fatalWarning(notice: Notice, context: Omit<ErrorContext, 'doing'>): TailraceError | null {
+  if (notice.code !== '55000' || notice.routine === STANDBY_AWAY_ROUTINE) return null;
   return new TailraceError('SRC_PUBLICATION', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, hint: publicationHint, entity: context.source });
 }
 

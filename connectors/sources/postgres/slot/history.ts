@@ -12,7 +12,7 @@ import { awaitOpenTransactions, ensurePublication, isUnsettled, settlePublicatio
 import { adoptionProblem, readGateFacts, resumeProblem, type GateFacts } from './resume-gate.ts';
 import type { ServerFacts, SystemIdentity } from './server-facts.ts';
 import { identityOf } from './server-facts.ts';
-import { createSlot, slotSql, slotFacts } from './slot.ts';
+import { createSlot, createSlotStatement, slotSql, slotFacts } from './slot.ts';
 import { checkTimeline } from './timeline.ts';
 
 /** How long a reader that was told to end may take, and how often it is looked after. */
@@ -74,7 +74,7 @@ async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<big
   if (!deps.create) {
     throw new TailraceError('SRC_SETTING', {
       message: `Source ${deps.source}: there is no slot ${deps.slot}.`,
-      hint: `SELECT pg_create_logical_replication_slot('${deps.slot}', 'pgoutput');`,
+      hint: createSlotStatement(deps.slot, deps.server.version),
       entity: deps.source,
     });
   }

@@ -58,9 +58,6 @@ function unusableSlot(gate: GateFacts, facts: SlotFacts): TailraceError | null {
     const what = facts.plugin !== 'pgoutput' ? `is made for ${facts.plugin ?? 'physical replication'}, not for pgoutput` : facts.database !== database ? `belongs to database ${facts.database}` : 'sends prepared transactions before they are committed';
     return new TailraceError('SRC_SETTING', { message: `Source ${gate.source}: the slot ${slot} ${what}.`, hint: 'Give this pipeline a slot of its own with `slot`.', entity: gate.source });
   }
-  if (facts.synced) {
-    return new TailraceError('SRC_SETTING', { message: `Source ${gate.source}: the slot ${slot} is a copy that is kept for a failover.`, hint: 'Give the url of the primary.', entity: gate.source });
-  }
   if (facts.invalidationReason !== null) return problem('SRC_HISTORY_LOST', gate, `the server gave up the slot ${slot} (${facts.invalidationReason}) and removed changes that were not read yet`);
   return null;
 }

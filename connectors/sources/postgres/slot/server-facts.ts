@@ -21,8 +21,11 @@ export interface ServerFacts {
   readonly geometry: WalGeometry;
 }
 
-/** Reads them. Throws SRC_VERSION or SRC_SETTING for a server that cannot be read. */
-export async function readServerFacts(query: Query, source: string, signal: AbortSignal): Promise<ServerFacts> {
+/**
+ * Reads them. Throws SRC_VERSION or SRC_SETTING for a server that cannot be read; with `resuming`, SRC_CONN for a standby: what was a primary
+ * once is one while roles are being changed, and it, or the one that takes over, will be soon.
+ */
+export async function readServerFacts(query: Query, source: string, resuming: boolean, signal: AbortSignal): Promise<ServerFacts> {
   const [row] = await query(
     `SELECT pg_catalog.current_setting('server_version_num') AS version, pg_catalog.current_setting('server_encoding') AS encoding,
        pg_catalog.current_setting('wal_level') AS wal_level, pg_catalog.pg_is_in_recovery()::pg_catalog.text AS in_recovery,
@@ -37,6 +40,7 @@ export async function readServerFacts(query: Query, source: string, signal: Abor
   const version = Number(text('version'));
   if (version < VERSION_MIN) throw new TailraceError('SRC_VERSION', { message: `Source ${source} is PostgreSQL ${Math.floor(version / 10_000)}; ${MAJOR_MIN} and later are read.`, entity: source });
   if (text('in_recovery') === 'true') {
+    if (resuming) throw new TailraceError('SRC_CONN', { message: `Source ${source} is a standby now, and was a primary before.`, hint: 'While a failover is going on, nothing; else give the url of the primary.', entity: source });
     throw new TailraceError('SRC_SETTING', { message: `Source ${source} is a standby, which has no history of its own.`, hint: 'Give the url of the primary.', entity: source });
   }
   if (text('wal_level') !== 'logical' && version < LEVEL_RAISES_ITSELF_VERSION) {

@@ -20,8 +20,8 @@ export interface SlotFacts {
   readonly safeWalSize: number | null;
   /** Why the slot cannot be used any more; null when it can. */
   readonly invalidationReason: string | null;
-  /** Kept up to date on a standby, and of no use before that is promoted. */
-  readonly synced: boolean;
+  /** A standby that copies slots has it too; null before 17, where no standby does. */
+  readonly failover: boolean | null;
 }
 
 interface SlotRow {
@@ -36,7 +36,7 @@ interface SlotRow {
   readonly safe_wal_size: number | null;
   readonly conflicting?: boolean | null;
   readonly invalidation_reason?: string | null;
-  readonly synced?: boolean;
+  readonly failover?: boolean;
 }
 
 /** As JSON: versions have different columns. */
@@ -61,7 +61,7 @@ export function slotFacts(row: QueryRow | undefined): SlotFacts | null {
     walStatus: slot.wal_status,
     safeWalSize: slot.safe_wal_size,
     invalidationReason: slot.invalidation_reason ?? conflicting ?? (slot.wal_status === 'lost' ? 'wal_removed' : null),
-    synced: slot.synced === true,
+    failover: slot.failover ?? null,
   };
 }
 
@@ -81,6 +81,11 @@ export async function createSlot(connection: ReplicationConnection, query: Query
     if (codeOf(error) !== 'SRC_SLOT_BLOCKED') throw error;
     throw slotBlocked(`The slot ${slot} was not created: it waits for every transaction that is open`, await openTransactions(query, signal), error);
   }
+}
+
+/** The statement that makes the slot, for whoever wants to do that. */
+export function createSlotStatement(slot: string, version: number): string {
+  return `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput'${version >= FAILOVER_VERSION ? ', failover => true' : ''});`;
 }
 
 /** Removes the slot if it is there. Throws SRC_SLOT_IN_USE while somebody reads from it. */

@@ -1,6 +1,6 @@
 /** How the server stands towards us: where its log ends, what it keeps because of us, and what else holds that up. */
 import type { SourceHead } from '../../../../src/connector/source.ts';
-import type { Query } from '../connection/query.ts';
+import type { Query, QueryRow } from '../connection/query.ts';
 import { encodePosition, parseLsn, recordEnd, type WalGeometry } from '../position.ts';
 import { openTransactions, slotFacts, slotSql, type SlotFacts } from './slot.ts';
 
@@ -21,7 +21,7 @@ export async function readHead(deps: HeadDeps, signal: AbortSignal): Promise<Sou
   const [row] = await deps.query(
     `SELECT pg_catalog.pg_current_wal_insert_lsn() AS inserted,
        (EXTRACT(epoch FROM pg_catalog.clock_timestamp()) * 1000)::pg_catalog.int8::pg_catalog.text AS now_ms,
-       (${slotSql(deps.slot)}) AS slot`,
+       (${slotSql(deps.slot)}) AS slot, (${ABSENT_STANDBYS}) AS absent`,
     [],
     signal,
   );
@@ -32,8 +32,17 @@ export async function readHead(deps: HeadDeps, signal: AbortSignal): Promise<Sou
     nowMs: Number(row?.['now_ms']),
     retainedBytes: slot === null || slot.restartLsn === null ? null : Math.max(0, Number(head - slot.restartLsn)),
     bytesUntilLoss: slot?.safeWalSize ?? null,
-    notes: slot === null ? [] : [...slotNotes(slot), ...(await transactionNotes(deps, slot, signal))],
+    notes: slot === null ? [] : [...slotNotes(slot), ...standbyNotes(row), ...(await transactionNotes(deps, slot, signal))],
   };
+}
+
+/** Slots of standbys that must have a change before we get it, and that nothing reads from. The setting came with 17. */
+const ABSENT_STANDBYS = `SELECT pg_catalog.string_agg(slot_name, ', ' ORDER BY slot_name) FROM pg_catalog.pg_replication_slots
+  WHERE NOT active AND slot_name = ANY (pg_catalog.regexp_split_to_array(pg_catalog.current_setting('synchronized_standby_slots', true), '\\s*,\\s*'))`;
+
+function standbyNotes(row: QueryRow | undefined): string[] {
+  const absent = row?.['absent'] ?? null;
+  return absent === null ? [] : [`The server sends nothing that its standbys do not have (synchronized_standby_slots), and no standby reads from ${absent}.`];
 }
 
 function slotNotes(slot: SlotFacts): string[] {
