@@ -44,7 +44,7 @@ export function lagScreen(lag: LagReport, paint: Paint): string[] {
   );
   const indices = table(
     [{ title: 'index' }, { title: 'state' }, { title: 'not applied', align: right }, { title: 'behind', align: right }, { title: 'applied', align: right }, { title: 'logged', align: right }],
-    lag.indices.map((index) => [index.name, phaseText(index.phase, paint), known(index.lag_changes, count), known(index.lag_seconds, duration), known(index.cursor, count), count(lag.log.durable_seq)]),
+    lag.indices.map((index) => [index.name, phaseText(index.phase, paint), known(index.lag_changes, count), known(index.lag_seconds, duration), index.cursor === null ? '-' : count(index.cursor), count(lag.log.durable_seq)]),
     paint,
   );
   return [...sources, '', ...indices];

@@ -54,7 +54,8 @@ export interface ApplierDeps {
 }
 
 export interface ApplyStatus {
-  readonly cursor: Seq;
+  /** Null until it is known where to go on. */
+  readonly cursor: Seq | null;
   readonly counters: Readonly<ApplyCounters>;
   /** Source's wall clock at the newest commit that is applied. */
   readonly appliedCommitMs: number | null;
@@ -82,7 +83,7 @@ export class Applier {
 
   status(): ApplyStatus {
     const { appliedCommitMs, trouble } = this.#deliveries;
-    return { cursor: this.#cursor.seq, counters: this.#deps.counters, appliedCommitMs, trouble };
+    return { cursor: this.#cursor.known, counters: this.#deps.counters, appliedCommitMs, trouble };
   }
 
   /** Works until the signal is aborted (rejects with its reason) or something fails that a pause does not mend. */

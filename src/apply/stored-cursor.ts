@@ -31,6 +31,7 @@ export class StoredCursor {
   #lowWater = new LowWater(0);
   #stored: Seq = 0;
   #storedAtMs = -Infinity;
+  #isOpen = false;
 
   constructor(deps: StoredCursorDeps, name: string) {
     this.#deps = deps;
@@ -40,6 +41,11 @@ export class StoredCursor {
   /** Everything up to here is applied. */
   get seq(): Seq {
     return this.#lowWater.cursor;
+  }
+
+  /** The same; null until `open` has found it. */
+  get known(): Seq | null {
+    return this.#isOpen ? this.seq : null;
   }
 
   get isStored(): boolean {
@@ -52,6 +58,7 @@ export class StoredCursor {
     const kept = atomicCursor ? await target.cursor() : state.cursor(index, generation);
     this.#stored = kept ?? startSeq;
     this.#lowWater = new LowWater(this.#stored);
+    this.#isOpen = true;
     log.hold(this.#name, this.#stored);
   }
 

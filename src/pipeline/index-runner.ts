@@ -82,14 +82,14 @@ export class IndexRunner {
   }
 
   get applied(): ApplyStatus {
-    return this.#applier?.status() ?? this.#last ?? { cursor: this.#record.startSeq, counters: this.#counters, appliedCommitMs: null, trouble: null };
+    return this.#applier?.status() ?? this.#last ?? { cursor: null, counters: this.#counters, appliedCommitMs: null, trouble: null };
   }
 
-  /** Seq up to which everything is applied; null while only the target knows, and has not been opened yet. */
+  /** Seq up to which everything is applied; null while only the target knows, and has not said it yet. */
   get cursor(): Seq | null {
     const { target, state } = this.#deps;
-    const known = this.#applier?.status() ?? this.#last;
-    if (known !== null) return known.cursor;
+    const known = this.#applier?.status().cursor ?? this.#last?.cursor ?? null;
+    if (known !== null) return known;
     if (target.capabilities.atomicCursor && this.#record.phase === 'serving') return null;
     return state.cursor(this.#record.index, this.#record.generation) ?? this.#record.startSeq;
   }
@@ -168,7 +168,8 @@ export class IndexRunner {
       this.#backoff.reset();
       await this.#applier.run(signal);
     } finally {
-      this.#last = this.#applier.status();
+      const status = this.#applier.status();
+      this.#last = { ...status, cursor: status.cursor ?? this.#last?.cursor ?? null };
       this.#applier = null;
     }
   }

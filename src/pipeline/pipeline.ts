@@ -80,7 +80,7 @@ export class Pipeline implements AsyncDisposable {
     for (;;) {
       signal.throwIfAborted();
       for (const index of this.#indices) if (index.phase === 'stopped') throw stoppedError(index);
-      if (this.#indices.every((index) => index.phase === 'serving' && index.applied.cursor >= goal)) return;
+      if (this.#indices.every((index) => index.phase === 'serving' && (index.cursor ?? -1) >= goal)) return;
       // An index that waits for a snapshot would wait for ever.
       for (const source of this.#sources) source.throwIfStopped();
       await runtime.clock.sleep(CATCH_UP_POLL_MS, signal);

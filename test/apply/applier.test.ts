@@ -58,7 +58,7 @@ async function runUntilTold(deps: Omit<ApplierDeps, 'onSnapshotApplied' | 'targe
   if (!endsThere) await expect.poll(() => applier.status().cursor).toBe(log.durableSeq);
   stop.abort();
   await running.catch(() => {});
-  return applier.status().cursor;
+  return applier.status().cursor ?? Number.NaN;
 }
 
 test.each([true, false])('a snapshot whose end was read, but not acted upon, when the process ended is found again by the next (atomic cursor: %s)', async (atomicCursor) => {

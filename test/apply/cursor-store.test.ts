@@ -25,7 +25,7 @@ async function begun(condition: LogCondition): Promise<{ scene: ApplierScene; st
   await scene.write(['a', 'one']);
   const stop = new AbortController();
   const { applier, running } = await scene.start(stop.signal);
-  const applied = (): number => applier.status().cursor;
+  const applied = (): number => applier.status().cursor ?? Number.NaN;
   const stored = (): number | null => scene.state.cursor('things', 1);
   await expect.poll(stored).toBe(1);
   await scene.write(['b', 'two']);

@@ -179,6 +179,9 @@ export class ScriptedStage implements AsyncDisposable {
   readonly lines: LoggedLine[] = [];
   /** Called before each batch is applied, which waits for it. */
   beforeApply: () => Promise<void> | void = () => {};
+  /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
+  beforeCursor: () => Promise<void> | void = () => {};
+  beforePromote: () => Promise<void> | void = () => {};
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -226,7 +229,15 @@ export class ScriptedStage implements AsyncDisposable {
     const open = target.open.bind(target);
     target.open = async (plan, signal) => {
       const generation = await open(plan, signal);
-      const apply = generation.apply.bind(generation);
+      const [apply, cursor, promote] = [generation.apply.bind(generation), generation.cursor.bind(generation), generation.promote.bind(generation)];
+      generation.cursor = async () => {
+        await this.beforeCursor();
+        return cursor();
+      };
+      generation.promote = async (s) => {
+        await this.beforePromote();
+        await promote(s);
+      };
       generation.apply = async (batch, s) => {
         await this.beforeApply();
         return apply(batch, s);

@@ -49,7 +49,7 @@ export const metricDefinitions = {
   tailrace_index_lag_changes: gauge('Changes in the log that the index has not applied.', ofIndex),
   tailrace_index_lag_seconds: gauge('Seconds that the index is behind its source\'s head. Absent while that is not known.', ofIndex),
   tailrace_index_dead_letters: gauge('Documents that are parked now.', ofIndex),
-  tailrace_index_read_total: counter('Changes of the index\'s table that were read from the log. Equals the sum of applied, stale, superseded, filtered and dead-lettered ones, and those in flight.', ofIndex),
+  tailrace_index_read_total: counter('Changes of the index\'s table that were read from the log. Equals the sum of applied, stale, superseded, filtered and dead-lettered ones.', ofIndex),
   tailrace_index_applied_total: counter('Changes that the target took.', ofIndex),
   tailrace_index_stale_total: counter('Changes that the target had already, in the same version or a newer one.', ofIndex),
   tailrace_index_superseded_total: counter('Changes that a later one of the same key replaced within a batch.', ofIndex),
