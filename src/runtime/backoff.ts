@@ -1,4 +1,4 @@
-/** Growing pauses with full jitter, so that many clients that lost one server do not come back in step. */
+/** Pauses that double up to a limit, with equal jitter (half of a pause is fixed, half is chance), so that many clients that lost one server do not come back in step. */
 import type { Random } from './random.ts';
 
 export interface BackoffLimits {
@@ -14,11 +14,6 @@ export class Backoff {
   constructor(limits: BackoffLimits, random: Random) {
     this.#limits = limits;
     this.#random = random;
-  }
-
-  /** How often `nextMs` was asked since the last `reset`. */
-  get attempts(): number {
-    return this.#attempt;
   }
 
   /** The next pause in milliseconds: between half of the grown delay and all of it. */
