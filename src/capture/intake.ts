@@ -17,6 +17,7 @@ import type { FrameQueue } from './frame-queue.ts';
 import { ChangeCount, LoggedParts } from './logged-part.ts';
 import { encodeResumePoint, positionRegister, stateRegister, type ResumePoint } from './resume-point.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
+import type { StreamPosition } from './stream-position.ts';
 
 const noKey = new Uint8Array(0);
 
@@ -34,6 +35,7 @@ export interface IntakeDeps {
   readonly compare: (a: Uint8Array, b: Uint8Array) => number;
   readonly schemas: SchemaRegistry;
   readonly windows: ChunkWindows;
+  readonly place: StreamPosition;
   readonly queue: FrameQueue;
   readonly budget: ByteBudget;
   readonly pool: FrameBufferPool;
@@ -49,7 +51,6 @@ export class Intake implements ChangeSink {
   readonly #deps: IntakeDeps;
   readonly #builder: FrameBuilder;
   readonly #tables = new Map<number, string>();
-  #position: Uint8Array;
   /** As the last frame that was handed over leaves it. */
   #resume: ResumePoint;
   #transaction: { readonly start: TransactionStart; readonly count: ChangeCount } | null = null;
@@ -60,7 +61,6 @@ export class Intake implements ChangeSink {
   constructor(deps: IntakeDeps) {
     this.#deps = deps;
     this.#builder = new FrameBuilder(deps.pool);
-    this.#position = deps.resume.position;
     this.#resume = deps.resume;
     this.#parts = new LoggedParts(deps, deps.resume);
     deps.queue.onIdle(() => this.#seal());
@@ -69,11 +69,6 @@ export class Intake implements ChangeSink {
   /** True while everything that was pushed is durable. */
   get isIdle(): boolean {
     return this.#deps.queue.pending === 0 && !this.#sealScheduled && this.#builder.isEmpty;
-  }
-
-  /** Everything up to here has been pushed. */
-  get position(): Uint8Array {
-    return this.#position;
   }
 
   get congested(): boolean {
@@ -105,7 +100,7 @@ export class Intake implements ChangeSink {
     if (this.#isRepeated(table)) return;
     const { windows, counters } = this.#deps;
     if (!windows.none) windows.note(table, key, keyLength);
-    this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete ? this.#position : null);
+    this.#builder.add(op, flags, schemaId, key, 0, keyLength, bytes, rowStart, rowEnd, incomplete ? this.#deps.place.current : null);
     counters.changes += 1;
     counters.bytes += rowEnd - rowStart;
     if (this.#builder.isFull) this.#seal();
@@ -164,8 +159,9 @@ export class Intake implements ChangeSink {
   }
 
   #passed(resume: Uint8Array): void {
-    this.#position = Buffer.from(resume);
-    this.#deps.windows.streamPassed(this.#position);
+    const position = Buffer.from(resume);
+    this.#deps.place.moveTo(position);
+    this.#deps.windows.streamPassed(position);
     if (this.#deps.queue.pending > 0 || this.#sealScheduled) return;
     // What else arrived in the same piece of the socket's stream still joins the frame.
     this.#sealScheduled = true;
@@ -176,7 +172,7 @@ export class Intake implements ChangeSink {
   }
 
   #seal(onDurable?: () => void): void {
-    const position = this.#position;
+    const position = this.#deps.place.current;
     const before = this.#resume;
     if (this.#builder.isEmpty && Buffer.compare(position, before.position) === 0) return;
     const open = this.#transaction === null ? null : this.#transaction.count.soFar(this.#transaction.start);

@@ -5,6 +5,7 @@ import { FrameQueue } from '../../src/capture/frame-queue.ts';
 import { Intake } from '../../src/capture/intake.ts';
 import { decodeResumePoint, positionRegister, type ResumePoint } from '../../src/capture/resume-point.ts';
 import { decodeSchema, SchemaRegistry } from '../../src/capture/schema-registry.ts';
+import { StreamPosition } from '../../src/capture/stream-position.ts';
 import { EntryCursor } from '../../src/change/entry.ts';
 import { Op } from '../../src/change/operation.ts';
 import type { FrameDraft } from '../../src/connector/log-store.ts';
@@ -70,6 +71,7 @@ export class Connection {
       compare,
       schemas,
       windows: new ChunkWindows(compare, resume.position),
+      place: new StreamPosition(resume.position, { session: { nudge: () => {} }, compare, clock: { schedule: () => () => {} } }),
       queue: this.#queue,
       budget,
       pool,

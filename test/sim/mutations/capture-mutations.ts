@@ -66,7 +66,7 @@ export const captureMutations: readonly Mutation[] = [
   {
     name: 'reread-without-sweep',
     defect: 'What the source has no more after a silent change stays in the index.',
-    patches: [{ file: 'src/capture/capture.ts', from: 'for: [EVERYONE], reason, sweep }', to: 'for: [EVERYONE], reason, sweep: false }' }],
+    patches: [{ file: 'src/capture/source-connection.ts', from: 'for: [EVERYONE], reason, sweep }', to: 'for: [EVERYONE], reason, sweep: false }' }],
   },
   {
     name: 'progress-before-rows',
@@ -91,7 +91,7 @@ export const captureMutations: readonly Mutation[] = [
   {
     name: 'replan-ignored',
     defect: 'A range that means nothing any more counts as read.',
-    patches: [{ file: runner, from: "if (read === 'replan') return this.#replan(running);", to: "if (read === 'replan') break;" }],
+    patches: [{ file: 'src/capture/range-reader.ts', from: "if (read === 'replan') return 'replan';", to: "if (read === 'replan') return 'read';" }],
   },
   {
     name: 'rows-not-completed',

@@ -1,0 +1,74 @@
+/** What the log knows of one source between two connections, in its registers: whose history it is, how far that is logged, and which tables are read. */
+import type { LogStore, RegisterUpdate } from '../connector/log-store.ts';
+import type { SourceSession } from '../connector/source.ts';
+import { decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
+import type { SchemaRegistry } from './schema-registry.ts';
+
+export interface SourceRegistersDeps {
+  readonly source: string;
+  /** Tables that are read now. */
+  readonly tables: ReadonlySet<string>;
+  readonly log: Pick<LogStore, 'registers'>;
+  readonly schemas: SchemaRegistry;
+}
+
+export class SourceRegisters {
+  readonly #deps: SourceRegistersDeps;
+
+  constructor(deps: SourceRegistersDeps) {
+    this.#deps = deps;
+  }
+
+  /** Null while nothing of the source is in the log. */
+  get identity(): string | null {
+    const register = this.#get(identityRegister);
+    return register === undefined ? null : Buffer.from(register).toString();
+  }
+
+  /** Up to here everything is in the log and durable; null while nothing is. */
+  get resumePoint(): ResumePoint | null {
+    const register = this.#get(positionRegister);
+    return register === undefined ? null : decodeResumePoint(register);
+  }
+
+  /** What the source gave to `ChangeSink.remember`. */
+  get state(): Uint8Array | null {
+    return this.#get(stateRegister) ?? null;
+  }
+
+  /** Of a source whose history begins to be logged. */
+  first({ identity, start }: Pick<SourceSession, 'identity' | 'start'>): RegisterUpdate[] {
+    const { source, tables } = this.#deps;
+    return [
+      [identityRegister(source), Buffer.from(identity)],
+      [positionRegister(source), encodeResumePoint({ position: start, partial: null, laterPartials: [] })],
+      [tablesRegister(source), encodeTables(tables)],
+      // What is left of a history that was given up says nothing about this one.
+      ...(this.state === null ? [] : [[stateRegister(source), null] as const]),
+    ];
+  }
+
+  /**
+   * Tables that come back: they lack the changes of the time when they were not read, so they are read again. One that the log has never had is
+   * left to whoever asks for it.
+   */
+  get returning(): string[] {
+    const { source, tables, schemas } = this.#deps;
+    const register = this.#get(tablesRegister);
+    if (register === undefined) return [];
+    const before = decodeTables(register);
+    const known = new Set(schemas.all().flatMap((schema) => (schema.source === source ? [schema.table] : [])));
+    return [...tables].filter((table) => !before.has(table) && known.has(table));
+  }
+
+  /** Says which tables are read from here on, when others were; to be durable before the position moves. */
+  get changedTables(): RegisterUpdate[] {
+    const tables = encodeTables(this.#deps.tables);
+    const register = this.#get(tablesRegister);
+    return register !== undefined && Buffer.compare(register, tables) === 0 ? [] : [[tablesRegister(this.#deps.source), tables]];
+  }
+
+  #get(name: (source: string) => string): Uint8Array | undefined {
+    return this.#deps.log.registers.get(name(this.#deps.source));
+  }
+}
