@@ -18,7 +18,7 @@ describePostgres([15, 18], (postgres) => {
     readonly standby: PostgresServer;
     readonly database: string;
     /** How the source is reached at one of them. */
-    at(server: PostgresServer): SourceOptions;
+    readonly at: (server: PostgresServer) => SourceOptions;
   }
 
   async function pair(standbySettings?: Readonly<Record<string, string>>): Promise<Pair> {

@@ -1,12 +1,16 @@
+import dns from 'node:dns';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
+import { postgresSource } from '../../connectors/sources/postgres/index.ts';
 import { decodePosition, formatLsn, parseLsn } from '../../connectors/sources/postgres/position.ts';
 import { codeOf } from '../../src/errors/tailrace-error.ts';
+import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { FaultProxy } from '../chaos/proxy.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
-import { connect, eventually, openClient, RecordingSink, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+import { connect, eventually, openClient, openingDeps, RecordingSink, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
 
 describePostgres([15, 18], (postgres) => {
   let count = 0;
@@ -310,6 +314,45 @@ describePostgres([15, 18], (postgres) => {
     await using stream = await Streaming.open({ ...options, resume: { position: session.start, identity: session.identity, state: null } });
     await source.run('INSERT INTO t VALUES (1)');
     await stream.until('the row is there', (sink) => sink.rows().length === 1);
+  });
+
+  test('a name is looked up anew at every connect: of each connection, also within a session', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    const lookup = dns.lookup;
+    const moving = { address: '127.0.0.1', lookups: 0 };
+    const spy = vi.spyOn(dns, 'lookup').mockImplementation(((name: string, options: dns.LookupOptions, callback: (error: Error | null) => void) => {
+      if (name !== 'db.test') return lookup(name, options, callback as never);
+      moving.lookups += 1;
+      if (moving.address === '') return setImmediate(callback, Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' }));
+      return lookup(moving.address, options, callback as never);
+    }) as typeof dns.lookup);
+    owned.push({ [Symbol.asyncDispose]: async () => spy.mockRestore() });
+    const url = source.url.replace('127.0.0.1', 'db.test');
+    const { config } = openingDeps({ url, config: { slot: source.slot, tls: { mode: 'disable' } } });
+    await using configured = postgresSource.create(config, { name: 'shop', runtime: nodeRuntime(silentLogger) });
+    const signal = AbortSignal.timeout(60_000);
+    const request = { tables: [{ table: 'public.t' }], resume: null, logged: async () => new Set<bigint>() };
+    {
+      await using session = await configured.connect(request, signal);
+      // The connection that asks, and the one that streams.
+      expect(moving.lookups).toBe(2);
+      const others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tailrace' AND datname = current_database()";
+      await source.run(others);
+      moving.address = '';
+      // The first may still meet the end of the old connection.
+      await session.head(signal).catch(() => {});
+      await expect(session.head(signal)).rejects.toMatchObject({ code: 'SRC_CONN', message: expect.stringContaining('ENOTFOUND db.test') as string });
+      await expect(session.snapshots.planRanges('public.t', 1, signal)).rejects.toMatchObject({ code: 'SRC_CONN' });
+      moving.address = '127.0.0.1';
+      expect((await session.head(signal)).notes).toEqual([]);
+    }
+    moving.address = '';
+    await expect(configured.connect(request, signal)).rejects.toMatchObject({ code: 'SRC_CONN', message: expect.stringContaining('ENOTFOUND db.test') as string });
+    moving.address = '127.0.0.1';
+    const before = moving.lookups;
+    await using again = await configured.connect(request, signal);
+    expect(moving.lookups).toBe(before + 2);
+    expect(again.tables).toHaveLength(1);
   });
 
   test('one byte at a time, the stream is the same', async () => {
