@@ -205,6 +205,21 @@ describePostgres([15, 18], (postgres) => {
     expect(warnings).toEqual(['max_slot_wal_keep_size', ...(postgres.major === 18 ? ['idle_replication_slot_timeout'] : [])]);
   });
 
+  test('a slot that a source of another name may have left behind is named with the statement that drops it', async () => {
+    const at = await scene(await postgres.server(), plain);
+    const elsewhere = await at.server.createDatabase();
+    const made = (slot: string): string => `SELECT pg_create_logical_replication_slot('${slot}', 'pgoutput')`;
+    await at.run(made('tailrace_old'));
+    await at.run(made('tailracer'));
+    await at.server.query(made('tailrace_elsewhere'), elsewhere);
+    const warnings = (await at.check('public.t')).filter(({ subject, level }) => subject.startsWith('slot ') && level !== 'ok');
+    expect(warnings).toMatchObject([{ level: 'warning', subject: 'slot tailrace_old', message: expect.stringMatching(/^nobody reads from it, and the server keeps \d+ bytes/) as string, fix: "SELECT pg_drop_replication_slot('tailrace_old');" }]);
+    await at.run(String(warnings[0]?.fix));
+    expect(about(await at.check('public.t'), 'slot tailrace_old')).toEqual([]);
+    await at.run("SELECT pg_drop_replication_slot('tailracer')");
+    await at.server.query("SELECT pg_drop_replication_slot('tailrace_elsewhere')");
+  });
+
   test('a transaction that has been open for long is warned of by its name', async () => {
     await using server = await startPostgres({ major: postgres.major, settings: { max_prepared_transactions: '2' } });
     const at = await scene(server, plain, { longOpenS: 0 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { postgresSource } from '../../connectors/sources/postgres/index.ts';
 import { decodePosition, encodePosition, formatLsn } from '../../connectors/sources/postgres/position.ts';
-import { silentLogger } from '../../src/runtime/logger.ts';
+import { silentLogger, type Logger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
 import { connect, eventually, openClient, openingDeps, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
@@ -59,6 +59,17 @@ describePostgres([15, 18], (postgres) => {
     await stream.until('the second row is there', (sink) => sink.of('commit').length === 1);
     expect(stream.sink.rows().map((change) => change.key)).toEqual([['2']]);
     expect(await source.run("SELECT pubviaroot FROM pg_publication WHERE pubname = 'tailrace_shop'")).toEqual([{ pubviaroot: true }]);
+  });
+
+  test('a first start names the slot that a source of another name may have left behind, and leaves it alone', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+    await source.run("SELECT pg_create_logical_replication_slot('tailrace_former', 'pgoutput')");
+    const lines: unknown[] = [];
+    const logger: Logger = { ...silentLogger, warn: (event, fields) => lines.push({ event, ...fields }), child: () => logger };
+    const session = await connect({ ...source.options, logger });
+    await session[Symbol.asyncDispose]();
+    expect(lines).toContainEqual({ event: 'slot_unread', slot: 'tailrace_former', kept_bytes: expect.any(Number) as number, statement: "SELECT pg_drop_replication_slot('tailrace_former');" });
+    await source.run("SELECT pg_drop_replication_slot('tailrace_former')");
   });
 
   test('a slot that was moved by somebody else is never read from', async () => {

@@ -58,9 +58,12 @@ export const postgresConfigSchema = z.strictObject({
 
 export type PostgresConfig = z.output<typeof postgresConfigSchema>;
 
+/** How the name of every slot begins that was not given one. */
+export const SLOT_NAME_PREFIX = 'tailrace_';
+
 /** A slot's name for a source that was given none: `tailrace_shop`. Two different sources never get the same. */
 export function defaultSlotName(source: string): string {
-  const plain = `tailrace_${source}`;
+  const plain = `${SLOT_NAME_PREFIX}${source}`;
   if (/^[a-z0-9_]+$/.test(plain) && plain.length <= IDENTIFIER_BYTES_MAX) return plain;
   const digest = createHash('sha256').update(source).digest('hex').slice(0, 10);
   const readable = plain.toLowerCase().replaceAll(/[^a-z0-9_]/g, '_').slice(0, IDENTIFIER_BYTES_MAX - digest.length - 1);

@@ -14,7 +14,7 @@ import { problemOf } from './findings.ts';
 import { publicationFindings } from './publication.ts';
 import { readRole, replicationFinding, type RoleFacts } from './role.ts';
 import { readSettings, serverFindings } from './server.ts';
-import { slotFindings, transactionFindings } from './slot.ts';
+import { slotFindings, transactionFindings, unreadSlotFindings } from './slot.ts';
 import { readAccess, tableFindings } from './tables.ts';
 
 interface CheckDeps {
@@ -48,6 +48,7 @@ export async function checkPostgres(deps: CheckDeps, tables: readonly TableReque
   findings.push(replication);
   const database = (await query('SELECT current_database() AS name', [], signal))[0]?.['name'] ?? '';
   if (!settings.inRecovery && replication.level === 'ok') findings.push(...(await slotFindings({ ...deps, source: errors.source, slot: errors.slot, database, version: settings.version, encoding: 'UTF8' }, signal)));
+  if (!settings.inRecovery) findings.push(...(await unreadSlotFindings(query, errors.slot, signal)));
   findings.push(...(await tableSideFindings(deps, query, role, tables, signal)));
   return [...findings, ...(await transactionFindings(query, deps.longOpenS ?? LONG_OPEN_S, signal))];
 }

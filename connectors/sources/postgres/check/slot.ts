@@ -6,6 +6,7 @@ import { ReplicationConnection, type ReplicationDeps } from '../connection/repli
 import { adoptionProblem, readGateFacts } from '../slot/resume-gate.ts';
 import { identifySystem } from '../slot/server-facts.ts';
 import { createSlotStatement, openTransactions, type SlotFacts } from '../slot/slot.ts';
+import { unreadSlots } from '../slot/unread-slots.ts';
 import { fine, problemOf, warning } from './findings.ts';
 
 interface SlotLook extends ReplicationDeps {
@@ -46,6 +47,15 @@ export async function slotFindings(look: SlotLook, signal: AbortSignal): Promise
 function soundSlot({ safeWalSize, failover }: SlotFacts): string {
   const untilLoss = safeWalSize === null ? '' : `; ${safeWalSize} bytes of log until it is lost`;
   return `it is there${untilLoss}${failover === false ? '; no standby gets a copy of it, so it does not outlive a failover' : ''}`;
+}
+
+/** Slots that a source of another name may have left behind. */
+export async function unreadSlotFindings(query: Query, slot: string, signal: AbortSignal): Promise<Finding[]> {
+  const unread = await unreadSlots(query, slot, signal);
+  return unread.map(({ slot: other, keptBytes, statement }) => {
+    const kept = keptBytes === null ? '' : `, and the server keeps ${keptBytes} bytes of log for it`;
+    return warning(`slot ${other}`, `nobody reads from it${kept}: drop it when no source has this name any more, here or elsewhere`, statement);
+  });
 }
 
 /** Transactions that have been open for so long hold back what the server may forget, and the creation of a slot. */

@@ -14,6 +14,7 @@ import type { ServerFacts, SystemIdentity } from './server-facts.ts';
 import { identityOf } from './server-facts.ts';
 import { createSlot, createSlotStatement, slotSql, slotFacts } from './slot.ts';
 import { checkTimeline } from './timeline.ts';
+import { unreadSlots } from './unread-slots.ts';
 
 /** How long a reader that was told to end may take, and how often it is looked after. */
 const TAKE_OVER_WITHIN_MS = 10_000;
@@ -78,6 +79,7 @@ async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<big
       entity: deps.source,
     });
   }
+  for (const { slot, keptBytes, statement } of await unreadSlots(deps.query, deps.slot, signal)) deps.logger.warn('slot_unread', { slot, kept_bytes: keptBytes, statement });
   const startLsn = await createSlot(deps.connection, deps.query, deps.slot, deps.server.version, signal);
   await settlePublication(deps, signal);
   return startLsn;
