@@ -10,7 +10,7 @@ import type { SearchRequest } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLogReadOnly, type ReadOnlyLog } from '../../src/log/read-only.ts';
 import { logEntries, type LogEntriesRequest } from '../../src/observe/log-entries.ts';
-import { deadLetterReport, searchReport, type DeadLetterReport } from '../../src/observe/reports.ts';
+import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, searchReport, type DeadLetterPage } from '../../src/observe/reports.ts';
 import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
 import { logReport, logStatReport, type IndexReport, type LogStatReport, type SourceReport, type StatusReport } from '../../src/observe/status-report.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
@@ -88,8 +88,14 @@ class OfflineReading implements Reading {
     };
   }
 
-  deadLetters(index: string | undefined): Promise<readonly DeadLetterReport[]> {
-    return Promise.resolve(this.#deps.state.deadLetters(index).map(deadLetterReport));
+  async *deadLetters(index: string | undefined): AsyncGenerator<DeadLetterPage> {
+    const { state } = this.#deps;
+    let page: DeadLetterPage | null = null;
+    do {
+      const after = page?.next == null ? undefined : deadLetterPlace(page.next);
+      page = deadLetterPage(state.deadLetterTotal(index), state.someDeadLetters({ index, after, limit: DEAD_LETTERS_MAX }), DEAD_LETTERS_MAX);
+      yield page;
+    } while (page.next !== null);
   }
 
   /** What holds the log back is what the daemon will need when it starts again. */

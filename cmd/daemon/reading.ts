@@ -4,14 +4,15 @@ import type { SearchRequest } from '../../src/connector/target.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
 import type { PositionReport } from '../../src/pipeline/positions.ts';
 import type { LogEntriesRequest } from '../../src/observe/log-entries.ts';
-import type { DeadLetterReport } from '../../src/observe/reports.ts';
+import type { DeadLetterPage } from '../../src/observe/reports.ts';
 import type { LogStatReport, StatusReport } from '../../src/observe/status-report.ts';
 import { askDaemon, askDaemonForLines, daemonAnswers, type AdminQuestion } from './admin-client.ts';
 
 export interface Reading extends AsyncDisposable {
   status(): Promise<StatusReport>;
   positions(): Promise<PositionReport>;
-  deadLetters(index: string | undefined): Promise<readonly DeadLetterReport[]>;
+  /** Page by page, one at least. */
+  deadLetters(index: string | undefined): AsyncIterable<DeadLetterPage>;
   logStat(): Promise<LogStatReport>;
   /** Lines of JSON, each for one or more changes, with their newlines. */
   logEntries(request: LogEntriesRequest, signal: AbortSignal): AsyncIterable<string>;
@@ -47,9 +48,14 @@ class SocketReading implements Reading {
     return this.#ask({ path: '/v1/positions' });
   }
 
-  async deadLetters(index: string | undefined): Promise<readonly DeadLetterReport[]> {
-    const { dead_letters: letters } = await this.#ask<{ dead_letters: DeadLetterReport[] }>({ path: '/v1/dead-letters', query: index === undefined ? {} : { index } });
-    return letters;
+  async *deadLetters(index: string | undefined): AsyncGenerator<DeadLetterPage> {
+    let next: string | null = null;
+    do {
+      const query: Record<string, string> = { ...(index === undefined ? {} : { index }), ...(next === null ? {} : { after: next }) };
+      const page: DeadLetterPage = await this.#ask({ path: '/v1/dead-letters', query });
+      yield page;
+      ({ next } = page);
+    } while (next !== null);
   }
 
   logStat(): Promise<LogStatReport> {

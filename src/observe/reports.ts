@@ -1,7 +1,8 @@
 /** Small reports in the shapes that `--json` and the admin surface share: docs/cli.md lists them. */
 import type { RowSchema } from '../change/schema.ts';
 import type { SearchHit, SearchRequest } from '../connector/target.ts';
-import type { DeadLetter } from '../state/state-store.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
+import type { DeadLetter, DeadLetterPlace } from '../state/state-store.ts';
 
 /** JSON text: documents go in as they stand, so that their numbers keep every digit. */
 export function searchReport({ index, text, limit }: SearchRequest, hits: readonly SearchHit[]): string {
@@ -21,6 +22,30 @@ export interface DeadLetterReport {
 
 export function deadLetterReport({ index, generation, id, seq, code, reason, parkedAtMs }: DeadLetter): DeadLetterReport {
   return { index, generation, id, seq, code, reason, parked_at_ms: parkedAtMs };
+}
+
+/** A part of the dead letters, which may be many. */
+export interface DeadLetterPage {
+  /** Of all that were asked for. */
+  readonly total: number;
+  readonly dead_letters: readonly DeadLetterReport[];
+  /** What to ask for to get those behind them (`after`); null when there are none. */
+  readonly next: string | null;
+}
+
+/** Most dead letters in one answer. */
+export const DEAD_LETTERS_MAX = 1_000;
+
+export function deadLetterPage(total: number, letters: readonly DeadLetter[], limit: number): DeadLetterPage {
+  const last = letters.at(-1);
+  return { total, dead_letters: letters.map(deadLetterReport), next: last === undefined || letters.length < limit ? null : `${last.index}/${last.generation}/${last.seq}` };
+}
+
+/** Reads a `next`. Throws USAGE. */
+export function deadLetterPlace(next: string): DeadLetterPlace {
+  const [, index, generation, seq] = /^(.+)\/(\d{1,9})\/(\d{1,15})$/.exec(next) ?? [];
+  if (index === undefined) throw new TailraceError('USAGE', { message: 'The parameter `after` is the `next` of an earlier answer.' });
+  return { index, generation: Number(generation), seq: Number(seq) };
 }
 
 export interface SchemaReport {

@@ -14,7 +14,7 @@ import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { generationName, type DeadLetter, type StateStore } from '../state/state-store.ts';
+import { generationName, type DeadLetter, type DeadLetterRequest, type StateStore } from '../state/state-store.ts';
 import { chooseGeneration } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
@@ -93,8 +93,9 @@ export class Pipeline implements AsyncDisposable {
     return this.#target(index.definition.to).search(request, signal);
   }
 
-  deadLetters(index?: string): DeadLetter[] {
-    return this.#parts.state.deadLetters(index);
+  deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] } {
+    const { state } = this.#parts;
+    return { total: state.deadLetterTotal(request.index), letters: state.someDeadLetters(request) };
   }
 
   schemas(): RowSchema[] {

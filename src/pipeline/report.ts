@@ -65,7 +65,7 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
     retained_bytes: head?.retainedBytes ?? null,
     bytes_until_loss: head?.bytesUntilLoss ?? null,
     seconds_until_loss: runner.secondsUntilLoss,
-    notes: head?.notes ?? [],
+    notes: [...(head?.notes ?? []), ...status.notes],
     transactions: counters.transactions,
     changes: counters.changes,
     bytes: counters.bytes,

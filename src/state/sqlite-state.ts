@@ -4,7 +4,7 @@ import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { stateError } from './state-error.ts';
-import type { DeadLetter, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
+import type { DeadLetter, DeadLetterRequest, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
 
 /** Raised whenever the tables below change; a file with a higher number is left untouched. */
 const FORMAT_VERSION = 1;
@@ -145,15 +145,18 @@ class SqliteState implements StateStore {
       index === undefined
         ? this.#all('SELECT * FROM dead_letter ORDER BY name, number, seq')
         : this.#all('SELECT * FROM dead_letter WHERE name = ? ORDER BY number, seq', index);
-    return rows.map((row) => ({
-      index: String(row['name']),
-      generation: Number(row['number']),
-      id: String(row['id']),
-      seq: Number(row['seq']),
-      code: String(row['code']) as ErrorCode,
-      reason: String(row['reason']),
-      parkedAtMs: Number(row['parked_at_ms']),
-    }));
+    return rows.map(letterOf);
+  }
+
+  someDeadLetters({ index, after, limit }: DeadLetterRequest): DeadLetter[] {
+    const wanted = [...(index === undefined ? [] : ['name = ?']), ...(after === undefined ? [] : ['(name, number, seq) > (?, ?, ?)'])];
+    const values = [...(index === undefined ? [] : [index]), ...(after === undefined ? [] : [after.index, after.generation, after.seq]), limit];
+    return this.#all(`SELECT * FROM dead_letter ${wanted.length === 0 ? '' : `WHERE ${wanted.join(' AND ')}`} ORDER BY name, number, seq LIMIT ?`, ...values).map(letterOf);
+  }
+
+  deadLetterTotal(index?: string): number {
+    const row = index === undefined ? this.#get('SELECT count(*) AS n FROM dead_letter') : this.#get('SELECT count(*) AS n FROM dead_letter WHERE name = ?', index);
+    return Number(row?.['n']);
   }
 
   deadLetterCount(index: string, generation: number): number {
@@ -205,4 +208,16 @@ class SqliteState implements StateStore {
   #run(sql: string, ...values: (string | number)[]): void {
     this.#catalogued(() => this.#statement(sql).run(...values));
   }
+}
+
+function letterOf(row: Row): DeadLetter {
+  return {
+    index: String(row['name']),
+    generation: Number(row['number']),
+    id: String(row['id']),
+    seq: Number(row['seq']),
+    code: String(row['code']) as ErrorCode,
+    reason: String(row['reason']),
+    parkedAtMs: Number(row['parked_at_ms']),
+  };
 }

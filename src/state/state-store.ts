@@ -32,6 +32,17 @@ export interface DeadLetter {
   readonly parkedAtMs: number;
 }
 
+/** Where a dead letter stands in the order of all: by index, generation and seq. */
+export type DeadLetterPlace = Pick<DeadLetter, 'index' | 'generation' | 'seq'>;
+
+export interface DeadLetterRequest {
+  /** Of this index only. */
+  readonly index?: string | undefined;
+  /** Behind this one. */
+  readonly after?: DeadLetterPlace | undefined;
+  readonly limit: number;
+}
+
 export interface StateStore extends Disposable {
   /** The log that this state belongs to, or null in a fresh store. */
   readonly logId: string | null;
@@ -51,6 +62,10 @@ export interface StateStore extends Disposable {
   /** Forgets parked documents of these ids up to `seq`: a newer version is in the index. */
   unpark(index: string, generation: number, ids: readonly string[], seq: Seq): void;
   deadLetters(index?: string): DeadLetter[];
+  /** In their order, at most `limit`. */
+  someDeadLetters(request: DeadLetterRequest): DeadLetter[];
+  /** Of all generations of an index, or of all indices. */
+  deadLetterTotal(index?: string): number;
   deadLetterCount(index: string, generation: number): number;
 }
 

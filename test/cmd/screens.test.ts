@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { letterScreen } from '../../cmd/screens/dead-letters.ts';
 import { findingLines } from '../../cmd/screens/findings.ts';
 import { hitLines } from '../../cmd/screens/hits.ts';
 import { behindMoreThan, lagLine, lagReport, lagScreen } from '../../cmd/screens/lag-screen.ts';
@@ -133,4 +134,16 @@ test('changes of the log are one line each, with the row below as it was written
     '    1,234  read      shop.public.products  7  snapshot 3  300 B',
     '           SRC_UNDECODABLE: AAE=',
   ]);
+});
+
+describe('parked documents', () => {
+  const letters = Array.from({ length: 250 }, (_, i) => ({ index: 'products', generation: 1, id: `id-${i}`, seq: i, code: 'DOC_FAILED', reason: 'no', parked_at_ms: 0 }));
+
+  test('are shown up to a hundred, with how many there are', () => {
+    const lines = letterScreen({ total: 4_321, dead_letters: letters, next: 'products/1/249' }, plainPaint);
+    expect(lines.filter((line) => line.includes('id-'))).toHaveLength(100);
+    expect(lines.at(-1)).toMatch(/^4,321 documents are parked\. These are the first 100; `--json` prints all\./);
+    expect(letterScreen({ total: 2, dead_letters: letters.slice(0, 2), next: null }, plainPaint).at(-1)).toMatch(/^2 documents are parked\. A later/);
+    expect(letterScreen({ total: 0, dead_letters: [], next: null }, plainPaint)).toEqual(['No documents are parked.']);
+  });
 });

@@ -9,6 +9,7 @@ import { openLog } from '../../src/log/open.ts';
 import type { LogStore } from '../../src/connector/log-store.ts';
 import { startAdmin, type AdminServer } from '../../src/observe/admin/server.ts';
 import { routes, type AdminSubject } from '../../src/observe/admin/routes.ts';
+import { DEAD_LETTERS_MAX, type DeadLetterPage } from '../../src/observe/reports.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeHttpServe } from '../../src/runtime/node/http.ts';
@@ -41,6 +42,8 @@ function ask(at: { socketPath: string } | { port: number }, path: string, { meth
 }
 
 const runtime = nodeRuntime(silentLogger);
+/** More than two answers hold. */
+const LETTERS = 2 * DEAD_LETTERS_MAX + 5;
 let folder: string;
 let log: LogStore;
 let stops: number;
@@ -62,7 +65,10 @@ function subject(): AdminSubject {
     log,
     status: () => pipelineStatus,
     search: async ({ text, limit }) => (text === 'none' ? [] : [{ id: '7', score: 1.5, document: `{"id":7,"name":${JSON.stringify(text)},"big":12345678901234567890,"limit":${limit}}` }]),
-    deadLetters: (index) => [{ index: index ?? 'products', generation: 1, id: '9', seq: 12, code: 'DOC_FAILED', reason: 'no such field', parkedAtMs: 5 }],
+    deadLetters: ({ index, after, limit }) => {
+      const letters = Array.from({ length: LETTERS }, (_, i) => ({ index: index ?? 'products', generation: 1, id: `9-${i}`, seq: 12 + i, code: 'DOC_FAILED' as const, reason: 'no such field', parkedAtMs: 5 }));
+      return { total: LETTERS, letters: letters.filter(({ seq }) => seq > (after?.seq ?? 0)).slice(0, limit) };
+    },
     positions: () => ({ log: { id: 'a', epoch: 1, first_seq: 1, durable_seq: 0 }, sources: [], indices: [] }),
     schemas: () => [],
   };
@@ -179,6 +185,21 @@ describe('over TCP', () => {
       '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/stop': 403,
     });
     expect(stops).toBe(0);
+  });
+
+  test('dead letters come in parts of a bounded size, each with how many there are and where the next begins', async () => {
+    await using admin = await start();
+    const pages: DeadLetterPage[] = [];
+    for (let next: string | null = ''; next !== null; ) {
+      const { status, body } = await ask(admin, `/v1/dead-letters?index=products&limit=999999${next === '' ? '' : `&after=${next}`}`);
+      expect(status).toBe(200);
+      const page = JSON.parse(body) as DeadLetterPage;
+      pages.push(page);
+      ({ next } = page);
+    }
+    expect(pages.map((page) => [page.total, page.dead_letters.length])).toEqual([[LETTERS, DEAD_LETTERS_MAX], [LETTERS, DEAD_LETTERS_MAX], [LETTERS, 5]]);
+    expect(new Set(pages.flatMap((page) => page.dead_letters.map(({ id }) => id))).size).toBe(LETTERS);
+    expect((await ask(admin, '/v1/dead-letters?after=nonsense')).status).toBe(400);
   });
 
   test('with a token everything but health and readiness needs it, and commands are still refused', async () => {

@@ -46,6 +46,25 @@ describe('the state store', () => {
     expect(state.deadLetterCount('products', 1)).toBe(0);
   });
 
+  test('gives letters in parts, in one order, each once', () => {
+    using state = openSqliteState({ path });
+    const letters = [2, 1, 3].flatMap((seq) => ['books', 'products'].flatMap((index) => [1, 2].map((number) => ({ ...letter, index, generation: number, seq, id: `id ${9 - seq}` }))));
+    state.park(letters);
+    const inParts = (index?: string): string[] => {
+      const read: string[] = [];
+      for (let after: DeadLetter | undefined; ; ) {
+        const part = state.someDeadLetters({ index, after, limit: 5 });
+        expect(part.length).toBeLessThanOrEqual(5);
+        read.push(...part.map((one) => `${one.index} ${one.generation} ${one.seq}`));
+        after = part.at(-1);
+        if (after === undefined) return read;
+      }
+    };
+    const expected = letters.map((one) => `${one.index} ${one.generation} ${one.seq}`).toSorted();
+    expect([inParts(), state.deadLetterTotal()]).toEqual([expected, 12]);
+    expect([inParts('products'), state.deadLetterTotal('products')]).toEqual([expected.filter((text) => text.startsWith('products')), 6]);
+  });
+
   test('forgets a generation with its cursor and its letters, and no other', () => {
     using state = openSqliteState({ path });
     const second = { ...generation, generation: 2 };

@@ -5,12 +5,12 @@ import { TailraceError } from '../../errors/tailrace-error.ts';
 import type { PositionReport } from '../../pipeline/positions.ts';
 import type { PipelineStatus } from '../../pipeline/status.ts';
 import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
-import type { DeadLetter } from '../../state/state-store.ts';
+import type { DeadLetter, DeadLetterRequest } from '../../state/state-store.ts';
 import type { LogStore } from '../../connector/log-store.ts';
 import { logEntries, type LogEntriesDeps } from '../log-entries.ts';
 import { errorRecord } from '../logging/error-record.ts';
 import type { Scrubber } from '../logging/scrub.ts';
-import { deadLetterReport, schemaReport, searchReport } from '../reports.ts';
+import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, schemaReport, searchReport } from '../reports.ts';
 import { logStatReport, statusReport } from '../status-report.ts';
 import type { Need } from './access.ts';
 
@@ -19,7 +19,7 @@ export interface AdminSubject {
   readonly log: LogStore;
   status(): PipelineStatus;
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
-  deadLetters(index?: string): DeadLetter[];
+  deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] };
   positions(): PositionReport;
   schemas(): RowSchema[];
 }
@@ -69,7 +69,12 @@ export const routes: Readonly<Record<string, Route>> = {
     const request = { index: required(query, 'index'), text: required(query, 'text'), limit: Math.min(SEARCH_HITS_MAX, Math.max(1, wholeNumber(query, 'limit', SEARCH_HITS_DEFAULT))) };
     return { status: 200, contentType: 'application/json', body: searchReport(request, await subject.search(request, signal)) };
   }),
-  '/v1/dead-letters': get('rows', ({ query }, { subject }) => json({ dead_letters: subject.deadLetters(query.get('index') ?? undefined).map(deadLetterReport) })),
+  '/v1/dead-letters': get('rows', ({ query }, { subject }) => {
+    const limit = Math.min(DEAD_LETTERS_MAX, Math.max(1, wholeNumber(query, 'limit', DEAD_LETTERS_MAX)));
+    const after = query.get('after');
+    const { total, letters } = subject.deadLetters({ index: query.get('index') ?? undefined, after: after === null ? undefined : deadLetterPlace(after), limit });
+    return json(deadLetterPage(total, letters, limit));
+  }),
   '/v1/stop': {
     method: 'POST',
     need: 'command',

@@ -3,7 +3,7 @@
  * or just after it.
  */
 import type { Seq } from '../../../src/change/seq.ts';
-import type { DeadLetter, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
+import type { DeadLetter, DeadLetterPlace, DeadLetterRequest, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import { present, type StateListener } from './sim-machine.ts';
 import type { StateFile } from './state-file.ts';
@@ -80,6 +80,15 @@ export class SimState implements StateStore {
     });
   }
 
+  someDeadLetters({ index, after, limit }: DeadLetterRequest): DeadLetter[] {
+    const all = this.deadLetters(index).toSorted(inOrder);
+    return (after === undefined ? all : all.filter((letter) => inOrder(letter, after) > 0)).slice(0, limit);
+  }
+
+  deadLetterTotal(index?: string): number {
+    return this.deadLetters(index).length;
+  }
+
   deadLetters(index?: string): DeadLetter[] {
     const letters = [...this.#file.letters.values()].filter((letter) => index === undefined || letter.index === index);
     return letters.toSorted((a, b) => (a.index !== b.index ? (a.index < b.index ? -1 : 1) : a.generation - b.generation || a.seq - b.seq));
@@ -100,4 +109,9 @@ export class SimState implements StateStore {
 
 function nameOf(index: string, generation: number): string {
   return `${index} ${generation}`;
+}
+
+function inOrder(a: DeadLetterPlace, b: DeadLetterPlace): number {
+  if (a.index !== b.index) return a.index < b.index ? -1 : 1;
+  return a.generation - b.generation || a.seq - b.seq;
 }
