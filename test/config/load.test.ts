@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { TailraceConfig } from '../../src/config/definition.ts';
+import { SEGMENT_BYTES_MAX as CONFIG_SEGMENT_BYTES_MAX } from '../../src/config/engine-settings.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { SEGMENT_BYTES_MAX } from '../../src/log/open.ts';
 import { Secret } from '../../src/runtime/secret.ts';
 import { schema } from './connectors.ts';
 
@@ -152,10 +154,17 @@ lgo: 3
     expect(await problems('a: &a [1]\nb: *c\n')).toEqual(['CFG_INVALID', expect.stringContaining('an alias')]);
   });
 
-  test('needs a token to listen beyond the machine, and room for two segments', async () => {
+  test('needs a token to listen beyond the machine, and a log that has room for four of its files', async () => {
     for (const host of ['127.0.0.1', 'localhost', '"::1"', '127.8.0.1']) expect(await problems(`${minimal}admin: { http: { host: ${host} } }\n`)).toEqual([]);
     for (const host of ['0.0.0.0', '"::"', '10.0.0.1', 'example.org']) expect(await problems(`${minimal}admin: { http: { host: ${host} } }\n`)).toEqual(['CFG_INVALID', 'line 3, column 16: admin.http.token: is required when `host` is no loopback address']);
-    expect(await problems(`${minimal}log: { max_bytes: 200000000 }\n`)).toEqual(['CFG_INVALID', expect.stringContaining('log.max_bytes: has to be at least twice `segment_bytes`')]);
+    expect(await problems(`${minimal}log: { max_bytes: 200000000 }\n`)).toEqual(['CFG_INVALID', expect.stringContaining('log.segment_bytes: may be 50000000 at most, a quarter of `max_bytes`')]);
+    expect(await problems(`${minimal}log: { max_bytes: 200000000, segment_bytes: 50000001 }\n`)).toEqual(['CFG_INVALID', 'line 3, column 45: log.segment_bytes: may be 50000000 at most, a quarter of `max_bytes`: only whole files are removed']);
+    expect(await problems(`${minimal}log: { max_bytes: 200000000, segment_bytes: 50000000 }\n`)).toEqual([]);
+    expect(await problems(`${minimal}log: { segment_bytes: 3221225473 }\n`)).toEqual(['CFG_INVALID', expect.stringContaining('log.segment_bytes: too big: expected number to be <=3221225472')]);
+  });
+
+  test('lets the files of the log be as large as they can be', () => {
+    expect(CONFIG_SEGMENT_BYTES_MAX).toBe(SEGMENT_BYTES_MAX);
   });
 
   test('names all secrets that are missing, and where they were asked for', async () => {
