@@ -92,7 +92,7 @@ export class Capture {
       position: this.#registers.resumePoint?.position ?? null,
       lastCommitMs: this.#lastCommitMs,
       inFlightBytes: this.#budget.takenBytes,
-      snapshots: this.#connection?.snapshots ?? [],
+      snapshots: this.#connection?.snapshots ?? this.#registers.snapshots.map(({ progress }) => progress),
       notes: this.#connection?.notes ?? [],
     };
   }

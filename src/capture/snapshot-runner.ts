@@ -20,6 +20,8 @@ export interface SnapshotRunnerDeps extends RangeReaderDeps {
   readonly source: string;
   readonly session: SourceSession;
   readonly log: LogStore;
+  /** What the connection before left. */
+  readonly unfinished: readonly RunningSnapshot[];
   /** Ranges read at the same time. */
   readonly parallel: number;
   readonly logger: Logger;
@@ -47,11 +49,8 @@ export class SnapshotRunner {
     const { registers } = deps.log;
     const counter = registers.get(counterRegister(deps.source));
     this.#number = counter === undefined ? 0 : Number(Buffer.from(counter).toString());
-    for (const snapshot of snapshotsIn(registers)) {
-      if (snapshot.source !== deps.source) continue;
-      if (snapshot.phase === 'done') this.#doneBy.set(snapshot.number, deps.log.durableSeq);
-      else this.#running.set(snapshot.number, new RunningSnapshot(snapshot, rangesIn(registers, snapshot), true));
-    }
+    for (const running of deps.unfinished) this.#running.set(running.snapshot.number, running);
+    for (const { source, number, phase } of snapshotsIn(registers)) if (source === deps.source && phase === 'done') this.#doneBy.set(number, deps.log.durableSeq);
   }
 
   /** Snapshots that are not done, from the moment on that they are asked for. */

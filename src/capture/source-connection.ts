@@ -108,6 +108,7 @@ export class SourceConnection {
       source: source.name,
       session,
       log,
+      unfinished: deps.registers.snapshots,
       windows,
       intake: this.#intake,
       place: this.#place,

@@ -1,8 +1,13 @@
-/** What the log knows of one source between two connections, in its registers: whose history it is, how far that is logged, and which tables are read. */
+/**
+ * What the log knows of one source between two connections, in its registers: whose history it is, how far that is logged, which tables are read,
+ * and which of them are yet to be read from their beginning.
+ */
 import type { LogStore, RegisterUpdate } from '../connector/log-store.ts';
 import type { SourceSession } from '../connector/source.ts';
 import { decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
+import { RunningSnapshot } from './running-snapshot.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
+import { rangesIn, snapshotsIn } from './snapshot-state.ts';
 
 export interface SourceRegistersDeps {
   readonly source: string;
@@ -34,6 +39,13 @@ export class SourceRegisters {
   /** What the source gave to `ChangeSink.remember`. */
   get state(): Uint8Array | null {
     return this.#get(stateRegister) ?? null;
+  }
+
+  /** Snapshots that are not done. */
+  get snapshots(): RunningSnapshot[] {
+    const { source, log } = this.#deps;
+    const unfinished = snapshotsIn(log.registers).filter((snapshot) => snapshot.source === source && snapshot.phase !== 'done');
+    return unfinished.map((snapshot) => new RunningSnapshot(snapshot, rangesIn(log.registers, snapshot), true));
   }
 
   /** Of a source whose history begins to be logged. */

@@ -109,6 +109,13 @@ export class CaptureScene implements AsyncDisposable {
     this.#commit([{ kind: 'reread', table: TABLE, columns, reason: 'rows were rewritten', sweep: true, rows: new Map(ids.map((id) => [id, [id, 'new']])) }], false);
   }
 
+  /** The server is gone until the returned function is called. */
+  loseServer(): () => void {
+    this.#server.reachable = false;
+    this.#server.cutReader('gone');
+    return () => (this.#server.reachable = true);
+  }
+
   /** Frames wait before the log until the returned function is called. */
   holdAppends(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -69,3 +69,20 @@ test('a table that is to be read again is in the status from the moment on that 
   await scene.until(() => scene.status.snapshots.length === 0);
   expect([scene.log.durableSeq, ...scene.said('snapshot_requested', 'snapshot_done')]).toEqual([2, 1, 1]);
 });
+
+test('a snapshot that is not done is in the status while the source is not connected, too', async () => {
+  await using scene = await CaptureScene.open();
+  const rows = Array.from({ length: 200 }, (_, i) => `row ${i}`);
+  scene.insert(...rows);
+  const connection = await scene.start();
+  const requested = connection.requestSnapshot({ table: TABLE, for: [EVERYONE], reason: 'build', sweep: false }, never);
+  await scene.until(() => (scene.status.snapshots[0]?.rows ?? 0) > 0);
+  await requested;
+  const comeBack = scene.loseServer();
+  await scene.until(() => scene.status.phase === 'waiting');
+  expect(scene.status.snapshots).toMatchObject([{ snapshot: { table: TABLE, phase: 'reading' } }]);
+  comeBack();
+  await scene.until(() => scene.status.snapshots.length === 0);
+  expect(scene.said('snapshot_requested', 'snapshot_done')).toEqual([1, 1]);
+  expect(scene.log.durableSeq).toBeGreaterThanOrEqual(rows.length);
+});
