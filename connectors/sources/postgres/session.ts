@@ -12,6 +12,7 @@ import { checkSlotUnmoved, type History } from './slot/history.ts';
 import type { ServerFacts } from './slot/server-facts.ts';
 import { readHead } from './slot/source-head.ts';
 import type { RowCompleter } from './snapshot/row-completer.ts';
+import { askUntil } from './stream/asking.ts';
 import type { CatalogWatch } from './stream/catalog-watch.ts';
 import { FlushNudge } from './stream/flush-nudge.ts';
 import { startReplicationCommand } from './stream/start-command.ts';
@@ -22,7 +23,6 @@ import type { VisibilityTracker } from './visibility.ts';
 
 /** How long the end of the source is put off so that what it must remember becomes durable. */
 const SETTLE_WITHIN_MS = 5_000;
-const SETTLE_LOOK_MS = 20;
 
 /** Reads tables beside the stream. */
 export interface TableReading {
@@ -134,10 +134,7 @@ export class PostgresSession implements SourceSession {
     const giveUpMs = clock.monotonicMs() + SETTLE_WITHIN_MS;
     // An empty transaction, so that there is a later position even on a server where nothing happens.
     await query('SELECT pg_catalog.pg_current_xact_id()', [], signal);
-    while (run.confirmedLsn <= pushedLsn && clock.monotonicMs() < giveUpMs) {
-      run.nudge();
-      await clock.sleep(SETTLE_LOOK_MS, signal);
-    }
+    await askUntil(() => run.confirmedLsn > pushedLsn || clock.monotonicMs() >= giveUpMs, () => run.nudge(), clock, signal);
   }
 
   #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {

@@ -16,12 +16,9 @@ import { encodeKnown, type KnownTables } from '../catalog/known-tables.ts';
 import type { TableChange } from '../catalog/table-changes.ts';
 import type { Query } from '../connection/query.ts';
 import { openTransactions } from '../slot/slot.ts';
+import { askUntil } from './asking.ts';
 
 const LOOK_EVERY_MS = 30_000;
-
-/** While the stream is waited for, it is asked where it is this often at first, and this often when it takes long. */
-const NUDGE_FIRST_MS = 50;
-const NUDGE_LAST_MS = 1_000;
 
 interface CatalogWatchDeps {
   readonly catalog: Catalog;
@@ -126,25 +123,21 @@ export class CatalogWatch {
 
   /** Sees to it that the stream comes to where looks can be acted on. */
   async #bringAbout(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#deps;
-    let pauseMs = NUDGE_FIRST_MS;
     for (;;) {
       const [look] = this.#looks;
-      if (look === undefined) {
-        await this.#looked.wait(signal);
-        pauseMs = NUDGE_FIRST_MS;
-        continue;
-      }
-      try {
-        if (look.endLsn === null) await this.#findEnd(look, signal);
-      } catch (error) {
-        if (signal.aborted || dispositionOf(error) !== 'backoff') throw error;
-        logger.warn('catalog_unreadable', { error });
-      }
-      if (look.endLsn !== null) this.#listener?.nudge();
-      await clock.sleep(pauseMs, signal);
-      pauseMs = Math.min(pauseMs * 2, NUDGE_LAST_MS);
+      if (look === undefined) await this.#looked.wait(signal);
+      else await askUntil(() => this.#looks[0] !== look, async () => this.#askFor(look, signal), this.#deps.clock, signal);
     }
+  }
+
+  async #askFor(look: Look, signal: AbortSignal): Promise<void> {
+    try {
+      if (look.endLsn === null) await this.#findEnd(look, signal);
+    } catch (error) {
+      if (signal.aborted || dispositionOf(error) !== 'backoff') throw error;
+      this.#deps.logger.warn('catalog_unreadable', { error });
+    }
+    if (look.endLsn !== null) this.#listener?.nudge();
   }
 
   async #findEnd(look: Look, signal: AbortSignal): Promise<void> {
