@@ -1,9 +1,18 @@
 /** The primary is lost and its standby takes over: what was read goes on there without a gap, or stops with the reason. */
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterEach, describe, expect, test } from 'vitest';
 import { decodePosition } from '../../connectors/sources/postgres/position.ts';
+import { documentsIn } from './indexed-documents.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
 import { promote, replayed, STANDBY_SLOT, startStandby } from './postgres-standby.ts';
-import { connect, eventually, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+import { connect, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+import { eventually } from './servers.ts';
+import { startShop } from './shop-pipeline.ts';
 
 const SLOT = 'tailrace_shop';
 
@@ -60,10 +69,10 @@ describePostgres([15, 18], (postgres) => {
 
     /** The copy is of use when it has caught up with what the standby itself still has. */
     async function slotSynced({ primary, standby }: Pair): Promise<void> {
-      await eventually('the standby has the slot', async () => {
+      await eventually('the standby has the slot', 90_000, async () => {
         await primary.query('SELECT pg_log_standby_snapshot()');
         return (await standby.query(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${SLOT}' AND synced AND NOT temporary AND invalidation_reason IS NULL`)).length === 1;
-      }, 90_000);
+      });
     }
 
     test('reading goes on at the promoted standby: no row is lost, none comes twice', async () => {
@@ -98,19 +107,45 @@ describePostgres([15, 18], (postgres) => {
       expect(keys(again)).toEqual(['7']);
     });
 
+    test('a pipeline that runs goes over with its address, and asks again until the standby is promoted', async () => {
+      const made = await syncedPair();
+      const { primary, standby, database } = made;
+      const folder = await mkdtemp(join(tmpdir(), 'tailrace-failover-'));
+      owned.push({ [Symbol.asyncDispose]: async () => rm(folder, { recursive: true }) });
+      await using address = await MovingAddress.open(primary.port);
+      await primary.query('INSERT INTO t SELECT generate_series(1, 500)', database);
+      const url = primary.url(database).replace(`:${primary.port}/`, `:${address.port}/`);
+      await using pipeline = await startShop({ folder, url, indices: { t: { from: 'shop.public.t' } } });
+      const signal = AbortSignal.timeout(120_000);
+      await pipeline.caughtUp(signal);
+      await slotSynced(made);
+      await primary.query('DELETE FROM t WHERE id <= 10; INSERT INTO t VALUES (501)', database);
+      await replayed(primary, standby);
+      await primary.stop('immediate');
+      address.move(standby.port);
+      await eventually('it has met the standby', 60_000, () => pipeline.status().sources[0]?.error?.message.includes('is a standby now') === true);
+      await promote(standby);
+      await standby.query('INSERT INTO t VALUES (502)', database);
+      await eventually('the index is what the table of the new primary is', 60_000, async () => {
+        const rows = await standby.query('SELECT id FROM t ORDER BY id', database);
+        return isDeepStrictEqual(Object.keys(documentsIn(folder, 't')).map(Number).toSorted((a, b) => a - b), rows.map(({ id }) => id));
+      });
+      expect(pipeline.status().sources[0]).toMatchObject({ phase: 'streaming', error: null });
+    });
+
     test('the stream is never ahead of the standby', async () => {
       const made = await syncedPair();
       const { primary, standby, database } = made;
       await using stream = await readFrom(made, 1);
       await standby.stop('fast');
       await primary.query('INSERT INTO t VALUES (2)', database);
-      await eventually('it is told what is waited for', async () => {
+      await eventually('it is told what is waited for', 20_000, async () => {
         const { notes } = await stream.session.head(AbortSignal.timeout(10_000));
         return notes.some((note) => note.includes(`no standby reads from ${STANDBY_SLOT}`));
       });
       // The server says every moment that its standby is away.
       const until = performance.now() + 2_000;
-      await eventually('the stream has had time', () => performance.now() > until);
+      await eventually('the stream has had time', 20_000, () => performance.now() > until);
       expect(keys(stream)).toEqual(['1']);
       await standby.start();
       await stream.until('the row is there', (sink) => sink.rows().length === 2);
@@ -155,3 +190,48 @@ describePostgres([15, 18], (postgres) => {
     expect(await refusal(made.at(made.standby))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('is a standby') as string });
   });
 });
+
+/** An address that leads to one server and then to another, as a virtual one does; connections that stand stay where they are. */
+class MovingAddress implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #open = new Set<Socket>();
+  #upstreamPort: number;
+
+  static async open(upstreamPort: number): Promise<MovingAddress> {
+    const address = new MovingAddress(upstreamPort);
+    address.#server.listen(0, '127.0.0.1');
+    await once(address.#server, 'listening');
+    return address;
+  }
+
+  private constructor(upstreamPort: number) {
+    this.#upstreamPort = upstreamPort;
+    this.#server = createServer((client) => {
+      const upstream = createConnection(this.#upstreamPort, '127.0.0.1');
+      for (const [one, other] of [[client, upstream], [upstream, client]] as const) {
+        this.#open.add(one);
+        one.pipe(other);
+        one.on('error', () => {}).on('close', () => {
+          this.#open.delete(one);
+          other.destroy();
+        });
+      }
+    });
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
+    return address.port;
+  }
+
+  move(upstreamPort: number): void {
+    this.#upstreamPort = upstreamPort;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}
