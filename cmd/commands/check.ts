@@ -4,6 +4,7 @@ import type { IndexDefinition } from '../../src/config/index-settings.ts';
 import type { Finding } from '../../src/connector/finding.ts';
 import type { SourceConnector, TargetConnector } from '../../src/connector/registry.ts';
 import type { TableDescription, TableRequest } from '../../src/connector/source.ts';
+import { hintFor } from '../../src/errors/named-source.ts';
 import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
 import { ExitCode } from '../../src/errors/policy.ts';
 import { invariant } from '../../src/errors/invariant.ts';
@@ -54,7 +55,7 @@ async function checkAll(config: TailraceConfig, loadTransform: LoadTransform, ru
   const sources = config.sources.map(async ({ name, type, settings }): Promise<Checked> => {
     const connector = (connectors.sources as Readonly<Record<string, SourceConnector>>)[type];
     invariant(connector !== undefined, `the config was checked: there is a connector for ${type}`);
-    return { kind: 'source', name, type, findings: await findings(async (signal) => {
+    return { kind: 'source', name, type, findings: await findings(name, async (signal) => {
       await using source = connector.create(settings, { name, runtime });
       const requests = tablesOf(config, name);
       const found = await source.check(requests, signal);
@@ -66,7 +67,7 @@ async function checkAll(config: TailraceConfig, loadTransform: LoadTransform, ru
   const targets = config.targets.map(async ({ name, type, settings }): Promise<Checked> => {
     const connector = (connectors.targets as Readonly<Record<string, TargetConnector>>)[type];
     invariant(connector !== undefined, `the config was checked: there is a connector for ${type}`);
-    return { kind: 'target', name, type, findings: await findings(async (signal) => {
+    return { kind: 'target', name, type, findings: await findings(undefined, async (signal) => {
       await using target = connector.create(settings, { name, runtime, dataDirectory: config.data_directory });
       return await target.check(signal);
     }) };
@@ -97,15 +98,15 @@ async function indexFindings(index: IndexDefinition, table: TableDescription | u
 }
 
 /** What a look finds; a look that fails with an error of ours is a finding too. */
-async function findings(look: (signal: AbortSignal) => Promise<Finding[]>): Promise<Finding[]> {
+async function findings(source: string | undefined, look: (signal: AbortSignal) => Promise<Finding[]>): Promise<Finding[]> {
   const signal = AbortSignal.timeout(LOOK_WITHIN_MS);
   try {
-    return await look(signal);
+    return (await look(signal)).map((finding) => (finding.fix === undefined ? finding : { ...finding, fix: hintFor(finding.fix, source) }));
   } catch (error) {
     if (signal.aborted) return [{ level: 'problem', subject: 'answer', message: `there was none within ${LOOK_WITHIN_MS / 1000} s`, code: 'TIMED_OUT' }];
     const code = codeOf(error);
     if (code === undefined || !(error instanceof TailraceError)) throw error;
-    return [{ level: 'problem', subject: 'connection', message: error.message, code, fix: error.hint }];
+    return [{ level: 'problem', subject: 'connection', message: error.message, code, fix: hintFor(error.hint, source) }];
   }
 }
 

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
 import { newCounters } from '../../src/apply/counters.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
+import type { IndexDefinition } from '../../src/config/index-settings.ts';
 import type { SearchRequest } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLogReadOnly, type ReadOnlyLog } from '../../src/log/read-only.ts';
@@ -71,7 +72,7 @@ class OfflineReading implements Reading {
       problems: ['tailrace is not running.'],
       log: logReport(log.stats()),
       sources: config.sources.map((source) => this.#source(source)),
-      indices: config.indices.map(({ name, to }) => this.#index(name, to, standings)),
+      indices: config.indices.map((index) => this.#index(index, standings)),
     };
   }
 
@@ -161,7 +162,7 @@ class OfflineReading implements Reading {
     };
   }
 
-  #index(name: string, target: string, standings: TargetStandings): IndexReport {
+  #index({ name, to: target, from }: IndexDefinition, standings: TargetStandings): IndexReport {
     const { config, log, state } = this.#deps;
     const record = this.#generation(name);
     const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, target);
@@ -170,7 +171,7 @@ class OfflineReading implements Reading {
       target,
       generation: record?.generation ?? 0,
       phase: record?.phase === 'building' ? 'building' : null,
-      error: new Scrubber(secretsIn(config)).value(statusError(error)) as StatusError | null,
+      error: new Scrubber(secretsIn(config)).value(statusError(error, from.source)) as StatusError | null,
       cursor,
       lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor),
       lag_seconds: null,

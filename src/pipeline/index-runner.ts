@@ -13,8 +13,9 @@ import type { RowFormat } from '../connector/row-format.ts';
 import type { Target, TargetGeneration } from '../connector/target.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import type { DocumentTransform } from '../document/transform.ts';
+import { namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -117,13 +118,16 @@ export class IndexRunner {
     while (!outer.aborted) {
       try {
         await this.#open(signal);
-      } catch (error) {
+      } catch (thrown) {
         if (outer.aborted) return;
-        const disposition = dispositionOf(error);
+        const disposition = dispositionOf(thrown);
+        const error = this.#explained(thrown);
         this.#error = error;
         if (disposition === 'exit') throw error;
         if (disposition !== 'backoff' && disposition !== 'pause') {
           this.#phase = 'stopped';
+          // What the log has is of no use to it any more: kept for it, that would be in the way of the others.
+          if (needsRebuild(error)) this.#deps.log.release(this.name);
           logger.error('index_stopped', { index: this.definition.name, error });
           return;
         }
@@ -133,6 +137,19 @@ export class IndexRunner {
         await clock.sleep(retryInMs, signal).catch(() => {});
       }
     }
+  }
+
+  /** The error with what mends it here. */
+  #explained(error: unknown): unknown {
+    const { name, from } = this.definition;
+    if (!needsRebuild(error) || this.#record.phase !== 'building') return namingSource(error, from.source);
+    return new TailraceError(codeOf(error) ?? 'LOG_EVICTED', {
+      message: `Index ${name} was given up before it was built: what it had yet to apply is more than the change log holds.`,
+      did: 'The index was not built; the others go on.',
+      hint: `Raise \`log.max_bytes\` above the size of the table ${from.table}, or set \`log.on_full: block\` until the index is built, then \`tailrace run --rebuild ${from.source}\`. As it is, the next build ends the same way if the target is no faster.`,
+      entity: name,
+      cause: error,
+    });
   }
 
   async #open(signal: AbortSignal): Promise<void> {
@@ -196,6 +213,12 @@ export class IndexRunner {
     const { choice, target, state, runtime } = this.#deps;
     await dropSuperseded(choice.superseded, { target, state, logger: runtime.logger }, signal);
   }
+}
+
+/** The log has lost what the index needs next. */
+function needsRebuild(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'LOG_EVICTED' || code === 'LOG_GAP';
 }
 
 /** Thrown by whoever waits for an index that has stopped. */

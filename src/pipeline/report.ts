@@ -1,4 +1,5 @@
 /** Makes the status from what the runners know. */
+import { hintFor } from '../errors/named-source.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -37,10 +38,11 @@ export function report(deps: ReportDeps): PipelineStatus {
   };
 }
 
-export function statusError(error: unknown): StatusError | null {
+/** Of a source, or of an index that is made from it. */
+export function statusError(error: unknown, source: string): StatusError | null {
   if (error === null || error === undefined) return null;
   if (codeOf(error) !== undefined && error instanceof Error && 'did' in error && 'hint' in error) {
-    return { code: codeOf(error) as string, message: error.message, did: String(error.did), hint: String(error.hint) };
+    return { code: codeOf(error) as string, message: error.message, did: String(error.did), hint: hintFor(String(error.hint), source) };
   }
   const unknown = new TailraceError('UNKNOWN', { message: error instanceof Error ? error.message : `Something was thrown that is no error: ${typeof error}.` });
   return { code: unknown.code, message: unknown.message, did: unknown.did, hint: unknown.hint };
@@ -56,7 +58,7 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
     type: runner.type,
     phase: status.phase,
     // What it waits or stopped with comes before what it does not say of itself.
-    error: statusError(status.error ?? (status.phase === 'streaming' ? runner.headError : null)),
+    error: statusError(status.error ?? (status.phase === 'streaming' ? runner.headError : null), source.name),
     retry_in_ms: status.retryInMs,
     head: head === null ? null : source.formatPosition(head.position),
     logged: position === null ? null : source.formatPosition(position),
@@ -95,7 +97,7 @@ function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
     target: runner.definition.to,
     generation: record.generation,
     phase: runner.phase,
-    error: statusError(runner.error),
+    error: statusError(runner.error, runner.definition.from.source),
     cursor,
     lag_changes: lagChanges,
     lag_seconds: inStep ? 0 : secondsSince(cursor === null ? null : (source?.inStepMsAt(cursor) ?? null), applied.appliedCommitMs, nowMs),

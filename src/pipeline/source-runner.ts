@@ -5,6 +5,7 @@ import { rangesIn, snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Seq } from '../change/seq.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead } from '../connector/source.ts';
+import { namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { together } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
@@ -132,7 +133,7 @@ export class SourceRunner {
   /** Throws the error that the source has stopped with. */
   throwIfStopped(): void {
     const { phase, error } = this.capture;
-    if (phase === 'stopped') throw error;
+    if (phase === 'stopped') throw namingSource(error, this.source.name);
   }
 
   /** Until the old place in the source's history is forgotten; false when the source stopped with an error that waits for a person. */

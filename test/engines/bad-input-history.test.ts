@@ -49,7 +49,7 @@ describePostgres([18], (postgres) => {
     await scene.sql(`SELECT pg_drop_replication_slot('${scene.database}')`);
     await scene.sql("DELETE FROM items WHERE id < 10; UPDATE items SET name = 'unseen' WHERE id = 11");
     const { hint, did } = await scene.refusal('SRC_HISTORY_LOST');
-    expect(hint).toContain('`tailrace run --rebuild SOURCE`');
+    expect(hint).toContain('`tailrace run --rebuild shop`');
     expect(did).toContain('indices serve what they have');
     expect(scene.ids()).toContain('5');
     await scene.mended(rebuild);
@@ -61,7 +61,7 @@ describePostgres([18], (postgres) => {
     await scene.sql("UPDATE items SET name = 'skipped' WHERE id < 10");
     await scene.sql(`SELECT pg_replication_slot_advance('${scene.database}', pg_current_wal_lsn())`);
     await scene.sql("UPDATE items SET name = 'behind it' WHERE id = 11");
-    expect((await scene.refusal('SRC_SLOT_AHEAD')).hint).toContain('`tailrace run --rebuild SOURCE`');
+    expect((await scene.refusal('SRC_SLOT_AHEAD')).hint).toContain('`tailrace run --rebuild shop`');
     await scene.mended(rebuild);
   });
 
@@ -107,7 +107,7 @@ describePostgres([18], (postgres) => {
     await scene.configure(({ source }) => (source['url'] = second.url(scene.database)));
     const { message, hint } = await scene.refusal('SRC_IDENTITY_CHANGED');
     expect(message).toMatch(/postgres:\d+/);
-    expect(hint).toMatch(/^Point the url at the old server, or accept the new one: `tailrace run --rebuild SOURCE`\.$/);
+    expect(hint).toMatch(/^Point the url at the old server, or accept the new one: `tailrace run --rebuild shop`\.$/);
     expect(await second.query('SELECT 1 FROM pg_replication_slots')).toEqual([]);
     await scene.sql("UPDATE items SET name = 'meanwhile' WHERE id = 5");
     await scene.configure(({ source }) => (source['url'] = first.url(scene.database)));

@@ -133,7 +133,7 @@ describePostgres([18], ({ server }) => {
         await scene.sql(overflow);
         const { code, hint } = errorOf(await daemon.event('index_stopped'));
         expect(code).toBe('LOG_EVICTED');
-        expect(hint).toContain('`tailrace run --rebuild SOURCE`');
+        expect(hint).toContain('`tailrace run --rebuild shop`');
         other.exec('ROLLBACK');
         other.close();
       }

@@ -56,7 +56,7 @@ describePostgres([18], ({ server }) => {
       await scene.sql('DROP PUBLICATION tailrace_shop');
       await scene.sql("UPDATE items SET name = 'unseen' WHERE id = 5");
       const { hint } = await scene.refusal('SRC_PUBLICATION');
-      expect(hint).toContain('`tailrace run --rebuild SOURCE`');
+      expect(hint).toContain('`tailrace run --rebuild shop`');
       await scene.sql(/^CREATE PUBLICATION[^;]*;/.exec(hint)?.[0] ?? '');
       await scene.mended(['run', '--once', '--rebuild', 'shop']);
     });
@@ -75,7 +75,7 @@ describePostgres([18], ({ server }) => {
       await using scene = await Scene.make(await server(), ({ index }) => (index['where'] = 'n > 0'));
       await scene.mended();
       await scene.sql("ALTER TABLE items RENAME COLUMN n TO amount; UPDATE items SET name = 'renamed' WHERE id = 3");
-      expect((await scene.refusal('SRC_DDL')).hint).toContain('undo the change of the table and then `tailrace run --rebuild SOURCE`');
+      expect((await scene.refusal('SRC_DDL')).hint).toContain('undo the change of the table and then `tailrace run --rebuild shop`');
       await scene.sql("ALTER TABLE items RENAME COLUMN amount TO n; UPDATE items SET name = 'renamed' WHERE id = 4");
       await scene.mended(['run', '--once', '--rebuild', 'shop']);
     });

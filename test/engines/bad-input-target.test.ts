@@ -128,7 +128,7 @@ describePostgres([18], ({ server }) => {
     await scene.sql('UPDATE items SET n = n + 1');
     const { message, hint } = await scene.refusal('TGT_CORRUPT');
     expect(message).toContain(`${join(scene.folder, 'data', 'search.db')} is damaged`);
-    expect(hint).toContain('Move the damaged file away, then `tailrace run --rebuild SOURCE`');
+    expect(hint).toContain('Move the damaged file away, then `tailrace run --rebuild shop`');
     moveAway(path);
     await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
@@ -146,7 +146,7 @@ describePostgres([18], ({ server }) => {
     const { message, hint, did } = await scene.refusal('LOG_GAP');
     expect(message).toMatch(/^Changes behind seq 0 were asked for, but the change log no longer holds them/);
     expect(did).toBe('The index keeps serving what it has.');
-    expect(hint).toContain('`tailrace run --rebuild SOURCE`');
+    expect(hint).toContain('`tailrace run --rebuild shop`');
     await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 });

@@ -67,3 +67,49 @@ describe('an index that is opened', () => {
     expect(items(pipeline).counters).toMatchObject({ read: 10, applied: 10 });
   });
 });
+
+describe('an index that the log gave up', () => {
+  const small = { max_bytes: 64 * 1024, segment_bytes: 16 * 1024, on_full: 'evict' } as const;
+  const settings = (server: ScriptedServer, log: Partial<typeof small> = small) => ({ servers: { shop: server }, indices: { items: 'shop.public.items', others: 'shop.public.others' }, log });
+
+  /** Writes until the index has stopped, while none of its batches is applied. */
+  async function giveUp(stage: ScriptedStage, pipeline: Pipeline, server: ScriptedServer): Promise<void> {
+    const held = Promise.withResolvers<void>();
+    stage.beforeApply = async (index) => (index === 'items' ? held.promise : undefined);
+    for (let i = 0; !stage.lines.some(({ event }) => event === 'log_hold_evicted'); i += 1) {
+      server.write('public.items', String(i), 'x'.repeat(500));
+      await new Promise((resolve) => void setTimeout(resolve, 1));
+    }
+    held.resolve();
+    await expect.poll(() => items(pipeline).phase).toBe('stopped');
+  }
+
+  test('before it was built says that the next build ends the same way, and what to change', async () => {
+    const server = new ScriptedServer();
+    server.write('public.items', 'first', 'x');
+    await using stage = await ScriptedStage.make();
+    const hint = expect.stringMatching(/^Raise `log\.max_bytes` above the size of the table public\.items, .*`tailrace run --rebuild shop`/) as string;
+    {
+      await using pipeline = await stage.start(settings(server));
+      await giveUp(stage, pipeline, server);
+      expect(items(pipeline).error).toMatchObject({ code: 'LOG_EVICTED', did: 'The index was not built; the others go on.', hint });
+    }
+    stage.beforeApply = () => {};
+    await using pipeline = await stage.start(settings(server));
+    await expect.poll(() => items(pipeline).phase).toBe('stopped');
+    expect(items(pipeline).error).toMatchObject({ code: 'LOG_GAP', hint });
+    // It is not kept for it, to be given up again when the log is full.
+    expect(pipeline.log.stats().holds.map(({ name }) => name)).not.toContain('items-g0001');
+  });
+
+  test('when it served is told to be built again, with the name of its source', async () => {
+    const server = new ScriptedServer();
+    server.write('public.items', 'first', 'x');
+    await using stage = await ScriptedStage.make();
+    await using pipeline = await stage.start(settings(server));
+    await pipeline.caughtUp(within());
+    await giveUp(stage, pipeline, server);
+    expect(items(pipeline).error).toMatchObject({ code: 'LOG_EVICTED', hint: 'The index fell behind `log.max_bytes` with `on_full: evict`: `tailrace run --rebuild shop`.' });
+    await expect(pipeline.caughtUp(within())).rejects.toMatchObject({ hint: expect.stringContaining('--rebuild shop') as string });
+  });
+});

@@ -52,6 +52,8 @@ export class ScriptedServer {
   readonly history: Transaction[] = [];
   /** What a question for the head is answered with instead of the head. */
   headError: unknown = null;
+  /** What an attempt to connect is answered with instead of a session. */
+  connectError: unknown = null;
   /** What the next attempts to drop the history are answered with. */
   readonly dropErrors: unknown[] = [];
   drops = 0;
@@ -87,6 +89,7 @@ export class ScriptedServer {
   }
 
   #session(request: ConnectRequest): SourceSession {
+    if (this.connectError !== null) throw this.connectError as Error;
     this.connects += 1;
     const start = request.resume === null ? this.history.length : placeOf(request.resume.position);
     const wanted = new Set(request.tables.map(({ table }) => table));
@@ -177,8 +180,8 @@ export class ScriptedStage implements AsyncDisposable {
   readonly storage = new MemoryStorage({ atomicCursor: true });
   /** Of all pipelines that were started. */
   readonly lines: LoggedLine[] = [];
-  /** Called before each batch is applied, which waits for it. */
-  beforeApply: () => Promise<void> | void = () => {};
+  /** Called before each batch of an index is applied, which waits for it. */
+  beforeApply: (index: string) => Promise<void> | void = () => {};
   /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
   beforeCursor: () => Promise<void> | void = () => {};
   beforePromote: () => Promise<void> | void = () => {};
@@ -239,7 +242,7 @@ export class ScriptedStage implements AsyncDisposable {
         await promote(s);
       };
       generation.apply = async (batch, s) => {
-        await this.beforeApply();
+        await this.beforeApply(plan.index);
         return apply(batch, s);
       };
       return generation;

@@ -83,3 +83,13 @@ describe('a source that streams but does not say where its head is', () => {
     await expect(pipeline.finished).rejects.toMatchObject({ code: 'DISK_FAILED' });
   });
 });
+
+test('a source that has to be built again says so with its own name', async () => {
+  const server = new ScriptedServer();
+  server.connectError = new TailraceError('SRC_HISTORY_LOST', { message: 'It is gone.', entity: 'shop' });
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
+  const hint = 'Build the index again from a snapshot: `tailrace run --rebuild shop`.';
+  await expect(pipeline.caughtUp(within())).rejects.toMatchObject({ code: 'SRC_HISTORY_LOST', hint });
+  expect(pipeline.status().sources[0]?.error?.hint).toBe(hint);
+});

@@ -1,5 +1,6 @@
 /** An error as log lines, the admin surface and `--json` show it: what happened, what tailrace did, what mends it, and what lay behind it. */
 import { catalogue, type ErrorCode } from '../../errors/catalogue.ts';
+import { hintFor } from '../../errors/named-source.ts';
 import { codeOf } from '../../errors/tailrace-error.ts';
 import type { Scrubber } from './scrub.ts';
 
@@ -27,10 +28,12 @@ const CAUSES_MAX = 5;
 export interface ErrorRecordOptions {
   readonly scrubber: Scrubber;
   readonly stack: boolean;
+  /** Whose error it is. */
+  readonly source?: string | undefined;
 }
 
 /** The record of anything thrown; what has no code of ours is UNKNOWN. */
-export function errorRecord(error: unknown, { scrubber, stack }: ErrorRecordOptions): ErrorRecord {
+export function errorRecord(error: unknown, { scrubber, stack, source }: ErrorRecordOptions): ErrorRecord {
   const code = codeOf(error) ?? 'UNKNOWN';
   const { did, hint } = catalogue[code];
   const entity = textOf(error, 'entity');
@@ -39,7 +42,7 @@ export function errorRecord(error: unknown, { scrubber, stack }: ErrorRecordOpti
     code,
     message: scrubber.text(messageOf(error)),
     did: scrubber.text(textOf(error, 'did') ?? did),
-    hint: scrubber.text(textOf(error, 'hint') ?? hint),
+    hint: scrubber.text(hintFor(textOf(error, 'hint') ?? hint, source)),
     ...(entity === undefined ? {} : { entity: scrubber.text(entity) }),
     causes: causesOf(error).map((cause) => scrubber.value(cause) as ErrorCause),
     ...(stack && trace !== undefined ? { stack: scrubber.text(trace) } : {}),

@@ -95,7 +95,7 @@ class PinoLogger implements Logger {
     const { scrubber, debug } = this.#deps.options;
     const plain = scrubber.value(fields) as LogFields;
     if (error === undefined || error === null) return plain;
-    const record = errorRecord(error, { scrubber, stack: debug });
+    const record = errorRecord(error, { scrubber, stack: debug, source: plain.source });
     return { ...plain, code: plain.code ?? record.code, error: record };
   }
 }

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { catalogue } from '../../src/errors/catalogue.ts';
+import { hintFor, namingSource } from '../../src/errors/named-source.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+
+test('a hint names the source that is to be built again, and is the same when that is not known', () => {
+  expect(hintFor(catalogue.SRC_HISTORY_LOST.hint, 'shop-2')).toBe('Build the index again from a snapshot: `tailrace run --rebuild shop-2`.');
+  expect(hintFor(catalogue.SRC_HISTORY_LOST.hint, undefined)).toBe(catalogue.SRC_HISTORY_LOST.hint);
+});
+
+test('an error that names the source is the same in everything else', () => {
+  const cause = new Error('below');
+  const error = new TailraceError('TGT_CORRUPT', { message: 'Damaged.', did: 'Stopped.', entity: 'items', cause });
+  const named = namingSource(error, 'shop') as TailraceError;
+  expect(named).toMatchObject({ code: 'TGT_CORRUPT', message: 'Damaged.', did: 'Stopped.', entity: 'items', cause, stack: error.stack });
+  expect(named.hint).toContain('`tailrace run --rebuild shop`');
+  expect(namingSource(cause, 'shop')).toBe(cause);
+  const other = new TailraceError('SRC_CONN', { message: 'Away.' });
+  expect(namingSource(other, 'shop')).toBe(other);
+});
