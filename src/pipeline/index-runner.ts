@@ -193,7 +193,8 @@ export class IndexRunner {
 
   async #snapshotApplied(opened: TargetGeneration, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
     const { log, state, runtime } = this.#deps;
-    if (snapshot.sweep) {
+    // A generation that begins no earlier than the snapshot has nothing to be swept.
+    if (snapshot.sweep && snapshot.startSeq > this.#record.startSeq) {
       const swept = await opened.sweep(versionOf(log.epoch, snapshot.startSeq + 1), signal);
       runtime.logger.info('index_swept', { index: this.definition.name, snapshot: snapshot.number, documents: swept });
     }

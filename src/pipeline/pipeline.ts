@@ -180,7 +180,8 @@ export class Pipeline implements AsyncDisposable {
       index.learnShape(description.schema);
       if (index.record.phase === 'building' && !requested.has(index.name)) lacking.set(table, [...(lacking.get(table) ?? []), index.name]);
     }
-    for (const [table, names] of lacking) await connection.requestSnapshot({ table, for: names, reason: 'build', sweep: false }, signal);
+    // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
+    for (const [table, names] of lacking) await connection.requestSnapshot({ table, for: names, reason: 'build', sweep: true }, signal);
   }
 
   async #run(): Promise<void> {

@@ -68,6 +68,27 @@ describe('an index that is opened', () => {
   });
 });
 
+test('a generation keeps nothing of rows that went without a change of their own before its snapshot was read', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', 'stays', 'x');
+  await using stage = await ScriptedStage.make();
+  const settings = { servers: { shop: server }, indices: { items: 'shop.public.items' } };
+  {
+    // The snapshot is asked for when the head is known: the stream goes on until the daemon is stopped.
+    server.headAfter = new Promise(() => {});
+    await using pipeline = await stage.start(settings);
+    await expect.poll(() => server.connects).toBe(1);
+    server.write('public.items', 'of a partition', 'x');
+    await expect.poll(() => pipeline.log.durableSeq).toBe(1);
+    expect(items(pipeline).phase).toBe('building');
+  }
+  server.tables.get('public.items')?.delete('of a partition');
+  server.headAfter = Promise.resolve();
+  await using pipeline = await stage.start(settings);
+  await pipeline.caughtUp(within());
+  expect(Object.keys(stage.documents('items'))).toEqual(['stays']);
+});
+
 describe('an index that the log gave up', () => {
   const small = { max_bytes: 64 * 1024, segment_bytes: 16 * 1024, on_full: 'evict' } as const;
   const settings = (server: ScriptedServer, log: Partial<typeof small> = small) => ({ servers: { shop: server }, indices: { items: 'shop.public.items', others: 'shop.public.others' }, log });

@@ -18,7 +18,7 @@ import type { Target } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
-import { Notifier } from '../../src/runtime/abort.ts';
+import { Notifier, untilAborted } from '../../src/runtime/abort.ts';
 import type { Logger, LogFields } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
@@ -52,6 +52,8 @@ export class ScriptedServer {
   readonly history: Transaction[] = [];
   /** What a question for the head is answered with instead of the head. */
   headError: unknown = null;
+  /** What an answer to that question waits for. */
+  headAfter: Promise<void> = Promise.resolve();
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
   /** What the next attempts to drop the history are answered with. */
@@ -118,7 +120,8 @@ export class ScriptedServer {
         nudged.notify();
       },
       completeRows: async () => [],
-      head: async () => {
+      head: async (signal) => {
+        await untilAborted(this.headAfter, signal);
         if (this.headError !== null) throw this.headError as Error;
         return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: null, notes: [] };
       },

@@ -23,7 +23,7 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'sweep-skipped',
     defect: 'What a snapshot did not find stays.',
-    patches: [{ file: indexRunner, from: '    if (snapshot.sweep) {', to: '    if (snapshot.sweep && snapshot.for.length > 99) {' }],
+    patches: [{ file: indexRunner, from: 'if (snapshot.sweep && snapshot.startSeq > this.#record.startSeq) {', to: 'if (snapshot.sweep && snapshot.for.length > 99) {' }],
   },
   {
     name: 'promoted-early',
