@@ -133,7 +133,11 @@ export class Applier {
     const before = frame.count === 0 ? batch.through : Math.max(this.#dispatchedThrough, frame.lastSeq - 1);
     await this.#dispatch(batch, before, inFlight);
     await inFlight.idle();
-    for (const snapshot of finished) await this.#deps.onSnapshotApplied(snapshot, inFlight.signal);
+    for (const snapshot of finished) {
+      await this.#deps.onSnapshotApplied(snapshot, inFlight.signal);
+      // The snapshot did not read the row of an older letter: it is gone.
+      if (snapshot.sweep) this.#letters.closeBelow(snapshot.startSeq + 1);
+    }
     if (before < batch.through) await this.#dispatch(new ChangeBatch(batch.through), batch.through, inFlight);
   }
 

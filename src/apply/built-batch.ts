@@ -7,13 +7,15 @@ import type { RowDocumentBuilder } from '../document/builder.ts';
 import { catalogue } from '../errors/catalogue.ts';
 import { codeOf, type TailraceError } from '../errors/tailrace-error.ts';
 import type { ChangeBatch, PendingChange } from './change-batch.ts';
-import type { RefusedOperation } from './delivery.ts';
+import { withdrawalOf, type RefusedOperation } from './delivery.ts';
 
 /** What a batch comes to. It holds no frames: they are free while it is on its way. */
 export interface BuiltBatch {
   readonly operations: readonly Operation[];
   /** Keys that are in flight with this batch: no other batch may hold them at the same time. */
   readonly keys: ReadonlySet<string>;
+  /** Takes what the index has of the documents that could not be built out of it. */
+  readonly withdrawals: readonly Operation[];
   /** Documents that could not be built. */
   readonly failed: readonly RefusedOperation[];
   /** Ids whose operation is a delete only because the row is filtered out. */
@@ -35,6 +37,7 @@ export type BuilderOf = (schemaId: number, op: Op) => RowDocumentBuilder | null;
 /** Throws what is no fault of a single row: SRC_DDL, INVARIANT. */
 export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: BuilderOf): BuiltBatch {
   const operations: Operation[] = [];
+  const withdrawals: Operation[] = [];
   const failed: RefusedOperation[] = [];
   const filtered = new Set<string>();
   let documentBytes = 0;
@@ -59,10 +62,11 @@ export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: Builder
     } catch (error) {
       if (!isDeadLetter(error)) throw error;
       failed.push({ id, seq: change.seq, code: error.code, reason: error.message });
+      withdrawals.push(withdrawalOf(id, version));
     }
   }
   const { isEmpty, clearedAt, commitTimeMs, read, superseded } = batch;
-  return { operations, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes, isEmpty, clearedAt, commitTimeMs, read, superseded: superseded + outdated };
+  return { operations, withdrawals, keys: new Set(batch.changes.keys()), failed, filtered, documentBytes, isEmpty, clearedAt, commitTimeMs, read, superseded: superseded + outdated };
 }
 
 function buildDocument(change: PendingChange, builder: RowDocumentBuilder): string | null {

@@ -42,10 +42,10 @@ export class Deliveries {
   /** Resolves when the target has taken the batch, with the cursor. Rejects as `deliver` does. */
   async bring(built: BuiltBatch, cursor: Seq, signal: AbortSignal): Promise<void> {
     const { log, target, runtime, atomicCursor } = this.#deps;
-    const { operations, clearedAt } = built;
+    const { operations, withdrawals, clearedAt } = built;
     if (!built.isEmpty || atomicCursor) {
       const clearBelow = clearedAt === null ? undefined : versionOf(log.epoch, clearedAt);
-      const request = { operations, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor };
+      const request = { operations, withdrawals, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor };
       const deps = { target, atomicCursor, runtime, onTrouble: (error: unknown) => this.#noteTrouble(error), onRefused: (refused: readonly RefusedOperation[]) => this.#letters.park(refused) };
       // Closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
       this.#letters.closeFor(operations, clearedAt);

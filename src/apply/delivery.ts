@@ -2,6 +2,8 @@
  * Brings one batch to the target, however often it takes. Operations that the target wants again are sent again, refused ones become dead
  * letters; only when every operation has its outcome is the batch done. A batch that fails as a whole is sent again as a whole: versions
  * make that harmless.
+ *
+ * Of a document that cannot be had no older version stays in the index: which one that would be depends on where batches begin and end.
  */
 import { seqOf } from '../change/seq.ts';
 import type { ItemResult, Operation, TargetGeneration } from '../connector/target.ts';
@@ -30,6 +32,8 @@ export interface RefusedOperation {
 
 export interface DeliveryRequest {
   readonly operations: readonly Operation[];
+  /** Of documents that could not be built (see `withdrawalOf`): sent with the operations, and no part of what was delivered. */
+  readonly withdrawals: readonly Operation[];
   readonly clearBelow: bigint | undefined;
   readonly forgetBelow: bigint;
   readonly cursor: Seq;
@@ -46,11 +50,20 @@ export interface DeliveryDeps {
   readonly onRefused: (refused: readonly RefusedOperation[]) => void;
 }
 
+/**
+ * Takes what stands in the place of a refused document out of the index, as of just before its version: the document itself still comes when
+ * it is sent again and its cause is mended, and nothing older does.
+ */
+export function withdrawalOf(id: string, version: bigint): Operation {
+  return { kind: 'delete', id, version: version - 1n };
+}
+
 /** Rejects with the signal's reason, or with an error that a pause does not mend. */
 export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, signal: AbortSignal): Promise<Delivered> {
   const backoff = new Backoff(RETRY, deps.runtime.random);
   const delivered = { applied: [] as Operation[], stale: [] as Operation[], refused: [] as RefusedOperation[] };
-  let operations = request.operations;
+  const withdrawals = new Set(request.withdrawals);
+  let operations: readonly Operation[] = [...request.operations, ...withdrawals];
   let { clearBelow } = request;
   for (;;) {
     signal.throwIfAborted();
@@ -68,36 +81,51 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
     invariant(results.length === operations.length, 'a target answers every operation');
     clearBelow = undefined;
     const refusedBefore = delivered.refused.length;
-    const again = sort(operations, results, delivered);
+    const next = sort(operations, results, withdrawals, delivered);
     const refused = delivered.refused.slice(refusedBefore);
     if (refused.length > 0) deps.onRefused(refused);
-    operations = again.operations;
+    for (const withdrawal of next.withdrawals) withdrawals.add(withdrawal);
+    operations = [...next.again, ...next.withdrawals];
     if (operations.length === 0) {
       // With its refused operations taken care of, the batch is sent once more, empty, so that the cursor moves.
-      if (refused.length > 0 && deps.atomicCursor) continue;
+      if (next.isRefused && deps.atomicCursor) continue;
       deps.onTrouble(null);
       return delivered;
     }
-    await deps.runtime.clock.sleep(Math.max(backoff.nextMs(), again.afterMs), signal);
+    if (next.again.length > 0) await deps.runtime.clock.sleep(Math.max(backoff.nextMs(), next.afterMs), signal);
   }
 }
 
-/** Files each operation under its outcome; returns those to be sent again. */
+interface Next {
+  /** Operations to be sent again, not before `afterMs`. */
+  readonly again: Operation[];
+  afterMs: number;
+  /** For documents that were refused. */
+  readonly withdrawals: Operation[];
+  /** An operation of whatever kind was refused. */
+  isRefused: boolean;
+}
+
+/** Files each operation under its outcome; returns what is to be sent next. A withdrawal that is refused, for its id, has nothing to take out. */
 function sort(
   operations: readonly Operation[],
   results: readonly ItemResult[],
+  withdrawals: ReadonlySet<Operation>,
   into: { applied: Operation[]; stale: Operation[]; refused: RefusedOperation[] },
-): { readonly operations: Operation[]; readonly afterMs: number } {
-  const again: Operation[] = [];
-  let afterMs = 0;
+): Next {
+  const next: Next = { again: [], afterMs: 0, withdrawals: [], isRefused: false };
   for (const [i, operation] of operations.entries()) {
     const result = results[i] as ItemResult;
-    if (result.outcome === 'applied') into.applied.push(operation);
-    else if (result.outcome === 'stale') into.stale.push(operation);
-    else if (result.outcome === 'retry') {
-      again.push(operation);
-      afterMs = Math.max(afterMs, result.afterMs ?? 0);
-    } else into.refused.push({ id: operation.id, seq: seqOf(operation.version), code: result.code, reason: result.reason });
+    const isOwn = withdrawals.has(operation);
+    if (result.outcome === 'retry') {
+      next.again.push(operation);
+      next.afterMs = Math.max(next.afterMs, result.afterMs ?? 0);
+    } else if (result.outcome === 'poison') {
+      next.isRefused = true;
+      if (!isOwn) into.refused.push({ id: operation.id, seq: seqOf(operation.version), code: result.code, reason: result.reason });
+      if (operation.kind === 'put') next.withdrawals.push(withdrawalOf(operation.id, operation.version));
+    } else if (!isOwn && result.outcome === 'applied') into.applied.push(operation);
+    else if (!isOwn) into.stale.push(operation);
   }
-  return { operations: again, afterMs };
+  return next;
 }

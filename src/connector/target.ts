@@ -1,8 +1,8 @@
 /**
  * What a target connector implements. A generation is one physical build of an index; readers use the index's own name.
  *
- * Contract: an operation wins only over a lower version of the same id, deletes included and remembered; applying any batch again
- * changes nothing; results stand at the place of their operation.
+ * Contract: an operation wins only over a lower version of the same id, deletes included and remembered; a delete wins over a document of
+ * its own version, too. Applying any batch again changes nothing; results stand at the place of their operation.
  */
 import type { ColumnKind } from '../change/schema.ts';
 import type { Seq } from '../change/seq.ts';

@@ -80,7 +80,7 @@ export class ApplierScene implements AsyncDisposable {
     const stop = new AbortController();
     const { applier, running } = await this.start(stop.signal, more);
     const ended = running.then(() => undefined, (error: unknown) => error);
-    const caughtUp = expect.poll(() => applier.status().cursor).toBe(this.log.durableSeq).then(() => 'caught up');
+    const caughtUp = expect.poll(() => applier.status().cursor, { interval: 1 }).toBe(this.log.durableSeq).then(() => 'caught up');
     const end = await Promise.race([ended, caughtUp]);
     stop.abort();
     await ended;

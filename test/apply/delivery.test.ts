@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { deliver } from '../../src/apply/delivery.ts';
-import { versionOf } from '../../src/change/seq.ts';
+import { deliver, withdrawalOf } from '../../src/apply/delivery.ts';
+import { seqOf, versionOf } from '../../src/change/seq.ts';
 import type { Batch, ItemResult, Operation, TargetGeneration } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
@@ -27,25 +27,42 @@ function scripted(answers: readonly (ItemResult[] | Error)[]): { target: TargetG
   return { target, batches, sleeps, runtime: { clock, random: { fraction: () => 0, hex: () => '' }, disk: nodeDisk, logger: silentLogger } };
 }
 
-const request = (operations: readonly Operation[], clearBelow?: bigint): Parameters<typeof deliver>[0] => ({ operations, clearBelow, forgetBelow: 0n, cursor: 9 });
+const request = (operations: readonly Operation[], clearBelow?: bigint): Parameters<typeof deliver>[0] => ({ operations, withdrawals: [], clearBelow, forgetBelow: 0n, cursor: 9 });
 
 describe('a delivery', () => {
   test('files each operation under the outcome at its place', async () => {
-    const { target, runtime } = scripted([[{ outcome: 'applied' }, { outcome: 'stale' }, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' }]]);
+    const { target, runtime } = scripted([[{ outcome: 'applied' }, { outcome: 'stale' }, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' }], [{ outcome: 'applied' }]]);
     const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never);
     expect(delivered.applied.map(({ id }) => id)).toEqual(['a']);
     expect(delivered.stale.map(({ id }) => id)).toEqual(['b']);
     expect(delivered.refused).toEqual([{ id: 'c', seq: 3, code: 'TGT_REJECTED', reason: 'too odd' }]);
   });
 
-  test('tells of refused operations before a target that keeps the cursor may move it', async () => {
+  test('tells of refused operations before a target that keeps the cursor may move it, and takes out what stands in their place', async () => {
     const poison: ItemResult = { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' };
-    const { target, runtime, batches } = scripted([[poison, { outcome: 'retry' }], [poison], []]);
+    const { target, runtime, batches } = scripted([[poison, { outcome: 'retry' }], [poison, { outcome: 'stale' }], [{ outcome: 'applied' }]]);
     const told: string[] = [];
     const onRefused = (refused: readonly { readonly id: string }[]): void => void told.push(`${refused.map(({ id }) => id).join()} after ${batches.length}`);
-    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: true, onRefused, onTrouble: () => {} }, never);
+    const delivered = await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: true, onRefused, onTrouble: () => {} }, never);
     expect(told).toEqual(['a after 1', 'b after 2']);
-    expect(batches.map(({ operations, cursor }) => [operations.length, cursor])).toEqual([[2, 9], [1, 9], [0, 9]]);
+    expect(batches.map(({ operations, cursor }) => [...operations.map(({ kind, id, version }) => `${kind} ${id} ${seqOf(version)}`), cursor])).toEqual([['put a 1', 'put b 2', 9], ['put b 2', 'delete a 0', 9], ['delete b 1', 9]]);
+    expect([delivered.applied, delivered.stale]).toEqual([[], []]);
+  });
+
+  test('takes out what stands in the place of documents that could not be built, and does not count that', async () => {
+    const { target, runtime, batches } = scripted([[{ outcome: 'applied' }, { outcome: 'retry' }], [{ outcome: 'applied' }]]);
+    const withdrawals = [withdrawalOf('b', versionOf(1, 2))];
+    const delivered = await deliver({ ...request([put('a', 1)]), withdrawals }, { target, runtime, atomicCursor: true, onRefused: () => {}, onTrouble: () => {} }, never);
+    expect(batches.map(({ operations }) => operations.map(({ kind, id, version }) => `${kind} ${id} ${seqOf(version)}`))).toEqual([['put a 1', 'delete b 1'], ['delete b 1']]);
+    expect([delivered.applied.length, delivered.stale.length, delivered.refused.length]).toEqual([1, 0, 0]);
+  });
+
+  test('an id that the target takes in no operation is told of once, and the cursor moves past it', async () => {
+    const poison: ItemResult = { outcome: 'poison', code: 'TGT_REJECTED', reason: 'no Unicode' };
+    const { target, runtime, batches } = scripted([[poison], [poison], []]);
+    const told: number[] = [];
+    await deliver(request([put('a', 1)]), { target, runtime, atomicCursor: true, onRefused: (refused) => told.push(refused.length), onTrouble: () => {} }, never);
+    expect([told, batches.map(({ operations }) => operations.length)]).toEqual([[1], [1, 1, 0]]);
   });
 
   test('sends again only what the target wants again, not before the pause it asks for', async () => {

@@ -73,7 +73,9 @@ export class TargetModel {
     this.cursor = Math.max(this.cursor ?? 0, cursor);
     return operations.map((operation) => {
       const { id, version } = operation;
-      if ((this.#kept.get(id)?.version ?? -1n) >= version) return 'stale';
+      const kept = this.#kept.get(id) ?? { version: -1n, document: null };
+      const isTakenOut = operation.kind === 'delete' && kept.version === version && kept.document !== null;
+      if (kept.version >= version && !isTakenOut) return 'stale';
       this.#kept.set(id, { version, document: operation.kind === 'put' ? operation.document : null });
       return 'applied';
     });

@@ -41,6 +41,20 @@ export function testDocuments(run: Run): void {
   );
 
   test(
+    'a delete wins over a document of its own version, too, and only the next version comes after it',
+    run(async ({ target, generation }) => {
+      await outcomes(generation, batchOf(5, put('a', 5n), put('b', 5n)));
+      expect(await outcomes(generation, batchOf(6, del('a', 5n), put('b', 5n, { n: 'again' })))).toEqual(['applied', 'stale']);
+      expect(await versions(target, index, ['a', 'b'])).toEqual([null, 5n]);
+      await eventually(async () => expect((await generation.stats()).documents).toBe(1));
+      expect(await outcomes(generation, batchOf(6, del('a', 5n), put('b', 4n)))).toEqual(['stale', 'stale']);
+      expect(await outcomes(generation, batchOf(6, put('a', 5n)))).toEqual(['stale']);
+      expect(await outcomes(generation, batchOf(6, put('a', 6n)))).toEqual(['applied']);
+      expect(await versions(target, index, ['a', 'b'])).toEqual([6n, 5n]);
+    }),
+  );
+
+  test(
     'versions beyond 2^53 keep their order, up to the greatest',
     run(async ({ target, generation }) => {
       const low = 2n ** 53n + 1n;

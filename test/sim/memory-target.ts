@@ -257,8 +257,8 @@ class MemoryGeneration implements TargetGeneration {
   #write(operation: Operation): ItemResult {
     const { id, version } = operation;
     const before = this.#kept.documents.get(id);
-    if (version < this.#kept.floor || (before !== undefined && before.version >= version)) return { outcome: 'stale' };
     const document = operation.kind === 'put' ? operation.document : null;
+    if (version < this.#kept.floor || (before !== undefined && !winsOver(before, version, document))) return { outcome: 'stale' };
     if (document !== null && !isJson(document)) return { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The document is not JSON.' };
     this.#set(id, { version, document });
     return { outcome: 'applied' };
@@ -299,6 +299,11 @@ class MemoryGeneration implements TargetGeneration {
       else documents.set(id, before);
     });
   }
+}
+
+/** A delete wins over a document of its own version, too. */
+function winsOver(before: Kept, version: bigint, document: string | null): boolean {
+  return before.version < version || (before.version === version && document === null && before.document !== null);
 }
 
 function isJson(text: string): boolean {

@@ -140,10 +140,10 @@ export class Generation {
       } else if (version < floor) {
         outcomes[at] = Outcome.stale;
       } else {
-        const row = this.#look.get(id, version) as unknown as [rid: number, stale: number, live: number] | undefined;
+        const row = this.#look.get(id, version) as unknown as [rid: number, order: number, live: number] | undefined;
         if (row === undefined) fresh.push({ at, rid: 0, live: false });
-        else if (row[1] === 1) outcomes[at] = Outcome.stale;
-        else known.push({ at, rid: row[0], live: row[2] === 1 });
+        else if (row[1] === 0 || (row[1] === 1 && row[2] === 1 && batch.documents[at] === null)) known.push({ at, rid: row[0], live: row[2] === 1 });
+        else outcomes[at] = Outcome.stale;
       }
     }
     return { known, fresh };

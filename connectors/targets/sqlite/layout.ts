@@ -98,13 +98,13 @@ function fieldColumns(fields: readonly FieldPlan[], reserved: readonly string[])
     .map(({ name }) => `${fieldExpression(name, 'd.document')} AS ${quotedName(untakenName(name, taken))}`);
 }
 
-/** The statements that a batch is made of. Versions, rids and cursors are integers; `?2` of a text statement is the document's JSON. */
+/** The statements that a batch is made of. `look` says 0 of an older version, 1 of the same, 2 of a newer. Versions, rids and cursors are integers; `?2` of a text statement is the document's JSON. */
 export function batchStatements(number: number, plan: TextPlan): Readonly<Record<'look' | 'insert' | 'update' | 'sameText' | 'addText' | 'removeText' | 'forget', string>> {
   const { documents, text, content } = tableNames(number);
   const columns = textColumnNames(plan).map(quotedName);
   const expressions = textExpressions(plan, '?2');
   return {
-    look: `SELECT rid, version >= ?2, document IS NOT NULL FROM ${documents} WHERE id = ?1`,
+    look: `SELECT rid, (version >= ?2) + (version > ?2), document IS NOT NULL FROM ${documents} WHERE id = ?1`,
     insert: `INSERT INTO ${documents} (id, version, document) VALUES (?1, ?2, ?3)`,
     update: `UPDATE ${documents} SET version = ?2, document = ?3 WHERE rid = ?1`,
     sameText: `SELECT ${expressions.map((expression, i) => `${columns[i]} IS ${expression}`).join(' AND ')} FROM ${content} WHERE rid = ?1`,

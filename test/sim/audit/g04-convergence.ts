@@ -34,7 +34,7 @@ function auditAgainstLog(findings: Findings, { index, record, kept, epoch, book,
     const version = versionOf(epoch, seq);
     if (rendered.kind === 'poison') {
       findings.expect('G11', letters.has(id), () => `${name}: the refused document ${id} (seq ${seq}) is parked nowhere`);
-      findings.expect('G4', document === undefined || document.version < version, () => `${name}: ${id} was refused with seq ${seq}, and is there with ${document?.version}`);
+      findings.expect('G4', document === undefined || (document.version < version && document.document === null), () => `${name}: ${id} was refused with seq ${seq}, and is there with ${document?.version}`);
       continue;
     }
     findings.expect('G11', !letters.has(id), () => `${name}: ${id} is still parked, though seq ${seq} made it whole`);
@@ -58,6 +58,7 @@ function auditAgainstSource(findings: Findings, { index, record, kept, database,
   for (const [id, rendered] of expected) {
     if (rendered.kind === 'poison') {
       findings.expect('G11', letters.has(id), () => `${name}: the row ${id} makes no document, and is parked nowhere`);
+      findings.expect('G4', (kept.get(id)?.document ?? null) === null, () => `${name}: the row ${id} makes no document, and an older one is there`);
       continue;
     }
     const document = kept.get(id)?.document ?? null;

@@ -32,7 +32,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'item-errors-ignored',
     defect: 'Operations that the target wants again count as applied.',
-    patches: [{ file: delivery, from: '      again.push(operation);', to: '      into.applied.push(operation);' }],
+    patches: [{ file: delivery, from: '      next.again.push(operation);', to: '      into.applied.push(operation);' }],
   },
   {
     name: 'refusals-ignored',
@@ -40,9 +40,19 @@ export const applyMutations: readonly Mutation[] = [
     patches: [{ file: delivery, from: 'if (refused.length > 0) deps.onRefused(refused);', to: '' }],
   },
   {
+    name: 'refused-document-stays-as-it-was',
+    defect: 'Of a document that its target refused, the index keeps whatever version it has.',
+    patches: [{ file: delivery, from: "      if (operation.kind === 'put') next.withdrawals.push(withdrawalOf(operation.id, operation.version));\n", to: '' }],
+  },
+  {
+    name: 'unbuilt-document-stays-as-it-was',
+    defect: 'Of a document that could not be built, the index keeps whatever version it has.',
+    patches: [{ file: 'src/apply/built-batch.ts', from: '      withdrawals.push(withdrawalOf(id, version));\n', to: '' }],
+  },
+  {
     name: 'stale-is-a-failure',
     defect: 'An operation that the target has newer is sent again and again.',
-    patches: [{ file: delivery, from: 'into.stale.push(operation);', to: 'again.push(operation);' }],
+    patches: [{ file: delivery, from: 'else if (!isOwn) into.stale.push(operation);', to: 'else next.again.push(operation);' }],
   },
   {
     name: 'batch-dropped-on-error',
