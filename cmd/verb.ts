@@ -1,7 +1,7 @@
 /** How a verb of the command line is declared: one file for each in `commands/`. */
 import type { Argv, InferredOptionTypes, Options, PositionalOptions } from 'yargs';
-import type { ExitCode } from '../src/errors/policy.ts';
 import { catalogue } from '../src/errors/catalogue.ts';
+import { dispositionOf, type ExitCode } from '../src/errors/policy.ts';
 import { TailraceError } from '../src/errors/tailrace-error.ts';
 import { everywhereOptions } from './options.ts';
 
@@ -17,6 +17,8 @@ export interface Verb {
   /** Verbs below this one: `log stat`. A verb that has some does nothing itself. */
   readonly verbs: readonly Verb[];
   readonly examples: readonly (readonly [command: string, what: string])[];
+  /** It goes on until it is stopped, and tries again what a pause may mend; all others answer once. */
+  readonly staysUp: boolean;
   readonly run: (args: Readonly<Record<string, unknown>>) => Promise<ExitCode>;
 }
 
@@ -28,6 +30,7 @@ export interface VerbDefinition<O extends VerbOptions, P extends VerbPositionals
   readonly options: O;
   readonly positionals?: P;
   readonly examples?: Verb['examples'];
+  readonly staysUp?: boolean;
   readonly run: (args: Declared<O, P>) => Promise<ExitCode>;
 }
 
@@ -35,13 +38,13 @@ export interface VerbDefinition<O extends VerbOptions, P extends VerbPositionals
 export function defineVerb<const O extends VerbOptions, const P extends VerbPositionals = Record<never, never>>(definition: VerbDefinition<O, P>): Verb {
   // yargs has checked the values against the very declarations that the types are made from.
   const run = definition.run as Verb['run'];
-  return { positionals: {}, examples: [], ...definition, verbs: [], run };
+  return { positionals: {}, examples: [], staysUp: false, ...definition, verbs: [], run };
 }
 
 /** A verb that only groups others. */
 export function groupVerbs(command: string, describe: string, verbs: readonly Verb[]): Verb {
   const run = (): Promise<ExitCode> => Promise.reject(new Error('yargs asks for a verb below this one'));
-  return { command, describe, options: {}, positionals: {}, examples: [], verbs, run };
+  return { command, describe, options: {}, positionals: {}, examples: [], staysUp: false, verbs, run };
 }
 
 /** Adds the verb to a parser. `onExit` gets what it returns; `above` is what is typed before it. */
@@ -60,9 +63,18 @@ export function addVerb(parser: Argv, verb: Verb, onExit: (code: ExitCode) => vo
       refuseRepeated(args, verb);
       onExit(await verb.run(args));
     } catch (error) {
-      throw withHelp(error, path);
+      throw withHelp(verb.staysUp ? error : answeredOnce(error), path);
     }
   });
+}
+
+/** What the catalogue says that tailrace does about an error is what a daemon does: a verb that answers once tries nothing again. */
+export function answeredOnce(error: unknown): unknown {
+  if (!(error instanceof TailraceError) || error.did !== catalogue[error.code].did) return error;
+  const disposition = dispositionOf(error);
+  if (disposition !== 'backoff' && disposition !== 'pause') return error;
+  const { code, message, hint, entity, cause } = error;
+  return new TailraceError(code, { message, did: 'Nothing was changed, and the command does not try again.', hint, entity, cause });
 }
 
 /** What a verb says of its own options without a hint leads to its own help. */

@@ -18,6 +18,7 @@ const LINES_EVERY_MS = 5_000;
 export const runVerb = defineVerb({
   command: 'run',
   describe: 'Keep the indices in step: the daemon',
+  staysUp: true,
   options: {
     ...configOptions,
     ...everywhereOptions,

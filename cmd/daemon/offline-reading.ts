@@ -15,7 +15,7 @@ import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, searchReport, type D
 import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
 import { logReport, logStatReport, type IndexReport, type LogStatReport, type SourceReport, type StatusReport } from '../../src/observe/status-report.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
-import { statusError } from '../../src/pipeline/report.ts';
+import { statusError } from '../../src/pipeline/pipeline-status.ts';
 import { sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
 import type { StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';

@@ -19,7 +19,7 @@ import { chooseGeneration } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
 import { sourcePosition, type PositionReport } from './positions.ts';
-import { report } from './report.ts';
+import { pipelineStatus } from './pipeline-status.ts';
 import { SourceRunner } from './source-runner.ts';
 import type { PipelineStatus } from './status.ts';
 
@@ -69,7 +69,7 @@ export class Pipeline implements AsyncDisposable {
 
   status(): PipelineStatus {
     const { version, pid, runtime, log, state, config } = this.#parts;
-    return report({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices });
+    return pipelineStatus({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices });
   }
 
   /** Resolves when everything that is committed at the sources now is searchable; rejects with the error of whatever has stopped. */

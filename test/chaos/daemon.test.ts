@@ -19,7 +19,7 @@ describePostgres([18], ({ server }) => {
     await using first = await stage.daemon();
     await first.event('index_serving');
     await using second = await stage.daemon();
-    expect(await second.exit()).toEqual({ code: ExitCode.locked, signal: null });
+    expect(await second.exit()).toEqual({ code: ExitCode.tryAgain, signal: null });
     expect(second.output).toContain('LOCK_HELD');
     await stage.write(3);
     await stage.inStep(first);

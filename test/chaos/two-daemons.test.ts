@@ -17,7 +17,7 @@ describePostgres([15, 18], ({ server }) => {
     first.kill('SIGSTOP');
     {
       await using second = await stage.daemon();
-      expect(await second.exit()).toEqual({ code: ExitCode.locked, signal: null });
+      expect(await second.exit()).toEqual({ code: ExitCode.tryAgain, signal: null });
       expect(second.output).toContain('LOCK_HELD');
     }
     first.kill('SIGCONT');
@@ -37,7 +37,7 @@ describePostgres([15, 18], ({ server }) => {
       await eventually('all but one have ended', 30_000, () => daemons.filter(({ ending }) => ending !== undefined).length === 2);
       for (const { ending, output } of daemons) {
         if (ending === undefined) continue;
-        expect(ending).toEqual({ code: ExitCode.locked, signal: null });
+        expect(ending).toEqual({ code: ExitCode.tryAgain, signal: null });
         expect(output).toContain('LOCK_HELD');
       }
       const working = daemons.find(({ ending }) => ending === undefined);

@@ -13,7 +13,7 @@ test('docs/cli.md lists every exit status that there is, and those of signals', 
 
 test('docs/cli.md and the service unit say the same of restarting', () => {
   const restart = documented.filter((row) => row.restart).flatMap(({ statuses }) => statuses).filter((status) => status < 128);
-  expect(restart).toEqual([ExitCode.no, ExitCode.io, ExitCode.locked]);
+  expect(restart).toEqual([ExitCode.no, ExitCode.io, ExitCode.tryAgain]);
   const [, prevented = ''] = /^RestartPreventExitStatus=(.*)$/m.exec(readFileSync(join(repository, 'docs', 'systemd', 'tailrace.service'), 'utf8')) ?? [];
   const others = Object.values(ExitCode).filter((status) => status !== ExitCode.ok && !restart.includes(status));
   expect(prevented.split(' ').map(Number)).toEqual(others);

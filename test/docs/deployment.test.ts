@@ -101,7 +101,7 @@ describe('docs/systemd/tailrace.service', () => {
   );
 
   test('it is not started again for what waits for a person', () => {
-    const mayPass: readonly number[] = [ExitCode.ok, ExitCode.no, ExitCode.io, ExitCode.locked];
+    const mayPass: readonly number[] = [ExitCode.ok, ExitCode.no, ExitCode.io, ExitCode.tryAgain];
     const waits = Object.values(ExitCode).filter((code) => !mayPass.includes(code));
     expect(unit.get('RestartPreventExitStatus')?.split(' ').map(Number)).toEqual(waits);
     expect(unit.get('Restart')).toBe('on-failure');

@@ -1,4 +1,4 @@
-/** Makes the status from what the runners know. */
+/** How the pipeline stands, from what its runners know. */
 import { hintFor } from '../errors/named-source.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { LogStore } from '../connector/log-store.ts';
@@ -8,7 +8,7 @@ import type { IndexRunner } from './index-runner.ts';
 import type { SourceRunner } from './source-runner.ts';
 import type { IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
 
-export interface ReportDeps {
+export interface StatusDeps {
   readonly version: string;
   readonly pid: number;
   readonly startedMs: number;
@@ -20,7 +20,7 @@ export interface ReportDeps {
   readonly indices: readonly IndexRunner[];
 }
 
-export function report(deps: ReportDeps): PipelineStatus {
+export function pipelineStatus(deps: StatusDeps): PipelineStatus {
   const sources = deps.sources.map((runner) => sourceStatus(runner));
   const indices = deps.indices.map((runner) => indexStatus(runner, deps));
   const { holds: _, ...log } = deps.log.stats();
@@ -85,7 +85,7 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
   };
 }
 
-function indexStatus(runner: IndexRunner, deps: ReportDeps): IndexStatus {
+function indexStatus(runner: IndexRunner, deps: StatusDeps): IndexStatus {
   const { applied, record, cursor } = runner;
   const source = deps.sources.find(({ source: { name } }) => name === runner.definition.from.source);
   const lagChanges = cursor === null ? null : Math.max(0, deps.log.durableSeq - cursor);
