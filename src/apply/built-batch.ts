@@ -32,7 +32,7 @@ export interface BuiltBatch {
 }
 
 /** The builder for a change's rows; null for changes that are passed over (see `IndexedTable`). */
-export type BuilderOf = (schemaId: number, op: Op) => RowDocumentBuilder | null;
+type BuilderOf = (schemaId: number, op: Op) => RowDocumentBuilder | null;
 
 /** Throws what is no fault of a single row: SRC_DDL, INVARIANT. */
 export function buildBatch(batch: ChangeBatch, epoch: number, builderOf: BuilderOf): BuiltBatch {

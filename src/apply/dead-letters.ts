@@ -6,7 +6,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { RefusedOperation } from './delivery.ts';
 
-export interface DeadLettersDeps {
+interface DeadLettersDeps {
   readonly index: string;
   readonly generation: number;
   readonly state: StateStore;

@@ -9,7 +9,7 @@ import type { ApplyCounters } from './counters.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { deliver, type Delivered, type RefusedOperation } from './delivery.ts';
 
-export interface DeliveriesDeps {
+interface DeliveriesDeps {
   readonly index: string;
   readonly atomicCursor: boolean;
   readonly log: LogStore;

@@ -30,7 +30,7 @@ export interface RefusedOperation {
   readonly reason: string;
 }
 
-export interface DeliveryRequest {
+interface DeliveryRequest {
   readonly operations: readonly Operation[];
   /** Of documents that could not be built (see `withdrawalOf`): sent with the operations, and no part of what was delivered. */
   readonly withdrawals: readonly Operation[];
@@ -39,7 +39,7 @@ export interface DeliveryRequest {
   readonly cursor: Seq;
 }
 
-export interface DeliveryDeps {
+interface DeliveryDeps {
   readonly target: TargetGeneration;
   /** The target stores the cursor with a batch, and leaves it where it is when it refuses an operation. */
   readonly atomicCursor: boolean;

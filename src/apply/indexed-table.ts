@@ -8,7 +8,7 @@ import { invariant } from '../errors/invariant.ts';
 import { codeOf } from '../errors/tailrace-error.ts';
 import type { Interest } from './change-batch.ts';
 
-export interface IndexedTableDeps {
+interface IndexedTableDeps {
   readonly source: string;
   readonly table: string;
   readonly documents: DocumentBuilder;

@@ -12,7 +12,7 @@ import { LowWater } from './low-water.ts';
 /** A cursor that the target does not keep is written to the state store at most this often. */
 export const CURSOR_EVERY_MS = 200;
 
-export interface StoredCursorDeps {
+interface StoredCursorDeps {
   readonly index: string;
   readonly generation: number;
   /** Where to begin when nobody has a cursor. */
@@ -31,6 +31,8 @@ export class StoredCursor {
   #lowWater = new LowWater(0);
   #stored: Seq = 0;
   #storedAtMs = -Infinity;
+  /** Where a replay has come to where the target was; null while there is none. */
+  #replayedAt: Seq | null = null;
   #isOpen = false;
 
   constructor(deps: StoredCursorDeps, name: string) {
@@ -55,8 +57,12 @@ export class StoredCursor {
   /** Finds out where to go on. */
   async open(): Promise<void> {
     const { atomicCursor, target, state, index, generation, startSeq, log } = this.#deps;
-    const kept = atomicCursor ? await target.cursor() : state.cursor(index, generation);
-    this.#stored = kept ?? startSeq;
+    const stored = state.cursor(index, generation);
+    const kept = (atomicCursor ? await target.cursor() : stored) ?? startSeq;
+    // Such a target never moves its cursor back: that it is to be replayed from earlier is in the state store, until that is done.
+    const isReplay = atomicCursor && stored !== null && stored < kept;
+    this.#replayedAt = isReplay ? kept : null;
+    this.#stored = isReplay ? stored : kept;
     this.#lowWater = new LowWater(this.#stored);
     this.#isOpen = true;
     log.hold(this.#name, this.#stored);
@@ -71,6 +77,12 @@ export class StoredCursor {
     };
   }
 
+  #endReplay(): void {
+    const { state, index, generation } = this.#deps;
+    state.putCursor(index, generation, null);
+    this.#replayedAt = null;
+  }
+
   store(): void {
     const { atomicCursor, state, index, generation, log, runtime } = this.#deps;
     if (atomicCursor || this.isStored) return;
@@ -82,7 +94,9 @@ export class StoredCursor {
 
   #moved(): void {
     const { atomicCursor, log, runtime } = this.#deps;
-    if (atomicCursor) log.hold(this.#name, this.seq);
-    else if (runtime.clock.monotonicMs() - this.#storedAtMs >= CURSOR_EVERY_MS) this.store();
+    if (atomicCursor) {
+      if (this.#replayedAt !== null && this.seq >= this.#replayedAt) this.#endReplay();
+      log.hold(this.#name, this.seq);
+    } else if (runtime.clock.monotonicMs() - this.#storedAtMs >= CURSOR_EVERY_MS) this.store();
   }
 }

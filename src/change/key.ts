@@ -8,22 +8,7 @@
 /** The longest key, in bytes, that tailrace accepts; a longer one is replaced by its digest where the source encodes it. */
 export const KEY_BYTES_MAX = 32 * 1024;
 
-export type KeyPart = Uint8Array | null;
-
-export function encodeKey(parts: readonly KeyPart[]): Buffer {
-  let size = 0;
-  for (const part of parts) size += 4 + (part?.length ?? 0);
-  const out = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const part of parts) {
-    at = out.writeUInt32BE(part === null ? 0 : part.length + 1, at);
-    if (part !== null) {
-      out.set(part, at);
-      at += part.length;
-    }
-  }
-  return out;
-}
+type KeyPart = Uint8Array | null;
 
 /** The parts of an encoded key, as views into it. Throws RangeError when the bytes are no key. */
 export function decodeKey(key: Uint8Array): KeyPart[] {

@@ -21,7 +21,3 @@ export function versionOf(epoch: number, seq: Seq): bigint {
 export function seqOf(version: bigint): Seq {
   return Number(version & 0xffff_ffff_ffffn);
 }
-
-export function epochOf(version: bigint): number {
-  return Number(version >> 48n);
-}

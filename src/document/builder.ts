@@ -11,7 +11,7 @@ import { type BuiltDocument, type RowDocumentBuilder, rowDocumentBuilder } from 
 import { fieldSource, misfits, planRow, rulesOf, whereSource, whereTypes, withTextFields } from './row-plan.ts';
 import type { DocumentTransform } from './transform.ts';
 
-export interface DocumentDeps {
+interface DocumentDeps {
   /** Reads the rows of the index's source. */
   readonly format: RowFormat;
   /** The table as the source has it now, for `fields`; without it only the fields that the definition names are known. */
@@ -41,7 +41,7 @@ export function createDocumentBuilder(definition: IndexDefinition, deps: Documen
     fields: knownFields(definition, deps),
     forSchema(schema) {
       const plan = planRow(definition, schema);
-      return rowDocumentBuilder({ definition, schema, plan, fields: definition.transform === undefined ? plan.fields : knownFields(definition, deps), format: deps.format, transform: deps.transform });
+      return rowDocumentBuilder({ definition, schema, plan, format: deps.format, transform: deps.transform });
     },
   };
 }

@@ -6,7 +6,7 @@ import { Decimal } from '../change/value.ts';
 import { survivesAsDouble } from './decimal-arithmetic.ts';
 
 /** What to make of numbers, given their text, and of objects, given their entries. */
-export interface JsonShape {
+interface JsonShape {
   readonly number: (text: string) => unknown;
   readonly object: (entries: readonly (readonly [string, unknown])[]) => unknown;
 }

@@ -4,7 +4,7 @@
  */
 
 /** Most copies that `{n,m}` may make of what it repeats. */
-export const REPEAT_MAX = 1000;
+const REPEAT_MAX = 1000;
 
 /** Deepest nesting of groups. */
 const DEPTH_MAX = 100;

@@ -3,7 +3,6 @@ import type { RowSchema } from '../change/schema.ts';
 import { jsonOf, type Value } from '../change/value.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { RowDecoder, RowFormat } from '../connector/row-format.ts';
-import type { FieldPlan } from '../connector/target.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { CelRow, RowScope } from './cel-row.ts';
 import { documentValue, type Expression } from './expression.ts';
@@ -17,27 +16,24 @@ export type BuiltDocument =
   | { readonly kind: 'filtered'; readonly reason: 'where' | 'transform' };
 
 export interface RowDocumentBuilder {
-  /** Fields of documents of this schema, as far as they are known beforehand. */
-  readonly fields: readonly FieldPlan[];
   /** Throws DOC_FAILED, DOC_TOO_LARGE, SRC_UNDECODABLE or SRC_VALUE_TOO_LARGE for a row that makes no document. */
   build(row: Uint8Array): BuiltDocument;
 }
 
-export interface RowDocumentRequest {
+interface RowDocumentRequest {
   readonly definition: IndexDefinition;
   readonly schema: RowSchema;
   readonly plan: RowPlan;
-  readonly fields: readonly FieldPlan[];
   readonly format: RowFormat;
   readonly transform: DocumentTransform | undefined;
 }
 
 export function rowDocumentBuilder(request: RowDocumentRequest): RowDocumentBuilder {
-  const { definition, plan, schema, format, transform, fields } = request;
+  const { definition, plan, schema, format, transform } = request;
   const decoder = format.decoder(schema, plan.columns.map(({ name }) => name));
   const limit = new SizeLimit(definition, schema.table);
   const plain = transform === undefined && plan.where === undefined ? plainWriter(plan.outputs) : undefined;
-  if (plain !== undefined) return { fields, build: (row) => limit.checked(plain(decoder.decode(row))) };
+  if (plain !== undefined) return { build: (row) => limit.checked(plain(decoder.decode(row))) };
   return computing(request, decoder, limit);
 }
 
@@ -71,13 +67,12 @@ function jsonText(value: Value): string {
 }
 
 function computing(request: RowDocumentRequest, decoder: RowDecoder, limit: SizeLimit): RowDocumentBuilder {
-  const { definition, plan, transform, fields, schema } = request;
+  const { definition, plan, transform, schema } = request;
   const row = new CelRow(plan.columns);
   const scope = new RowScope(row);
   const heads = headsOf(plan.outputs);
   const context = { index: definition.name, source: schema.source, table: schema.table };
   return {
-    fields,
     build(bytes): BuiltDocument {
       const values = decoder.decode(bytes);
       row.load(values);

@@ -5,7 +5,7 @@ import { TailraceError } from '../errors/tailrace-error.ts';
 import { isPlainObject, NotPlainError, plainOf, valueOfPlain } from './plain-value.ts';
 
 /** What a transform may know besides the document. */
-export interface TransformContext {
+interface TransformContext {
   readonly index: string;
   readonly source: string;
   /** `schema.table`. */
@@ -27,7 +27,7 @@ export interface DocumentTransform {
 }
 
 /** How a module is found and run; handed in, because the engine has no files. Paths are absolute. */
-export interface ModuleLoader {
+interface ModuleLoader {
   readText(path: string): Promise<string>;
   importModule(path: string): Promise<unknown>;
 }

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { Applier, type ApplierDeps, type ApplySettings, type ApplyStatus } from '../../src/apply/applier.ts';
 import { setSnapshot, type Snapshot } from '../../src/capture/snapshot-state.ts';
 import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
 import { seqOf } from '../../src/change/seq.ts';
 import { FrameKind, type LogStore } from '../../src/connector/log-store.ts';

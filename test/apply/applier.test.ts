@@ -4,7 +4,7 @@ import { Applier, type ApplierDeps } from '../../src/apply/applier.ts';
 import { newCounters } from '../../src/apply/counters.ts';
 import { setSnapshot, type Snapshot } from '../../src/capture/snapshot-state.ts';
 import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
 import { FrameKind, type FrameDraft, type LogStore, type RegisterUpdate } from '../../src/connector/log-store.ts';
 import type { DocumentBuilder } from '../../src/document/builder.ts';

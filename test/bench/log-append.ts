@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
 import { FrameKind, type FrameDraft } from '../../src/connector/log-store.ts';
 import { openLog, type LogOptions } from '../../src/log/open.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeKey, documentIdOf, encodeKey } from '../../src/change/key.ts';
+import { decodeKey, documentIdOf } from '../../src/change/key.ts';
+import { encodeKey } from './encode-key.ts';
 
 const part = fc.oneof(fc.uint8Array({ maxLength: 12 }), fc.constant(null));
 const textPart = fc.oneof(fc.string({ unit: 'binary', maxLength: 6 }), fc.constantFrom('', '%', ':', '%3A', '%N', '%E', '%25', 'a:b')).map((text) => Buffer.from(text));

@@ -6,7 +6,7 @@ import { exactNumber, parseExactJson } from '../../src/document/exact-json.ts';
 const plain = (text: string): unknown => parseExactJson(text, { number: Number, object: (entries) => Object.fromEntries(entries) });
 
 describe('exact JSON', () => {
-  test('reads whatever JSON.stringify writes, with and without spaces', () => {
+  test('reads whatever JSON.stringify writes, with and without spaces', { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(fc.jsonValue({ noUnicodeString: false }), fc.constantFrom(undefined, 1, '\t'), (value, indent) => {
         const text = JSON.stringify(value, null, indent);

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { codeOf } from '../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';

@@ -1,7 +1,7 @@
 /** Rows in a real change log, in a row format of one column: for tests of what is shown of a log. */
 import { positionRegister } from '../../src/capture/resume-point.ts';
 import { ENTRY_OVERHEAD_BYTES, writeEntry } from '../../src/change/entry.ts';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
 import type { RowSchema } from '../../src/change/schema.ts';
 import { FrameKind, type LogStore } from '../../src/connector/log-store.ts';

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { encodeKey } from '../../src/change/key.ts';
+import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';

@@ -12,7 +12,7 @@ import { isNotADatabase } from './failure.ts';
 import { APPLICATION_ID, fileSql, SCHEMA_VERSION } from './layout.ts';
 
 /** How long SQLite itself waits for a lock before it hands control back; who wants to wait longer asks again. */
-export const LOCK_SLICE_MS = 100;
+const LOCK_SLICE_MS = 100;
 
 /** The cache is 16 MiB: with more, updates of a hundred thousand documents are no faster. The write-ahead log is copied into the file every 4000 pages (16 MiB): a fifth more updates per second than every 1000. */
 export const writerPragmas = 'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 4000;';

@@ -22,7 +22,7 @@ const configSchema = z.strictObject({
     .describe('How words are searched. To change it for an index that is there, build it again.'),
 });
 
-export type SqliteConfig = z.output<typeof configSchema>;
+type SqliteConfig = z.output<typeof configSchema>;
 
 export const sqliteTarget = {
   type: 'sqlite',

@@ -18,7 +18,7 @@ export interface TextOptions {
   readonly removeDiacritics: boolean;
 }
 
-export interface TextField {
+interface TextField {
   readonly field: string;
   /** The field holds arrays or objects: all text inside is taken. */
   readonly nested: boolean;
@@ -26,7 +26,7 @@ export interface TextField {
   readonly named?: true;
 }
 
-export interface TextColumn extends TextField {
+interface TextColumn extends TextField {
   readonly column: string;
 }
 
@@ -44,7 +44,7 @@ export interface TextPlan {
 }
 
 /** Fields beyond this many have no column of their own: each costs every document a few bytes and every write a little time. */
-export const TEXT_COLUMNS_MAX = 64;
+const TEXT_COLUMNS_MAX = 64;
 
 const textKinds: Readonly<Record<ColumnKind, 'flat' | 'nested' | 'none'>> = {
   text: 'flat',

@@ -2,7 +2,7 @@
  * How the simulated source writes rows: a JSON array with one place per column of the row's schema. A column that the source did not send
  * is a mark that no value can be confused with; a row with such a mark must never reach a decoder.
  */
-import { encodeKey } from '../../../src/change/key.ts';
+import { encodeKey } from '../../change/encode-key.ts';
 import type { ColumnSchema, DeclaredSchema, RowSchema } from '../../../src/change/schema.ts';
 import type { Value } from '../../../src/change/value.ts';
 import type { RowDecoder, RowFormat } from '../../../src/connector/row-format.ts';
