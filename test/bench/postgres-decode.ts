@@ -14,6 +14,7 @@ import { Relations } from '../../connectors/sources/postgres/stream/relations.ts
 import { startReplicationCommand } from '../../connectors/sources/postgres/stream/start-command.ts';
 import { Transactions } from '../../connectors/sources/postgres/stream/transactions.ts';
 import { rowLimits } from '../../connectors/sources/postgres/tuple.ts';
+import { encodePosition } from '../../connectors/sources/postgres/position.ts';
 import { parseSnapshot, VisibilityTracker } from '../../connectors/sources/postgres/visibility.ts';
 import { Mux } from '../../connectors/sources/postgres/wire/mux.ts';
 import { SocketPieces } from '../../connectors/sources/postgres/wire/socket-pieces.ts';
@@ -112,7 +113,7 @@ async function replay({ pieces, rows, catalog }: Recording): Promise<number> {
   socket.on('data', () => {});
   const visibility = new VisibilityTracker(parseSnapshot('700:700:'), []);
   const relations = new Relations({ catalog, sink, signal, refreshCatalog: async () => {}, hasParent: async () => false });
-  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn: 0n, timeline: 1, onQuiet: () => {}, onCommitted: () => {} });
+  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn: 0n, positionAt: (lsn) => encodePosition(lsn, 1), onQuiet: () => {}, onCommitted: () => {} });
   let waited: Promise<void> | null = null;
   const take = (bytes: Buffer, start: number, end: number): void => {
     const wait = transactions.message(bytes, start, end);

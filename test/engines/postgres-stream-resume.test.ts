@@ -1,12 +1,16 @@
-import { appendFile, chown, stat, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { appendFile, chown, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, expect, test } from 'vitest';
 import { postgresSource } from '../../connectors/sources/postgres/index.ts';
-import { decodePosition, encodePosition, formatLsn } from '../../connectors/sources/postgres/position.ts';
+import { decodePosition, encodePosition, formatLsn, parseLsn } from '../../connectors/sources/postgres/position.ts';
 import { silentLogger, type Logger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
 import { connect, eventually, openClient, openingDeps, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+
+const run = promisify(execFile);
 
 describePostgres([15, 18], (postgres) => {
   let count = 0;
@@ -108,6 +112,46 @@ describePostgres([15, 18], (postgres) => {
     const { lsn, timeline } = decodePosition(resume.position);
     const ahead = encodePosition(lsn + 2n ** 40n, timeline);
     expect(await refusal({ ...source.options, resume: { ...resume, position: ahead } })).toMatchObject({ code: 'SRC_DIVERGED' });
+  });
+
+  test('earlier files of the server that were put back are noticed, though its log is longer than ever by now; a crash is not', async () => {
+    const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)', {});
+    const { server } = source;
+    const saved = `${server.dataDirectory}.saved`;
+    let resume = await readOne(source);
+    const place = async (): Promise<unknown> => (await source.run(`SELECT restart_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${source.slot}'`))[0]?.['lsn'];
+    await server.stop('fast');
+    await run('cp', ['-a', server.dataDirectory, saved]);
+    await server.start();
+    {
+      await using stream = await Streaming.open({ ...source.options, resume });
+      const before = parseLsn(String(await place()));
+      let id = 10;
+      // A checkpoint writes where the slot may move to, and it moves when that is confirmed.
+      await eventually('the slot has moved', async () => {
+        await source.run(`CHECKPOINT; INSERT INTO t VALUES (${(id += 1)})`);
+        await stream.caughtUp();
+        return parseLsn(String(await place())) > before;
+      });
+      await eventually('that has been so for a while, and positions tell of it', async () => {
+        await source.run(`INSERT INTO t VALUES (${(id += 1)})`);
+        await stream.caughtUp();
+        return (decodePosition(stream.position).keptFrom ?? 0n) > before;
+      }, 60_000);
+      await stream.stop();
+      resume = stream.resume;
+    }
+    await server.stop('immediate');
+    await server.start();
+    await (await connect({ ...source.options, resume }))[Symbol.asyncDispose]();
+    await server.stop('immediate');
+    await rm(server.dataDirectory, { recursive: true });
+    await rename(saved, server.dataDirectory);
+    await server.start();
+    await source.run('INSERT INTO t SELECT generate_series(100000, 120000)');
+    const [row] = await source.run(`SELECT pg_current_wal_lsn() > '${formatLsn(decodePosition(resume.position).lsn)}' AS longer`);
+    expect(row).toEqual({ longer: true });
+    expect(await refusal({ ...source.options, resume })).toMatchObject({ code: 'SRC_DIVERGED', message: expect.stringContaining('were put back') });
   });
 
   test('another server at the same url, and another database, are noticed', async () => {

@@ -1,31 +1,37 @@
 /**
  * Positions of a Postgres source: a place in the write-ahead log (LSN) and the timeline it was read on.
  *
- * 12 bytes: u64 LSN | u32 timeline, big-endian. Order is that of the LSN alone. A position is always one at which the server's decoder
- * stands between two records: the end of a commit record, or what a keepalive told.
+ * 12 bytes: u64 LSN | u32 timeline, big-endian; then, where it is known, u64 from where on the server kept its log for the slot. Order is that
+ * of the LSN alone. A position is always one at which the server's decoder stands between two records: the end of a commit record, or what a
+ * keepalive told.
  */
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 
 const POSITION_BYTES = 12;
+const POSITION_WITH_KEPT_BYTES = 20;
 
 export interface Position {
   readonly lsn: bigint;
   readonly timeline: number;
+  /** What the server's files said of the slot's `restart_lsn` by then (`slot/kept-log.ts`); null when nothing is known. */
+  readonly keptFrom: bigint | null;
 }
 
-export function encodePosition(lsn: bigint, timeline: number): Buffer {
-  const bytes = Buffer.allocUnsafe(POSITION_BYTES);
+export function encodePosition(lsn: bigint, timeline: number, keptFrom: bigint | null = null): Buffer {
+  const bytes = Buffer.allocUnsafe(keptFrom === null ? POSITION_BYTES : POSITION_WITH_KEPT_BYTES);
+  if (keptFrom !== null) bytes.writeBigUInt64BE(keptFrom, POSITION_BYTES);
   bytes.writeBigUInt64BE(lsn, 0);
   bytes.writeUInt32BE(timeline, 8);
   return bytes;
 }
 
 export function decodePosition(bytes: Uint8Array): Position {
-  if (bytes.length !== POSITION_BYTES) {
-    throw new TailraceError('STATE_CORRUPT', { message: `A position of a Postgres source has ${POSITION_BYTES} bytes, not ${bytes.length}.` });
+  if (bytes.length !== POSITION_BYTES && bytes.length !== POSITION_WITH_KEPT_BYTES) {
+    throw new TailraceError('STATE_CORRUPT', { message: `A position of a Postgres source has ${POSITION_BYTES} or ${POSITION_WITH_KEPT_BYTES} bytes, not ${bytes.length}.` });
   }
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { lsn: view.readBigUInt64BE(0), timeline: view.readUInt32BE(8) };
+  const keptFrom = bytes.length === POSITION_BYTES ? null : view.readBigUInt64BE(POSITION_BYTES);
+  return { lsn: view.readBigUInt64BE(0), timeline: view.readUInt32BE(8), keptFrom };
 }
 
 export function comparePositions(a: Uint8Array, b: Uint8Array): number {

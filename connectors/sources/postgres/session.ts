@@ -9,6 +9,7 @@ import type { Query } from './connection/query.ts';
 import type { ReplicationConnection } from './connection/replication-connection.ts';
 import { decodePosition, encodePosition } from './position.ts';
 import { checkSlotUnmoved, type History } from './slot/history.ts';
+import { KeptLog } from './slot/kept-log.ts';
 import type { ServerFacts } from './slot/server-facts.ts';
 import { readHead } from './slot/source-head.ts';
 import type { RowCompleter } from './snapshot/row-completer.ts';
@@ -56,12 +57,14 @@ export class PostgresSession implements SourceSession {
   readonly #parts: SessionParts;
   readonly #closed = new AbortController();
   readonly #flush: FlushNudge;
+  readonly #keptLog: KeptLog;
   #run: StreamRun | null = null;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.identity = parts.history.identity;
-    this.start = encodePosition(parts.history.startLsn, parts.timeline);
+    this.#keptLog = new KeptLog(parts.runtime.clock, parts.history.keptFrom);
+    this.start = this.#positionAt(parts.history.startLsn);
     this.snapshots = parts.reading.snapshots;
     this.#flush = new FlushNudge(parts.runtime.clock, parts.query, this.#closed.signal);
   }
@@ -118,12 +121,16 @@ export class PostgresSession implements SourceSession {
 
   async head(signal: AbortSignal): Promise<SourceHead> {
     const { query, slot, server, timeline } = this.#parts;
-    return readHead({ query, slot, geometry: server.geometry, timeline }, signal);
+    return readHead({ query, slot, geometry: server.geometry, timeline, keptLog: this.#keptLog }, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     await this.#parts.opened.disposeAsync();
+  }
+
+  #positionAt(lsn: bigint): Uint8Array {
+    return encodePosition(lsn, this.#parts.timeline, this.#keptLog.from);
   }
 
   /** A position that was pushed later is durable only when everything before it is. */
@@ -138,14 +145,14 @@ export class PostgresSession implements SourceSession {
   }
 
   #streamDeps(sink: ChangeSink, signal: AbortSignal): ConstructorParameters<typeof StreamRun>[0] {
-    const { source, connection, runtime, catalog, visibility, history, timeline, config, slot, publication, query, watch } = this.#parts;
+    const { source, connection, runtime, catalog, visibility, history, config, slot, publication, query, watch } = this.#parts;
     return {
       source,
       connection,
       sink,
       catalog,
       visibility,
-      timeline,
+      positionAt: (lsn) => this.#positionAt(lsn),
       clock: runtime.clock,
       startLsn: history.startLsn,
       command: startReplicationCommand(slot, publication, history.startLsn),

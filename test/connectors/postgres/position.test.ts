@@ -6,9 +6,10 @@ const anyLsn = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
 test('positions keep their place and timeline, and are ordered by place alone', () => {
   fc.assert(
-    fc.property(anyLsn, anyLsn, fc.nat(), fc.nat(), (a, b, timelineA, timelineB) => {
-      const [left, right] = [encodePosition(a, timelineA), encodePosition(b, timelineB)];
-      expect(decodePosition(left)).toEqual({ lsn: a, timeline: timelineA });
+    fc.property(anyLsn, anyLsn, fc.nat(), fc.nat(), fc.option(anyLsn), (a, b, timelineA, timelineB, keptFrom) => {
+      const [left, right] = [encodePosition(a, timelineA, keptFrom), encodePosition(b, timelineB)];
+      expect(decodePosition(left)).toEqual({ lsn: a, timeline: timelineA, keptFrom });
+      expect(decodePosition(right)).toEqual({ lsn: b, timeline: timelineB, keptFrom: null });
       expect(Math.sign(comparePositions(left, right))).toBe(a < b ? -1 : a > b ? 1 : 0);
       expect(bytesBetween(left, right)).toBe(b > a ? Number(b - a) : 0);
     }),

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { adoptionProblem, resumeProblem, type GateFacts } from '../../../connectors/sources/postgres/slot/resume-gate.ts';
+import { KeptLog } from '../../../connectors/sources/postgres/slot/kept-log.ts';
+import { adoptionProblem, resumeProblem, turnedBack, type GateFacts } from '../../../connectors/sources/postgres/slot/resume-gate.ts';
 import { readHead } from '../../../connectors/sources/postgres/slot/source-head.ts';
 import { slotBlocked, slotFacts, type SlotFacts } from '../../../connectors/sources/postgres/slot/slot.ts';
 import { divergence, parseTimelineHistory } from '../../../connectors/sources/postgres/slot/timeline.ts';
@@ -31,6 +32,24 @@ test('a stream goes on exactly from positions between what was confirmed and the
   expect(resumeProblem(500n, gate(null))).toMatchObject({ code: 'SRC_HISTORY_LOST' });
 });
 
+test('a slot that is kept from further back than before tells of earlier files, on its own timeline', () => {
+  const at = (keptFrom: bigint | null, facts: Partial<SlotFacts> | null = { restartLsn: 50n }, now = 3): unknown => turnedBack({ lsn: 200n, timeline: 3, keptFrom }, now, gate(facts));
+  expect(at(51n)).toMatchObject({ code: 'SRC_DIVERGED', message: expect.stringContaining('from 0/32 on, and kept it from 0/33 on before') });
+  expect([at(50n), at(49n), at(null), at(51n, null), at(51n, { restartLsn: null }), at(51n, {}, 4)]).toEqual([null, null, null, null, null, null]);
+});
+
+test('only what a server said a while ago is taken to be in its files, and it never goes back', () => {
+  let nowMs = 0;
+  const kept = new KeptLog({ monotonicMs: () => nowMs }, 10n);
+  const says = (ms: number, lsn: bigint | null): bigint | null => {
+    nowMs = ms;
+    kept.saw(lsn);
+    return kept.from;
+  };
+  expect([says(0, 20n), says(4_999, 30n), says(5_000, 40n), says(7_000, 50n), says(10_000, 5n), says(15_000, null), says(20_000, 60n), says(25_000, 60n)]).toEqual([10n, 10n, 20n, 20n, 40n, 40n, 40n, 60n]);
+  expect(new KeptLog({ monotonicMs: () => 0 }, null).from).toBeNull();
+});
+
 test('a slot that cannot be used says why, before anything else about it', () => {
   expect(resumeProblem(500n, gate({ invalidationReason: 'rows_removed', active: true }))).toMatchObject({ code: 'SRC_HISTORY_LOST', message: expect.stringContaining('rows_removed') });
   expect(resumeProblem(500n, gate({ plugin: 'wal2json' }))).toMatchObject({ code: 'SRC_SETTING', message: expect.stringContaining('wal2json') });
@@ -58,7 +77,7 @@ test('a later timeline goes on from positions up to its switch point only', () =
     [1, 0x300_0148n],
     [2, 0x500_0000n],
   ]);
-  const at = (lsn: bigint, timeline: number, now = 3): unknown => divergence({ lsn, timeline }, now, history, 'shop');
+  const at = (lsn: bigint, timeline: number, now = 3): unknown => divergence({ lsn, timeline, keptFrom: null }, now, history, 'shop');
   expect(at(0x300_0148n, 1)).toBeNull();
   expect(at(0x300_0149n, 1)).toMatchObject({ code: 'SRC_DIVERGED' });
   expect(at(0x500_0000n, 2)).toBeNull();
@@ -66,7 +85,7 @@ test('a later timeline goes on from positions up to its switch point only', () =
   expect(at(0x900_0000n, 3)).toBeNull();
   expect(at(0x100_0000n, 4)).toMatchObject({ code: 'SRC_DIVERGED' });
   expect(at(0x100_0000n, 1, 2)).toBeNull();
-  expect(divergence({ lsn: 1n, timeline: 1 }, 2, new Map(), 'shop')).toMatchObject({ code: 'SRC_DIVERGED' });
+  expect(divergence({ lsn: 1n, timeline: 1, keptFrom: null }, 2, new Map(), 'shop')).toMatchObject({ code: 'SRC_DIVERGED' });
 });
 
 test('a message names a few transactions, each once, with the statement that ends them', () => {
@@ -81,7 +100,7 @@ test('a server that is about to remove what is needed is told of, as are transac
   const slot = { slot_name: 's', plugin: 'pgoutput', database: 'shop', active: true, active_pid: 7, restart_lsn: '0/1000000', confirmed_flush_lsn: '0/5000000', wal_status: 'unreserved', safe_wal_size: -5 };
   const head = async (open: Record<string, string | null>[]): Promise<readonly string[]> => {
     const query = async (sql: string): Promise<Record<string, string | null>[]> => (sql.includes('pg_locks') ? open : [{ inserted: '0/6000000', now_ms: '1', slot: JSON.stringify(slot) }]);
-    return (await readHead({ query, slot: 's', geometry: { blockBytes: 8192, segmentBytes: 16 * 2 ** 20 }, timeline: 1 }, new AbortController().signal)).notes;
+    return (await readHead({ query, slot: 's', geometry: { blockBytes: 8192, segmentBytes: 16 * 2 ** 20 }, timeline: 1, keptLog: { saw: () => {} } }, new AbortController().signal)).notes;
   };
   expect(await head([])).toEqual([expect.stringContaining('max_slot_wal_keep_size')]);
   const open = { pid: '9', xid: '700', usename: 'app', application_name: 'psql', gid: null, here: 'true' };

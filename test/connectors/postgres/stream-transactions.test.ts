@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Catalog } from '../../../connectors/sources/postgres/catalog/catalog.ts';
 import { Relations } from '../../../connectors/sources/postgres/stream/relations.ts';
 import { Transactions } from '../../../connectors/sources/postgres/stream/transactions.ts';
+import { encodePosition } from '../../../connectors/sources/postgres/position.ts';
 import { parseSnapshot, VisibilityTracker } from '../../../connectors/sources/postgres/visibility.ts';
 import { recordingSink } from './recording-sink.ts';
 import { begin, commit, insert, relation } from './wire-bytes.ts';
@@ -23,7 +24,7 @@ async function stream(startLsn: bigint): Promise<{ readonly calls: string[]; rea
   const signal = new AbortController().signal;
   const visibility = new VisibilityTracker(parseSnapshot('4294967290:4294967290:'), []);
   const relations = new Relations({ catalog, sink, signal, refreshCatalog: async () => {}, hasParent: async () => false });
-  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn, timeline: 3, onQuiet: (lsn) => calls.push(`quiet ${lsn}`), onCommitted: () => {} });
+  const transactions = new Transactions({ sink, relations, catalog, visibility, startLsn, positionAt: (lsn) => encodePosition(lsn, 3), onQuiet: (lsn) => calls.push(`quiet ${lsn}`), onCommitted: () => {} });
   const feed = async (...messages: Buffer[]): Promise<void> => {
     for (const message of messages) await transactions.message(message, 0, message.length);
   };

@@ -9,7 +9,7 @@ import type { Logger } from '../../../../src/runtime/logger.ts';
 import type { ReplicationConnection } from '../connection/replication-connection.ts';
 import { decodePosition, parseLsn } from '../position.ts';
 import { awaitOpenTransactions, ensurePublication, isUnsettled, settlePublication, type PublicationDeps } from './publication.ts';
-import { adoptionProblem, readGateFacts, resumeProblem, type GateFacts } from './resume-gate.ts';
+import { adoptionProblem, readGateFacts, resumeProblem, turnedBack, type GateFacts } from './resume-gate.ts';
 import type { ServerFacts, SystemIdentity } from './server-facts.ts';
 import { identityOf } from './server-facts.ts';
 import { createSlot, createSlotStatement, slotSql, slotFacts } from './slot.ts';
@@ -34,14 +34,18 @@ export interface History {
   readonly identity: string;
   /** Where the stream starts. */
   readonly startLsn: bigint;
+  /** The slot's `restart_lsn` while nobody read from it; null for a new slot. */
+  readonly keptFrom: bigint | null;
 }
+
+type Start = Omit<History, 'identity'>;
 
 /** Opens the history for a first start (`resume` null) or from a resume point. Throws the catalogued error of whatever stands in the way. */
 export async function openHistory(deps: HistoryDeps, resume: ConnectRequest['resume'], signal: AbortSignal): Promise<History> {
   const { system, server, slot } = deps;
   const identity = identityOf(system.systemId, server.databaseOid, slot);
-  const startLsn = resume === null ? await beginHistory(deps, signal) : await resumeHistory(deps, resume, identity, signal);
-  return { identity, startLsn };
+  const start = resume === null ? await beginHistory(deps, signal) : await resumeHistory(deps, resume, identity, signal);
+  return { identity, ...start };
 }
 
 /** The slot must not have been moved between the look at it and the start of the stream, which would silently begin later. */
@@ -52,26 +56,26 @@ export async function checkSlotUnmoved(deps: Pick<HistoryDeps, 'query' | 'slot' 
   throw new TailraceError('SRC_SLOT_AHEAD', { message: `Source ${deps.source}: the slot ${deps.slot} was moved by somebody else while this session began.`, entity: deps.source });
 }
 
-async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectRequest['resume']>, identity: string, signal: AbortSignal): Promise<bigint> {
+async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectRequest['resume']>, identity: string, signal: AbortSignal): Promise<Start> {
   const { source, system, connection } = deps;
   if (resume.identity !== identity) {
     throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `Source ${source} is ${identity} now; the log was read from ${resume.identity}.`, entity: source });
   }
   const position = decodePosition(resume.position);
   await checkTimeline(connection, position, system.timeline, source, signal);
-  await takeOver(deps, (gate) => resumeProblem(position.lsn, gate), signal);
+  const { facts } = await takeOver(deps, (gate) => resumeProblem(position.lsn, gate) ?? turnedBack(position, system.timeline, gate), signal);
   await ensurePublication(deps, false, true, signal);
   if (await isUnsettled(deps, signal)) {
     await awaitOpenTransactions(deps, signal);
     await settlePublication(deps, signal);
   }
-  return position.lsn;
+  return { startLsn: position.lsn, keptFrom: facts?.restartLsn ?? null };
 }
 
-async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<bigint> {
+async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<Start> {
   const gate = await takeOver(deps, ({ facts, ...rest }) => (facts === null ? null : adoptionProblem({ ...rest, facts })), signal);
   await ensurePublication(deps, true, gate.facts !== null, signal);
-  if (gate.facts !== null) return adoptSlot(deps, { ...gate, facts: gate.facts }, signal);
+  if (gate.facts !== null) return { startLsn: await adoptSlot(deps, { ...gate, facts: gate.facts }, signal), keptFrom: gate.facts.restartLsn };
   if (!deps.create) {
     throw new TailraceError('SRC_SETTING', {
       message: `Source ${deps.source}: there is no slot ${deps.slot}.`,
@@ -82,7 +86,7 @@ async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<big
   for (const { slot, keptBytes, statement } of await unreadSlots(deps.query, deps.slot, signal)) deps.logger.warn('slot_unread', { slot, kept_bytes: keptBytes, statement });
   const startLsn = await createSlot(deps.connection, deps.query, deps.slot, deps.server.version, signal);
   await settlePublication(deps, signal);
-  return startLsn;
+  return { startLsn, keptFrom: null };
 }
 
 /**

@@ -5,7 +5,7 @@
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import { quoteLiteral } from '../connection/identifier.ts';
 import type { ReplicationConnection } from '../connection/replication-connection.ts';
-import { formatLsn, parseLsn } from '../position.ts';
+import { formatLsn, parseLsn, type Position } from '../position.ts';
 import { slotFacts, slotSql, type SlotFacts } from './slot.ts';
 
 export interface GateFacts {
@@ -45,6 +45,13 @@ export function resumeProblem(lsn: bigint, gate: GateFacts): TailraceError | nul
     return problem('SRC_SLOT_AHEAD', gate, `the slot ${slot} stands at ${formatLsn(confirmed)}, beyond ${formatLsn(lsn)}, up to which the log was written: somebody else read or moved it`);
   }
   return inUse(gate, facts);
+}
+
+/** What stands in the way when the server's files are earlier ones than those that the position was read from, or null. */
+export function turnedBack({ timeline, keptFrom }: Position, timelineNow: number, gate: GateFacts): TailraceError | null {
+  const from = gate.facts?.restartLsn ?? null;
+  if (keptFrom === null || from === null || timeline !== timelineNow || from >= keptFrom) return null;
+  return problem('SRC_DIVERGED', gate, `keeps its log for the slot ${gate.slot} from ${formatLsn(from)} on, and kept it from ${formatLsn(keptFrom)} on before: earlier files of the server were put back`);
 }
 
 /** What stands in the way of beginning with a slot that is there already, or null. */

@@ -2,6 +2,7 @@
 import type { SourceHead } from '../../../../src/connector/source.ts';
 import type { Query, QueryRow } from '../connection/query.ts';
 import { encodePosition, parseLsn, recordEnd, type WalGeometry } from '../position.ts';
+import type { KeptLog } from './kept-log.ts';
 import { openTransactions, slotFacts, slotSql, type SlotFacts } from './slot.ts';
 
 /** A transaction that is open this long, and before what the slot still needs, is worth a sentence. */
@@ -15,6 +16,7 @@ interface HeadDeps {
   readonly slot: string;
   readonly geometry: WalGeometry;
   readonly timeline: number;
+  readonly keptLog: Pick<KeptLog, 'saw'>;
 }
 
 export async function readHead(deps: HeadDeps, signal: AbortSignal): Promise<SourceHead> {
@@ -27,6 +29,7 @@ export async function readHead(deps: HeadDeps, signal: AbortSignal): Promise<Sou
   );
   const head = recordEnd(parseLsn(row?.['inserted'] ?? ''), deps.geometry);
   const slot = slotFacts(row);
+  deps.keptLog.saw(slot?.restartLsn ?? null);
   return {
     position: encodePosition(head, deps.timeline),
     nowMs: Number(row?.['now_ms']),

@@ -9,7 +9,6 @@ import type { Clock } from '../../../../src/runtime/clock.ts';
 import type { Catalog } from '../catalog/catalog.ts';
 import type { ReplicationConnection } from '../connection/replication-connection.ts';
 import { LargeMessage } from '../pgoutput/large-message.ts';
-import { encodePosition } from '../position.ts';
 import type { RowLimits } from '../tuple.ts';
 import type { VisibilityTracker } from '../visibility.ts';
 import { Mux, type MuxHandlers } from '../wire/mux.ts';
@@ -38,10 +37,11 @@ interface StreamRunDeps {
   readonly sink: ChangeSink;
   readonly catalog: Catalog;
   readonly visibility: VisibilityTracker;
-  /** The START_REPLICATION command, and where and on which timeline it starts. */
+  /** The START_REPLICATION command, and where it starts. */
   readonly command: string;
   readonly startLsn: bigint;
-  readonly timeline: number;
+  /** The position to resume from, of a place that the stream has come to. */
+  readonly positionAt: (lsn: bigint) => Uint8Array;
   readonly limits: RowLimits;
   readonly walSenderTimeoutMs: number;
   /** Brings the catalog up to date if the server's has changed, and tells the sink what that does to rows. */
@@ -74,19 +74,19 @@ export class StreamRun {
 
   constructor(deps: StreamRunDeps, signal: AbortSignal) {
     this.#deps = deps;
-    const { clock, sink, catalog, visibility, startLsn, timeline, connection } = deps;
+    const { clock, sink, catalog, visibility, startLsn, positionAt, connection } = deps;
     this.#feedback = new Feedback(clock, startLsn, (message) => {
       // Before it has begun to stream, and after the end was agreed on, the server would take a status for an error.
       if (this.#phase === 'streaming') connection.write(message);
     });
     this.#progress = new Progress(clock, startLsn, (lsn) => {
-      sink.heartbeat(encodePosition(lsn, timeline));
+      sink.heartbeat(positionAt(lsn));
       deps.onMoved();
       deps.onPushed(lsn);
     });
     this.#liveness = new Liveness(deps.walSenderTimeoutMs, clock.monotonicMs());
     this.#relations = new Relations({ catalog, sink, signal, refreshCatalog: deps.refreshCatalog, hasParent: deps.hasParent });
-    this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, timeline, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false), onCommitted: deps.onPushed });
+    this.#transactions = new Transactions({ sink, catalog, visibility, startLsn, positionAt, relations: this.#relations, onQuiet: (lsn) => this.#quiet(lsn, false), onCommitted: deps.onPushed });
   }
 
   /** Streams until the signal is aborted (resolves) or something fails (rejects). */

@@ -23,7 +23,8 @@ interface TransactionsDeps {
   readonly catalog: Catalog;
   readonly visibility: VisibilityTracker;
   readonly startLsn: bigint;
-  readonly timeline: number;
+  /** The position to resume from, behind a transaction that ends at `lsn`. */
+  readonly positionAt: (lsn: bigint) => Uint8Array;
   /** Everything up to `lsn` has been dealt with, and nothing was pushed since the last commit or heartbeat in the sink. */
   readonly onQuiet: (lsn: bigint) => void;
   /** A transaction that ends at `lsn` has been committed in the sink. */
@@ -128,7 +129,7 @@ export class Transactions {
       return;
     }
     this.#committedLsn = endLsn;
-    this.#deps.sink.commit(encodePosition(endLsn, this.#deps.timeline));
+    this.#deps.sink.commit(this.#deps.positionAt(endLsn));
     this.#deps.onCommitted(endLsn);
   }
 
