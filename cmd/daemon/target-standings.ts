@@ -38,9 +38,11 @@ export class TargetStandings {
   of({ index, generation, startSeq }: GenerationRecord, target: string): Standing {
     const held = this.#held.get(target);
     if (held === undefined || held.error !== null) return { cursor: null, error: held?.error ?? null };
-    const cursor = held.cursors === null ? this.#state.cursor(index, generation) : held.cursors.get(generationName(index, generation));
+    const stored = this.#state.cursor(index, generation);
     // What nothing was applied to yet begins there.
-    return { cursor: cursor ?? startSeq, error: null };
+    const cursor = (held.cursors === null ? stored : held.cursors.get(generationName(index, generation))) ?? startSeq;
+    // What was rewound begins where the state store says, whatever its target has applied.
+    return { cursor: Math.min(cursor, stored ?? cursor), error: null };
   }
 }
 

@@ -12,7 +12,7 @@ import { LowWater } from './low-water.ts';
 /** A cursor that the target does not keep is written to the state store at most this often. */
 export const CURSOR_EVERY_MS = 200;
 
-interface StoredCursorDeps {
+export interface StoredCursorDeps {
   readonly index: string;
   readonly generation: number;
   /** Where to begin when nobody has a cursor. */
@@ -62,6 +62,7 @@ export class StoredCursor {
     // Such a target never moves its cursor back: that it is to be replayed from earlier is in the state store, until that is done.
     const isReplay = atomicCursor && stored !== null && stored < kept;
     this.#replayedAt = isReplay ? kept : null;
+    if (atomicCursor && stored !== null && !isReplay) state.putCursor(index, generation, null);
     this.#stored = isReplay ? stored : kept;
     this.#lowWater = new LowWater(this.#stored);
     this.#isOpen = true;

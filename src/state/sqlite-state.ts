@@ -112,8 +112,9 @@ class SqliteState implements StateStore {
     return row === undefined ? null : Number(row['seq']);
   }
 
-  putCursor(index: string, generation: number, seq: Seq): void {
-    this.#run('INSERT INTO cursor (name, number, seq) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq', index, generation, seq);
+  putCursor(index: string, generation: number, seq: Seq | null): void {
+    if (seq === null) this.#run('DELETE FROM cursor WHERE name = ? AND number = ?', index, generation);
+    else this.#run('INSERT INTO cursor (name, number, seq) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq', index, generation, seq);
   }
 
   park(letters: readonly DeadLetter[]): void {

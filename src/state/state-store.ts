@@ -54,8 +54,10 @@ export interface StateStore extends Disposable {
   /** Forgets a generation that is no more, with its cursor and its parked documents. */
   forgetGeneration(index: string, generation: number): void;
 
+  /** Where a generation goes on. Of one whose target keeps the cursor: where it is to begin again, when that is before what its target says. */
   cursor(index: string, generation: number): Seq | null;
-  putCursor(index: string, generation: number, seq: Seq): void;
+  /** Null forgets it. */
+  putCursor(index: string, generation: number, seq: Seq | null): void;
 
   /** Parks documents; a later letter for the same document replaces the earlier one. */
   park(letters: readonly DeadLetter[]): void;

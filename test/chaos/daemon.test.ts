@@ -1,11 +1,13 @@
 /** The real process on a real server while the world around it breaks. Each test ends with the index compared with the table, row by row. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { ExitCode } from '../../src/errors/policy.ts';
+import { compare } from '../engines/main-job/compare.ts';
+import { isEqual } from '../engines/main-job/run.ts';
 import { describePostgres } from '../engines/postgres.ts';
+import { eventually } from '../engines/servers.ts';
 import { startProxy } from './proxy.ts';
 import { installed, mayMount } from '../requirement.ts';
 import { Stage } from './stage.ts';
@@ -29,10 +31,55 @@ describePostgres([18], ({ server }) => {
     await using stage = await Stage.make(await server(), 100);
     await using first = await stage.daemon();
     await first.event('index_serving');
-    await using second = await stage.daemon({}, ['run', '--data-directory', join(stage.folder, 'other')]);
+    // A pipeline of its own on the same slot.
+    const [config, other, otherDatabase] = [join(stage.folder, 'tailrace.yaml'), join(stage.folder, 'other.yaml'), join(stage.folder, 'other.db')];
+    const text = await readFile(config, 'utf8');
+    await writeFile(other, text.replace('tailrace-data', 'other-data').replace('search.db', 'other.db'));
+    await using second = await stage.daemon({}, ['run', '--config', other]);
     const { error } = await second.event('source_disconnected');
     expect(error).toMatchObject({ code: 'SRC_SLOT_IN_USE' });
-    expect(second.ending).toBeUndefined();
+    // The first lost nothing to it: neither its lock nor its slot.
+    await stage.write(2);
+    await stage.inStep(first);
+    expect(first.lines.filter(({ msg }) => msg === 'source_disconnected' || msg === 'source_stopped')).toEqual([]);
+    expect([first.ending, second.ending]).toEqual([undefined, undefined]);
+    first.kill('SIGKILL');
+    expect(await first.exit()).toEqual({ code: null, signal: 'SIGKILL' });
+    await second.event('source_connected');
+    await second.event('index_serving');
+    await stage.write(3);
+    const question = { url: stage.url, table: 'items', id: 'id::text', databasePath: otherDatabase, index: 'items' };
+    await eventually('the index of the second to equal the table', 60_000, async () => isEqual(await compare(question)));
+    // The one that had it must not go on over what the other has read since.
+    await using again = await stage.daemon();
+    second.kill('SIGTERM');
+    expect(await second.exit()).toEqual({ code: 0, signal: null });
+    const stopped = await again.event('source_stopped');
+    expect(stopped['error']).toMatchObject({ code: 'SRC_SLOT_AHEAD' });
+  });
+
+  test('an index goes back only while no daemon runs, and applies its changes again to no harm', async () => {
+    await using stage = await Stage.make(await server(), 100);
+    const command = async (...args: string[]): Promise<readonly [number | null, string]> => {
+      await using process = await stage.daemon({}, args);
+      return [(await process.exit()).code, process.output];
+    };
+    {
+      await using daemon = await stage.daemon();
+      await daemon.event('index_serving');
+      await stage.write(2);
+      await stage.inStep(daemon);
+      expect((await command('positions', '--rewind', 'items=50'))[0]).toBe(ExitCode.tryAgain);
+      daemon.kill('SIGTERM');
+      await daemon.exit();
+    }
+    const [code, report] = await command('positions', '--rewind', 'items=50', '--json');
+    expect([code, JSON.parse(report)]).toEqual([0, expect.objectContaining({ index: 'items', generation: 1, rewound_to: 50, dry_run: false })]);
+    expect(JSON.parse((await command('positions', '--json'))[1])).toMatchObject({ indices: [{ cursor: 50 }] });
+    expect((await command('run', '--once'))[0]).toBe(0);
+    expect(await stage.compare()).toMatchObject({ missing: [], extra: [], different: [] });
+    const { cursor } = (JSON.parse(report) as { cursor: number });
+    expect(JSON.parse((await command('positions', '--json'))[1])).toMatchObject({ indices: [{ cursor }] });
   });
 
   test('connections that are cut are made again, with nothing lost and nothing twice', async () => {
@@ -81,8 +128,7 @@ describePostgres([18], ({ server }) => {
     await daemon.event('index_serving');
     daemon.kill('SIGSTOP');
     await stage.write(5);
-    // Longer than the server's patience, so that its side of the connection is gone.
-    await sleep(3_000);
+    await stage.serverGaveUp();
     daemon.kill('SIGCONT');
     await stage.inStep(daemon);
   });

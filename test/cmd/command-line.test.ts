@@ -44,6 +44,8 @@ describe('a command that is not understood', () => {
     ['check --config a --config b', 'tailrace: `--config` is given more than once.', '→ See `tailrace check --help`.'],
     ['lag --watch --max-seconds 5', 'tailrace: `--watch` goes on until it is stopped, `--max-seconds` looks once: give one of them.', '→ See `tailrace lag --help`.'],
     ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace lag --help`.'],
+    ['positions --dry-run', 'tailrace: `--dry-run` says what `--rewind` would do: give both.', '→ See `tailrace positions --help`.'],
+    ['positions --rewind products', 'tailrace: `--rewind` takes an index and a seq: `--rewind products=3400`.', '→ See `tailrace positions --help`.'],
     ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace log tail --help`.'],
   ];
   test.for(cases)('ends with status 64 and says what was probably meant: %s', async ([command, message, hint]) => {

@@ -53,8 +53,12 @@ export class SimState implements StateStore {
     return this.#file.cursors.get(nameOf(index, generation)) ?? null;
   }
 
-  putCursor(index: string, generation: number, seq: Seq): void {
+  putCursor(index: string, generation: number, seq: Seq | null): void {
     this.#store('cursor', () => {
+      if (seq === null) {
+        this.#file.cursors.delete(nameOf(index, generation));
+        return;
+      }
       this.#listener.cursorStored(index, generation, seq);
       this.#file.cursors.set(nameOf(index, generation), seq);
     });
