@@ -1,15 +1,19 @@
 /**
  * One run: a world made from a seed, chaos for a while, then peace, and the question whether every promise was kept.
  */
+import { silentLogger } from '../../src/runtime/logger.ts';
 import { isAbort } from '../../src/errors/tailrace-error.ts';
 import type { Finding } from './audit/findings.ts';
 import { auditConvergence } from './audit/g04-convergence.ts';
 import { auditReplay, startReplay } from './audit/g08-replay.ts';
 import { auditIdentity } from './audit/g09-identity.ts';
 import { auditAccounting } from './audit/g11-accounting.ts';
+import { auditWholeLog } from './audit/g13-whole-log.ts';
+import { SimClock } from './kernel/sim-clock.ts';
+import { SimProcess } from './kernel/sim-process.ts';
 import { SimRandom } from './kernel/sim-random.ts';
 import type { HistoryTransaction } from './source/history.ts';
-import { describeError } from './world/daemon.ts';
+import { DATA_DIRECTORY, describeError } from './world/daemon.ts';
 import { Faults } from './world/faults.ts';
 import { Operator } from './world/operator.ts';
 import { planOf, type Plan, type TransactionKind } from './world/plan.ts';
@@ -21,7 +25,7 @@ import { World } from './world/world.ts';
 const RECOVER_WITHIN_MS = 100_000;
 
 /** Idle time after that, in which nothing may change. */
-const QUIET_MS = 3_000;
+const QUIET_MS = 6_000;
 
 /** What changes whole tables, and how likely it happens just when a part of one is being read. */
 const DRASTIC = ['truncate', 'silent', 'rewrite', 'addColumnWithDefault'] as const;
@@ -80,6 +84,7 @@ class Simulation {
     if (world.findings.any) return;
     this.#auditIndices();
     await this.#afterwards();
+    if (!world.findings.any) await this.#auditLog();
   }
 
   /** What is tried when all is well. */
@@ -182,6 +187,14 @@ class Simulation {
     daemon.stop().catch(() => {});
     await this.#until(() => !daemon.process.alive, 10_000);
     this.#world.findings.expect('live', !daemon.process.alive, () => 'the daemon was told to stop, and has not within 10 s');
+  }
+
+  /** No process lives any more. */
+  async #auditLog(): Promise<void> {
+    const { findings, machine, executor, random } = this.#world;
+    machine.disk.onOperation = undefined;
+    const clock = new SimClock(new SimProcess('verify', executor), machine.wall);
+    await auditWholeLog(findings, `${DATA_DIRECTORY}/log`, { disk: machine.disk.mount(), clock, random: random.fork('verify'), logger: silentLogger });
   }
 
   #auditIndices(): void {

@@ -55,6 +55,8 @@ export const KINDS = [
   'a lost log was noticed',
   'a transaction was hidden',
   'a row completed',
+  'a source got back what it remembered',
+  'what a source remembered was lost with what it had pushed',
   "a row to be completed was 'gone'",
   // snapshots
   'a snapshot was requested',

@@ -8,6 +8,7 @@ export const limits: readonly Patch[] = [
   { file: 'src/capture/row-completion.ts', from: 'SLICE_BYTES = 4 * 1024 * 1024;', to: 'SLICE_BYTES = 16 * 1024;' },
   { file: 'src/capture/frame-queue.ts', from: 'ADDED_IN_FLIGHT_BYTES = 8 * 1024 * 1024;', to: 'ADDED_IN_FLIGHT_BYTES = 16 * 1024;' },
   { file: 'src/capture/chunk-window.ts', from: 'WINDOW_KEYS_MAX = 200_000;', to: 'WINDOW_KEYS_MAX = 10;' },
+  { file: 'src/apply/change-batch.ts', from: 'HELD_SLACK_BYTES = 4 * 1024 * 1024;', to: 'HELD_SLACK_BYTES = 8 * 1024;' },
   { file: 'src/log/recent-frames.ts', from: 'RECENT_BYTES_MAX = 8 * 1024 * 1024;', to: 'RECENT_BYTES_MAX = 8 * 1024;' },
   { file: 'src/log/group.ts', from: 'COPIED_BODY_BYTES_MAX = 64 * 1024;', to: 'COPIED_BODY_BYTES_MAX = 2 * 1024;' },
   { file: 'src/log/format.ts', from: 'INDEX_STEP_BYTES = 1024 * 1024;', to: 'INDEX_STEP_BYTES = 1024;' },

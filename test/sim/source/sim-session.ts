@@ -12,6 +12,7 @@ import type { SimLink } from './sim-link.ts';
 import { decodePosition, encodePosition } from './sim-position.ts';
 import { decodeRow, encodeRow, type Cell } from './sim-row.ts';
 import type { SimServer } from './sim-server.ts';
+import type { SimMemory } from './sim-source.ts';
 import { SimSnapshotReader } from './sim-snapshots.ts';
 import { SimStream } from './sim-stream.ts';
 
@@ -29,6 +30,8 @@ export interface SimSessionParts {
   /** Transactions that the log holds and that could not be seen as the session began. */
   readonly unproven: ReadonlySet<bigint>;
   readonly watch: ChunkWatch;
+  /** Null for a source that remembers nothing. */
+  readonly memory: Pick<SimMemory, 'note'> | null;
 }
 
 export class SimSession implements SourceSession {

@@ -14,14 +14,23 @@ import { SimSession } from './sim-session.ts';
 /** While transactions are under way that a new slot must wait for, it is tried again this often. */
 const SLOT_WAIT_MS = 5;
 
+/** What a source gives the engine to remember, and what it gets back. */
+export interface SimMemory {
+  note(place: number): Uint8Array;
+  connects(resume: ConnectRequest['resume']): void;
+}
+
 export class SimSource implements Source {
   readonly name: string;
   readonly format = simRowFormat;
   readonly #server: SimServer;
   readonly #process: SimProcess;
   readonly #random: SimRandom;
+  readonly #memory: SimMemory | null;
 
-  constructor(server: SimServer, process: SimProcess, random: SimRandom) {
+  /** `memory`: what the source remembers, and who checks it; without it, it remembers nothing. */
+  constructor(server: SimServer, process: SimProcess, random: SimRandom, memory: SimMemory | null = null) {
+    this.#memory = memory;
     this.name = server.name;
     this.#server = server;
     this.#process = process;
@@ -40,6 +49,7 @@ export class SimSource implements Source {
 
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {
     const server = this.#server;
+    this.#memory?.connects(request.resume);
     const link = this.#link();
     await link.pass('connect', signal);
     if (!server.reachable) throw new TailraceError('SRC_CONN', { message: `The server of ${this.name} refuses connections.` });
@@ -47,7 +57,7 @@ export class SimSource implements Source {
     const start = request.resume === null ? await this.#newStart(link, signal) : this.#resumedStart(decodePosition(request.resume.position), request.resume.identity);
     const unproven = await this.#unproven(start, request, signal);
     await link.pass('connect', signal);
-    return new SimSession({ server, process: this.#process, random: this.#random.fork('session'), link, tables, start, unproven, watch: new ChunkWatch(server.listener) });
+    return new SimSession({ server, process: this.#process, random: this.#random.fork('session'), link, tables, start, unproven, memory: this.#memory, watch: new ChunkWatch(server.listener) });
   }
 
   comparePositions(a: Uint8Array, b: Uint8Array): number {

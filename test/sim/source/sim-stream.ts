@@ -15,6 +15,9 @@ const PIECE_BYTES_MAX = 64 * 1024;
 /** Chance of a heartbeat between two transactions that follow each other. */
 const HEARTBEAT_BETWEEN = 0.05;
 
+/** How likely the source remembers something just before a message: most do so seldom. */
+const REMEMBER_SHARES = [0, 0.005, 0.05] as const;
+
 const GARBAGE = 0xee;
 const ROW_OFFSET = 3;
 
@@ -27,11 +30,16 @@ export class SimStream {
   #next: number;
   #change = -1;
   #heartbeatWanted = false;
+  /** Everything up to here has been pushed. */
+  #passed: number;
+  readonly #rememberShare: number;
   #wake: () => void = () => {};
 
   constructor(parts: SimSessionParts) {
     this.#parts = parts;
     this.#tables = new Set(parts.tables.map(({ table }) => table));
+    this.#passed = parts.start;
+    this.#rememberShare = parts.memory === null ? 0 : parts.random.pick(REMEMBER_SHARES);
     const { history } = parts.server.database;
     const first = history.findIndex(({ end }) => end > parts.start);
     this.#next = first === -1 ? history.length : first;
@@ -92,16 +100,31 @@ export class SimStream {
     for (let messages = random.between(1, server.flavor.pieceMessagesMax); messages > 0 && bytes < PIECE_BYTES_MAX; messages -= 1) {
       const transaction = history[this.#next];
       if (transaction === undefined) break;
+      this.#remember(sink);
       bytes += this.#message(transaction, sink);
     }
     if (this.#change !== -1) return;
     if (this.#next === history.length) {
-      sink.heartbeat(encodePosition(end));
+      this.#heartbeat(end, sink);
       this.#heartbeatWanted = false;
     } else if (random.chance(HEARTBEAT_BETWEEN)) {
       const before = history[this.#next - 1];
-      sink.heartbeat(encodePosition(Math.max(before?.end ?? 0, this.#parts.start)));
+      this.#heartbeat(Math.max(before?.end ?? 0, this.#parts.start), sink);
     }
+  }
+
+  #heartbeat(place: number, sink: ChangeSink): void {
+    this.#passed = place;
+    sink.heartbeat(encodePosition(place));
+  }
+
+  #remember(sink: ChangeSink): void {
+    const { memory, random } = this.#parts;
+    if (memory === null || !random.chance(this.#rememberShare)) return;
+    // The engine keeps a copy.
+    const state = memory.note(this.#passed);
+    sink.remember(state);
+    state.fill(GARBAGE);
   }
 
   /** Pushes the next message of the transaction and returns its size. */
@@ -118,6 +141,7 @@ export class SimStream {
     const change = changes[this.#change];
     this.#change += 1;
     if (change === undefined) {
+      this.#passed = end;
       sink.commit(encodePosition(end));
       this.#next += 1;
       this.#change = -1;

@@ -16,7 +16,7 @@ import { SimProcess } from '../kernel/sim-process.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
 import { simRowFormat } from '../source/sim-row.ts';
 import type { SimServer } from '../source/sim-server.ts';
-import { SimSource } from '../source/sim-source.ts';
+import { SimSource, type SimMemory } from '../source/sim-source.ts';
 import { NUMBER_FROM, type IndexPlan, type IndexShape, type Plan } from './plan.ts';
 import { surroundings, type SimMachine } from './sim-machine.ts';
 import { SimTarget, type TargetListener, type TargetServer } from './sim-target.ts';
@@ -32,6 +32,8 @@ export interface DaemonParts {
   readonly config: TailraceConfig;
   readonly servers: ReadonlyMap<string, SimServer>;
   readonly targets: ReadonlyMap<string, TargetServer>;
+  /** What sources remember, by source. */
+  readonly memories: ReadonlyMap<string, SimMemory>;
   /** Null when nobody looks on. */
   readonly auditors: LogAuditors | null;
   readonly tail: TailFrames;
@@ -135,13 +137,13 @@ export class Daemon {
   }
 
   #connectors(): Connectors {
-    const { servers, targets, random, targetListener } = this.#parts;
+    const { servers, targets, memories, random, targetListener } = this.#parts;
     const { process } = this;
     const source: SourceConnector = {
       type: 'sim',
       configSchema: z.looseObject({}),
       format: simRowFormat,
-      create: (_settings, { name }) => new SimSource(found(servers, name), process, random.fork(`source ${name}`)),
+      create: (_settings, { name }) => new SimSource(found(servers, name), process, random.fork(`source ${name}`), memories.get(name) ?? null),
     };
     const target: TargetConnector = {
       type: 'memory',

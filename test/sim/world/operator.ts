@@ -7,7 +7,7 @@ import { codeOf } from '../../../src/errors/tailrace-error.ts';
 import type { PipelineStatus } from '../../../src/pipeline/status.ts';
 import type { GenerationRecord } from '../../../src/state/state-store.ts';
 import { auditBounds } from '../audit/g12-bounds.ts';
-import { auditStatus } from '../audit/g14-honest-status.ts';
+import { StatusAuditor } from '../audit/g14-honest-status.ts';
 import { takes } from '../audit/expected-index.ts';
 import { sourceNowMs } from '../kernel/sim-clock.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
@@ -21,8 +21,11 @@ const WATCH_EVERY_MS = 150;
 /** A daemon that is told to stop must have ended by then. */
 const STOP_WITHIN_MS = 10_000;
 
-/** What may be missing in an index that is called ready: the limit of the config, the time between two looks at the source's head, and some travel. */
-const READY_LIMIT_MS = 3_000 + 2_500 + 1_500;
+/** How old the status may be: the time between two looks at the source's head, and some travel. */
+const STATUS_AGE_MS = 2_500 + 1_500;
+
+/** What may be missing in an index that is called ready: the limit of the config, and what came since. */
+const READY_LIMIT_MS = 3_000 + STATUS_AGE_MS;
 
 /** What the engine may hold on top of its budget: a frame in the making, the piece that is being taken in, chunks that are being merged. */
 const BUDGET_SLACK_BYTES = 200_000;
@@ -36,6 +39,7 @@ export class Operator {
   readonly #world: World;
   readonly #random: SimRandom;
   readonly #backups: Backups;
+  readonly #statuses: StatusAuditor;
   #rebuild = new Set<string>();
   #starting = false;
   #resting = false;
@@ -49,6 +53,7 @@ export class Operator {
     this.#world = world;
     this.#random = world.random.fork('operator');
     this.#backups = new Backups(world, world.random.fork('backups'));
+    this.#statuses = new StatusAuditor(world.findings, { readyMs: READY_LIMIT_MS, lagMs: STATUS_AGE_MS });
     const { faults, log } = world.plan;
     if (faults.diskFails !== Infinity) this.#excused.add('DISK_FAILED');
     if (faults.diskFull !== Infinity) this.#excused.add('DISK_FULL').add('DISK_FAILED');
@@ -178,6 +183,7 @@ export class Operator {
     const rebuild = [...this.#rebuild];
     this.#rebuild.clear();
     const daemon = this.#world.startDaemon(rebuild);
+    this.#statuses.forget();
     daemon.process.onDeath(() => this.#onDeath(daemon, rebuild));
   }
 
@@ -215,7 +221,7 @@ export class Operator {
     const { bufferedBytes } = world.plan;
     const maxBytes = world.daemon?.config.log.max_bytes ?? Infinity;
     auditBounds(world.findings, status, { bufferedBytes, slackBytes: BUDGET_SLACK_BYTES, logBytes: maxBytes, logSlackBytes: maxBytes / 2 + BUDGET_SLACK_BYTES });
-    auditStatus(world.findings, status, this.#oldestMissing(status), READY_LIMIT_MS);
+    this.#statuses.look(status, this.#oldestMissing(status), world.executor.nowMs);
     if (world.findings.any) world.executor.note(`status ${JSON.stringify(status)}`);
     for (const { name, phase, error } of status.sources) if (phase === 'stopped') this.#judgeStop(`source ${name}`, error?.code, name);
     for (const { name, phase, error } of status.indices) if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);

@@ -8,9 +8,11 @@ import { generationName, type GenerationRecord } from '../../../src/state/state-
 import type { LogAuditors, TailFrames } from '../audit/audited-log.ts';
 import { Coverage } from '../audit/coverage.ts';
 import { Findings } from '../audit/findings.ts';
+import { auditBatches, auditFrame } from '../audit/g12-buffers.ts';
 import { LogPrefixAuditor } from '../audit/g01-log-prefix.ts';
 import { auditConfirm } from '../audit/g02-confirm-after-durable.ts';
 import { CursorAuditor } from '../audit/g03-cursor-after-effect.ts';
+import { RememberedAuditor } from '../audit/g06-remembered.ts';
 import { VersionAuditor } from '../audit/g05-versions.ts';
 import type { KeptDocuments } from '../audit/kept-documents.ts';
 import { LogBook, type ObservedFrame } from '../audit/log-book.ts';
@@ -46,6 +48,7 @@ export class World {
   readonly targets = new Map<string, TargetServer>();
   readonly book: LogBook;
   readonly prefixes = new Map<string, LogPrefixAuditor>();
+  readonly memories = new Map<string, RememberedAuditor>();
   readonly cursors: CursorAuditor;
   readonly versions: VersionAuditor;
   readonly tail: TailFrames = { frames: [] };
@@ -86,6 +89,7 @@ export class World {
     this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq) };
     for (const source of plan.sources) this.#addSource(source.name);
     for (const target of plan.targets) this.#addTarget(target.name);
+    auditBatches(this.findings);
     this.executor.afterEach(() => this.daemon?.log?.settle());
   }
 
@@ -142,6 +146,7 @@ export class World {
       config: configOf(this.plan, this.withLate, this.logBytesMax),
       servers: this.servers,
       targets: this.targets,
+      memories: unaudited ? new Map() : this.memories,
       auditors: unaudited ? null : this.#logAuditors(),
       tail: this.tail,
       targetListener: {
@@ -191,6 +196,7 @@ export class World {
     this.servers.set(name, server);
     this.workloads.set(name, workload);
     this.prefixes.set(name, prefix);
+    this.memories.set(name, new RememberedAuditor(name, this.findings, this.coverage));
   }
 
   #addTarget(name: string): void {
@@ -216,7 +222,12 @@ export class World {
 
   #logAuditors(): LogAuditors {
     const { book, findings, coverage, withLate } = this;
-    return { book, findings, coverage, observe: (frame) => this.#observe(frame), appending: (frame) => this.onAppending(frame), recovered: () => (this.#writesLate = withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
+    return { book, findings, coverage, observe: (frame) => this.#observe(frame), appending: (frame) => this.#appending(frame), recovered: () => (this.#writesLate = withLate), verifiesAll: this.plan.faults.bitFlip === Infinity };
+  }
+
+  #appending(frame: FrameDraft): void {
+    auditFrame(this.findings, frame);
+    this.onAppending(frame);
   }
 
   #observe(frame: ObservedFrame): void {
