@@ -88,6 +88,11 @@ ${options.config ?? ''}`;
     });
   }
 
+  /** Waits until the server believes in no connection that reads the slot. */
+  async serverGaveUp(): Promise<void> {
+    await eventually('the server to give up the connection', IN_STEP_WITHIN_MS, async () => (await this.#server.query(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${this.#slot}' AND NOT active`)).length === 1);
+  }
+
   async compare(): ReturnType<typeof compare> {
     return compare({ url: this.url, table: 'items', id: 'id::text', databasePath: this.#databasePath, index: 'items' });
   }
