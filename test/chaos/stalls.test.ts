@@ -51,7 +51,7 @@ describePostgres([18], ({ server }) => {
     await proxy.set(mode);
     await stage.write(4);
     const from = daemon.lines.length;
-    await sleep(LONG_MS);
+    await daemon.event('source_disconnected', { from });
     await proxy.set({ kind: 'pass' });
     await daemon.event('source_connected', { from });
     await stage.write(4);
@@ -134,7 +134,7 @@ describePostgres([18], ({ server }) => {
     await daemon.event('snapshot_planned');
     daemon.kill('SIGSTOP');
     await stage.write(5);
-    await sleep(LONG_MS);
+    await stage.serverGaveUp();
     daemon.kill('SIGCONT');
     await stage.write(5);
     await stage.inStep(daemon);
