@@ -1,4 +1,7 @@
-/** Every code of the catalogue is thrown by something, and is provoked by a test. */
+/**
+ * Every code of the catalogue is named where something may throw it, and in a test of its cause: neither list is forgotten when a code is added. This
+ * reads texts and runs nothing; that a test provokes what it names is for the test itself to hold.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -34,7 +37,7 @@ describe.for(Object.keys(catalogue))('%s', (code) => {
     expect(production.some(names(code))).toBe(true);
   });
 
-  test('is provoked by a test', () => {
+  test('is named by a test of its cause', () => {
     expect(tests.filter(names(code)).map(({ path }) => path)).not.toEqual([]);
   });
 });
