@@ -12,7 +12,7 @@ import { LowWater } from './low-water.ts';
 /** A cursor that the target does not keep is written to the state store at most this often. */
 export const CURSOR_EVERY_MS = 200;
 
-export interface StoredCursorDeps {
+interface StoredCursorDeps {
   readonly index: string;
   readonly generation: number;
   /** Where to begin when nobody has a cursor. */
