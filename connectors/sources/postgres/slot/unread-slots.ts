@@ -8,7 +8,7 @@
 import { SLOT_NAME_PREFIX } from '../config.ts';
 import type { Query } from '../connection/query.ts';
 
-export interface UnreadSlot {
+interface UnreadSlot {
   readonly slot: string;
   /** Bytes of log that the server keeps for it; null when it keeps none any more. */
   readonly keptBytes: number | null;
