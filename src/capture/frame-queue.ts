@@ -10,7 +10,7 @@ import type { FramePart } from './frame-cutter.ts';
 import type { ResumePoint } from './resume-point.ts';
 import { RowCompletion, type RowCompletionDeps } from './row-completion.ts';
 
-/** Completed rows of one frame that may be on their way into the log before the next ones are asked for. */
+/** Completed rows, of one frame or of several, that may be on their way into the log before the next ones are asked for. */
 const ADDED_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 
 export interface QueuedFrame {
@@ -34,6 +34,8 @@ export class FrameQueue {
   readonly #completion: RowCompletion;
   #tail: Promise<void> = Promise.resolve();
   #pending = 0;
+  /** Bytes of completed rows that were sent since the queue last waited for them. */
+  #addedBytes = 0;
   #failure: { readonly error: unknown } | null = null;
   #onFailure: (error: unknown) => void = () => {};
   #onIdle: () => void = () => {};
@@ -116,22 +118,18 @@ export class FrameQueue {
   /** The parts of a frame on their way are pending each for itself; with the last of them the frame is durable. */
   async #sendCompleted(frame: QueuedFrame, before: ResumePoint, bytes: number, onDurable: () => void): Promise<void> {
     const { budget, signal } = this.#deps;
-    let inFlightBytes = 0;
     for await (const { part, addedBytes, isLast } of this.#completion.parts(frame.built, before, signal)) {
       if (this.#failure !== null) {
         budget.give(addedBytes);
         throw this.#failure.error;
       }
-      if (isLast) {
-        this.#send(frame, part, bytes + addedBytes, onDurable).catch((error: unknown) => this.#fail(error));
-        continue;
-      }
-      this.#pending += 1;
-      const settled = this.#send(frame, part, addedBytes, () => {});
-      inFlightBytes += addedBytes;
-      if (inFlightBytes < ADDED_IN_FLIGHT_BYTES) continue;
+      if (!isLast) this.#pending += 1;
+      const settled = isLast ? this.#send(frame, part, bytes + addedBytes, onDurable).catch((error: unknown) => this.#fail(error)) : this.#send(frame, part, addedBytes, () => {});
+      this.#addedBytes += addedBytes;
+      if (this.#addedBytes < ADDED_IN_FLIGHT_BYTES) continue;
+      // The log takes parts in their order: with this one, all before it have settled.
       await settled;
-      inFlightBytes = 0;
+      this.#addedBytes = 0;
     }
   }
 }

@@ -13,6 +13,11 @@ export const boundsMutations: readonly Mutation[] = [
     patches: [{ file: 'src/capture/row-completion.ts', from: 'const isCut = entry.index > this.#first && this.#bytes + bytes > FRAME_BYTES_MAX;', to: 'const isCut = false;' }],
   },
   {
+    name: 'completed-frames-pile-up',
+    defect: 'However many frames with completed rows wait for the log, the rows of the next one are asked for.',
+    patches: [{ file: 'src/capture/frame-queue.ts', from: '      this.#addedBytes += addedBytes;\n', to: '' }],
+  },
+  {
     name: 'lag-of-last-commit',
     defect: 'The lag of an index is the age of the last commit that it has applied.',
     patches: [{ file: 'src/pipeline/pipeline-status.ts', from: 'lag_seconds: inStep ? 0 : secondsSince(cursor === null ? null : (source?.inStepMsAt(cursor) ?? null), applied.appliedCommitMs, nowMs)', to: 'lag_seconds: secondsSince(null, applied.appliedCommitMs, nowMs)' }],
