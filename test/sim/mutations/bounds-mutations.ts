@@ -15,7 +15,7 @@ export const boundsMutations: readonly Mutation[] = [
   {
     name: 'completed-frames-pile-up',
     defect: 'However many frames with completed rows wait for the log, the rows of the next one are asked for.',
-    patches: [{ file: 'src/capture/frame-queue.ts', from: '      this.#addedBytes += addedBytes;\n', to: '' }],
+    patches: [{ file: 'src/capture/frame-queue.ts', from: '      this.#addedBytes += addedBytes;\n', to: '      if (isLast) this.#addedBytes = 0;\n      if (isLast) continue;\n      this.#addedBytes += addedBytes;\n' }],
   },
   {
     name: 'lag-of-last-commit',
