@@ -10,6 +10,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { isNotADatabase } from './failure.ts';
 import { APPLICATION_ID, fileSql, SCHEMA_VERSION } from './layout.ts';
+import { inTransaction } from './transaction.ts';
 
 /** How long SQLite itself waits for a lock before it hands control back; who wants to wait longer asks again. */
 const LOCK_SLICE_MS = 100;
@@ -108,14 +109,10 @@ function notOurs(path: string, what: string): TailraceError {
 }
 
 function make(db: DatabaseSync, path: string): void {
-  db.exec('BEGIN IMMEDIATE');
-  try {
+  inTransaction(db, () => {
     // Another process may have been quicker.
     if (recognise(db, path) === 'empty') db.exec(`${fileSql} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION};`);
-    db.exec('COMMIT');
-  } finally {
-    if (db.isTransaction) db.exec('ROLLBACK');
-  }
+  });
   const folder = openSync(dirname(path), 'r');
   try {
     fsyncSync(folder);

@@ -10,6 +10,7 @@ import { isTooBig } from './failure.ts';
 import { batchStatements, tableNames, type TableNames } from './layout.ts';
 import { Outcome, type BatchResult, type PackedBatch, type Poison } from './messages.ts';
 import type { TextPlan } from './text.ts';
+import { inTransaction } from './transaction.ts';
 
 const SWEEP_DOCUMENTS = 1000;
 
@@ -64,11 +65,11 @@ export class Generation {
 
   apply(batch: PackedBatch): BatchResult {
     try {
-      return this.#inTransaction(() => this.#write(batch, false));
+      return inTransaction(this.#db, () => this.#write(batch, false));
     } catch (error) {
       // Perhaps one document's fault: done again with a savepoint around each, which is slow, and which finds the one.
       if (!this.#blames(batch, error)) throw error;
-      return this.#inTransaction(() => this.#write(batch, true));
+      return inTransaction(this.#db, () => this.#write(batch, true));
     }
   }
 
@@ -77,7 +78,7 @@ export class Generation {
    * `removed` counts documents, not remembered deletes.
    */
   sweep(version: bigint, after: number): { removed: number; next: number | null } {
-    return this.#inTransaction(() => {
+    return inTransaction(this.#db, () => {
       const progress = this.#progress();
       if (version > progress.floor) progress.floor = version;
       const { documents } = this.#tables;
@@ -97,18 +98,6 @@ export class Generation {
       this.#keep(progress);
       return { removed, next: rows.length === SWEEP_DOCUMENTS ? last : null };
     });
-  }
-
-  #inTransaction<T>(work: () => T): T {
-    this.#db.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      this.#db.exec('COMMIT');
-      return result;
-    } finally {
-      // SQLite itself has ended the transaction after some errors, a full disk among them.
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
-    }
   }
 
   #write(batch: PackedBatch, carefully: boolean): BatchResult {

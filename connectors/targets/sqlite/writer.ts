@@ -10,6 +10,7 @@ import { Generation } from './generation.ts';
 import { createViewsSql, dropGenerationSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
 import type { Exchanges, GenerationState, Handlers, ThreadStart } from './messages.ts';
 import { nameProblem } from './names.ts';
+import { inTransaction } from './transaction.ts';
 import { planText, tokenizeOption, type TextOptions, type TextPlan } from './text.ts';
 import { WalBound } from './wal.ts';
 
@@ -200,15 +201,4 @@ function refuseForeignNames(db: DatabaseSync, index: string, path: string): void
 
 function replaceViews(db: DatabaseSync, index: string, number: number, fields: readonly FieldPlan[]): void {
   db.exec(dropViewsSql(index) + createViewsSql(index, number, fields));
-}
-
-function inTransaction<T>(db: DatabaseSync, work: () => T): T {
-  db.exec('BEGIN IMMEDIATE');
-  try {
-    const result = work();
-    db.exec('COMMIT');
-    return result;
-  } finally {
-    if (db.isTransaction) db.exec('ROLLBACK');
-  }
 }
