@@ -27,7 +27,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'hold-ahead-of-cursor',
     defect: 'The log is released up to a cursor that is not stored yet.',
-    patches: [{ file: cursor, from: 'if (atomicCursor) log.hold(this.#name, this.seq);\n    else if (runtime', to: 'log.hold(this.#name, this.seq);\n    if (!atomicCursor && runtime' }],
+    patches: [{ file: cursor, from: '      log.hold(this.#name, this.seq);\n    } else if (runtime', to: '    }\n    log.hold(this.#name, this.seq);\n    if (!atomicCursor && runtime' }],
   },
   {
     name: 'item-errors-ignored',
