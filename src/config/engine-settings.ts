@@ -8,19 +8,22 @@ const GiB = 1024 * MiB;
 /** What one file can hold (`src/log/open.ts` tells why), and how many files the log's limit has room for at least. */
 export const SEGMENT_BYTES_MAX = 3 * GiB;
 const SEGMENTS_MIN = 4;
+const SEGMENT_BYTES_USUAL = 128 * MiB;
 
 const logObject = z.strictObject({
   max_bytes: z.int().min(64 * MiB).default(64 * GiB).describe('Largest size of the change log on disk. What every index has applied is removed long before.'),
   min_age_hours: z.number().min(0).max(24 * 366).default(0).describe('How long changes are kept although every index has applied them, to build an index again without a new snapshot.'),
-  segment_bytes: z.int().min(1 * MiB).max(SEGMENT_BYTES_MAX).default(128 * MiB).describe('Size of one file of the change log, at most a quarter of `max_bytes`: only whole files are removed.'),
+  segment_bytes: z.int().min(1 * MiB).max(SEGMENT_BYTES_MAX).optional().describe('Size of one file of the change log, at most a quarter of `max_bytes`: only whole files are removed. By default that quarter, or 128 MiB where it is more.'),
   on_full: z.enum(['block', 'evict']).default('block').describe('At `max_bytes`: `block` stops reading the sources until the slowest index has caught up; `evict` gives up the slowest index, which then needs a rebuild.'),
   compression: z.enum(['none', 'zstd']).default('none').describe('`zstd` makes the log about 2.8 times smaller on rows of text and costs about 1 µs of CPU for a row of 350 bytes. May be changed at any time.'),
 });
-export const logSettings = logObject.superRefine(({ segment_bytes: segmentBytes, max_bytes: maxBytes }, context) => {
-  if (segmentBytes * SEGMENTS_MIN <= maxBytes) return;
-  const message = `may be ${Math.floor(maxBytes / SEGMENTS_MIN)} at most, a quarter of \`max_bytes\`: only whole files are removed`;
-  context.addIssue({ code: 'custom', path: ['segment_bytes'], message });
-});
+export const logSettings = logObject
+  .superRefine(({ segment_bytes: segmentBytes = 0, max_bytes: maxBytes }, context) => {
+    if (segmentBytes * SEGMENTS_MIN <= maxBytes) return;
+    const message = `may be ${Math.floor(maxBytes / SEGMENTS_MIN)} at most, a quarter of \`max_bytes\`: only whole files are removed`;
+    context.addIssue({ code: 'custom', path: ['segment_bytes'], message });
+  })
+  .transform((log) => ({ ...log, segment_bytes: log.segment_bytes ?? Math.min(SEGMENT_BYTES_USUAL, Math.floor(log.max_bytes / SEGMENTS_MIN)) }));
 export type LogSettings = z.output<typeof logSettings>;
 
 export const snapshotSettings = z.strictObject({

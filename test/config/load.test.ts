@@ -18,6 +18,11 @@ function load(text: string): Promise<TailraceConfig> {
   return loadConfig({ text, path: '/etc/tailrace/tailrace.yaml', schema, secrets });
 }
 
+async function segmentBytes(more: string): Promise<number> {
+  const { log } = await load(`${minimal}${more}`);
+  return log.segment_bytes;
+}
+
 /** The problems of a config, one a line, without the head. */
 async function problems(text: string): Promise<readonly string[]> {
   const error = await load(text).then(
@@ -157,7 +162,8 @@ lgo: 3
   test('needs a token to listen beyond the machine, and a log that has room for four of its files', async () => {
     for (const host of ['127.0.0.1', 'localhost', '"::1"', '127.8.0.1']) expect(await problems(`${minimal}admin: { http: { host: ${host} } }\n`)).toEqual([]);
     for (const host of ['0.0.0.0', '"::"', '10.0.0.1', 'example.org']) expect(await problems(`${minimal}admin: { http: { host: ${host} } }\n`)).toEqual(['CFG_INVALID', 'line 3, column 16: admin.http.token: is required when `host` is no loopback address']);
-    expect(await problems(`${minimal}log: { max_bytes: 200000000 }\n`)).toEqual(['CFG_INVALID', expect.stringContaining('log.segment_bytes: may be 50000000 at most, a quarter of `max_bytes`')]);
+    expect(await segmentBytes('')).toBe(128 * 2 ** 20);
+    expect(await segmentBytes('log: { max_bytes: 200000000 }\n')).toBe(50_000_000);
     expect(await problems(`${minimal}log: { max_bytes: 200000000, segment_bytes: 50000001 }\n`)).toEqual(['CFG_INVALID', 'line 3, column 45: log.segment_bytes: may be 50000000 at most, a quarter of `max_bytes`: only whole files are removed']);
     expect(await problems(`${minimal}log: { max_bytes: 200000000, segment_bytes: 50000000 }\n`)).toEqual([]);
     expect(await problems(`${minimal}log: { segment_bytes: 3221225473 }\n`)).toEqual(['CFG_INVALID', expect.stringContaining('log.segment_bytes: too big: expected number to be <=3221225472')]);
