@@ -31,6 +31,7 @@ export interface GenerationDeps {
 export class OpenSearchGeneration implements TargetGeneration {
   readonly incarnation: string;
   readonly #deps: GenerationDeps;
+  /** Fields that the index has, each with what it was asked to be. */
   readonly #known: Set<string>;
   #isDropped = false;
   #lookedAtMs: number;
@@ -38,7 +39,7 @@ export class OpenSearchGeneration implements TargetGeneration {
   constructor(deps: GenerationDeps) {
     this.#deps = deps;
     this.incarnation = deps.opened.incarnation;
-    this.#known = new Set(deps.plan.fields.map(({ name }) => name));
+    this.#known = new Set(deps.plan.fields.map(identityOf));
     this.#lookedAtMs = deps.clock.monotonicMs();
   }
 
@@ -66,11 +67,11 @@ export class OpenSearchGeneration implements TargetGeneration {
 
   async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
     const { plan, cluster, dialect } = this.#deps;
-    const added = fields.filter(({ name }) => !this.#known.has(name));
+    const added = fields.filter((field) => !this.#known.has(identityOf(field)));
     if (added.length === 0) return;
     await this.#look(signal);
     await this.#troubled(() => bringFields(added, { cluster, dialect, plan, physical: this.physical }, signal));
-    for (const { name } of added) this.#known.add(name);
+    for (const field of added) this.#known.add(identityOf(field));
   }
 
   async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[], void, undefined> {
@@ -176,4 +177,8 @@ export class OpenSearchGeneration implements TargetGeneration {
       entity: index,
     });
   }
+}
+
+function identityOf({ name, kind, searched }: FieldPlan): string {
+  return `${kind} ${searched ?? ''} ${name}`;
 }
