@@ -43,8 +43,9 @@ export class BulkSender {
   async send(work: BulkWork, signal: AbortSignal): Promise<ItemResult[]> {
     const results: ItemResult[] = [];
     const positions: number[] = [];
-    for (const [at, { id }] of work.operations.entries()) {
-      const problem = idProblem(id);
+    // Plain loops here and where results are filed: over iterators of pairs they cost as much as writing the body.
+    for (let at = 0; at < work.operations.length; at += 1) {
+      const problem = idProblem((work.operations[at] as Operation).id);
       if (problem === undefined) positions.push(at);
       else results[at] = { outcome: 'poison', code: 'TGT_REJECTED', reason: problem };
     }
@@ -124,7 +125,7 @@ class Run {
     const read = readAnswer(answer.body ?? Buffer.alloc(0), operations, body, `writing to ${what}`);
     if (read === GONE) await onGone(this.#signal);
     else {
-      for (const [i, result] of read.results.entries()) this.#results[positions[i] as number] = result;
+      for (let i = 0; i < positions.length; i += 1) this.#results[positions[i] as number] = read.results[i] as ItemResult;
       pressure.learn(read.rejected === 0 ? 'well' : read.isShortOfMemory ? 'short of memory' : 'refused', round, size, clock.monotonicMs() - startMs);
     }
   }

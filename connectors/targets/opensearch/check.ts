@@ -6,7 +6,7 @@ import { pathOf, parsed, type Cluster } from './cluster.ts';
 import type { OpenSearchConfig } from './config.ts';
 import { askDialect, dialectName } from './dialect.ts';
 import { serverErrorOf } from './failure.ts';
-import { sameSetting, type FlatSettings } from './index-settings.ts';
+import { sameSetting, settingText, type FlatSettings } from './index-settings.ts';
 import { indexStates, type IndexState } from './index-state.ts';
 import { ownIndices } from './listing.ts';
 import { signatureOf, type FieldMapping } from './mapping.ts';
@@ -69,7 +69,7 @@ async function clusterSettings(cluster: Cluster, signal: AbortSignal): Promise<F
     .filter((name) => sameSetting('true', settings[name]))
     .map((name) => ({ level: 'problem', subject: name, code: 'TGT_BLOCKED', message: 'The whole cluster is read-only.', fix: `PUT /_cluster/settings {"persistent": {"${name}": null}, "transient": {"${name}": null}}` }));
   const auto = settings['action.auto_create_index'];
-  if (auto !== undefined && !sameSetting('false', auto)) findings.push({ level: 'ok', subject: 'action.auto_create_index', message: `Is ${String(auto)}: the server makes indices by itself when something writes to their names. What tailrace writes never does that.` });
+  if (auto !== undefined && !sameSetting('false', auto)) findings.push({ level: 'ok', subject: 'action.auto_create_index', message: `Is ${settingText(auto)}: the server makes indices by itself when something writes to their names. What tailrace writes never does that.` });
   return findings;
 }
 
@@ -82,7 +82,7 @@ async function disks(cluster: Cluster, signal: AbortSignal): Promise<Finding[]> 
   const prefix = 'cluster.routing.allocation.disk';
   const settings = await settingsOf(cluster, [`${prefix}.threshold_enabled`, `${prefix}.watermark.flood_stage`, `${prefix}.watermark.high`], signal);
   if (sameSetting('false', settings[`${prefix}.threshold_enabled`])) return [];
-  const percent = (name: string): number => Number(/^([\d.]+)%$/.exec(String(settings[`${prefix}.watermark.${name}`] ?? ''))?.[1] ?? Number.NaN);
+  const percent = (name: string): number => Number(/^([\d.]+)%$/.exec(settingText(settings[`${prefix}.watermark.${name}`]))?.[1] ?? Number.NaN);
   const nodes = (await cluster.json({ method: 'GET', path: '/_cat/allocation?format=json&h=node,disk.percent' }, 'looking at the disks', signal)) as readonly Allocation[];
   return nodes.flatMap(({ node, 'disk.percent': used }): Finding[] => {
     const full = Number(used ?? Number.NaN);
@@ -134,7 +134,7 @@ function loadingOf({ name, meta, aliases, settings }: IndexState): Finding[] {
   return off.map((setting) => ({
     level: 'warning',
     subject: `index ${name}`,
-    message: `index.${setting} is ${String(settings[setting])}; the config wants ${String(meta.settings[setting])}. A restart of tailrace puts it right.`,
+    message: `index.${setting} is ${settingText(settings[setting])}; the config wants ${settingText(meta.settings[setting])}. A restart of tailrace puts it right.`,
     fix: `PUT /${name}/_settings {"index.${setting}": ${JSON.stringify(meta.settings[setting])}}`,
   }));
 }

@@ -70,8 +70,10 @@ export function sameSetting(wanted: unknown, held: unknown): boolean {
   return settingText(wanted) === settingText(held);
 }
 
-function settingText(value: unknown): string {
-  return Array.isArray(value) ? JSON.stringify(value.map(String)) : String(value);
+/** A setting as the server writes it: text, or a list of texts. */
+export function settingText(value: unknown): string {
+  if (Array.isArray(value)) return JSON.stringify(value.map(settingText));
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
 /** Those of `wanted` that the index does not have; a null is left out where the index has nothing either. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { parsed, pathOf, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
-import type { FlatSettings } from './index-settings.ts';
+import { settingText, type FlatSettings } from './index-settings.ts';
 import type { FieldMapping } from './mapping.ts';
 import { metaIn, type GenerationMeta } from './meta.ts';
 
@@ -50,13 +50,13 @@ function stateOf(name: string, { aliases, settings, mappings }: RawIndex): Index
   const flat = Object.fromEntries(Object.entries(settings ?? {}).map(([setting, value]) => [setting.replace(/^index\./, ''), value]));
   return {
     name,
-    uuid: String(flat['uuid'] ?? ''),
+    uuid: settingText(flat['uuid']),
     isClosed: flat['verified_before_close'] === 'true',
     settings: flat,
     aliases: Object.keys(aliases ?? {}),
     wholeMeta: mappings?._meta ?? {},
     meta: metaIn(mappings?._meta),
-    dynamic: String(mappings?.dynamic ?? 'true'),
+    dynamic: settingText(mappings?.dynamic ?? true),
     properties: mappings?.properties ?? {},
   };
 }

@@ -38,7 +38,7 @@ export function writeAliasNumber(physical: string, name: string): number | undef
 /** What is wrong with an index's name at such a cluster, as part of a sentence; undefined when nothing is. */
 export function nameProblem(index: string): string | undefined {
   if (index !== index.toLowerCase()) return 'must be lower case at OpenSearch';
-  if (/[\s\\/*?"<>|,#:]/u.test(index) || [...index].some((char) => char < ' ')) return 'must not have any of \\ / * ? " < > | , # : or white space at OpenSearch';
+  if (/[\s\\/*?"<>|,#:\p{Cc}]/u.test(index)) return 'must not have any of \\ / * ? " < > | , # : or white space at OpenSearch';
   if (/^[-_+.]/.test(index)) return 'must not begin with -, _, + or . at OpenSearch';
   if (Buffer.byteLength(index) > NAME_BYTES_MAX - SUFFIX_BYTES) return `must not be longer than ${NAME_BYTES_MAX - SUFFIX_BYTES} bytes at OpenSearch`;
   if (/-g\d{4,9}(-w\d.*)?$/.test(index)) return 'must not end like a generation of another index (-g0001) at OpenSearch';
