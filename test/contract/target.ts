@@ -14,9 +14,10 @@ import { testBuilding, testSwaps } from './target-swaps.ts';
 import { testDocuments, testHistories, testRefusals, testRemoval } from './target-writes.ts';
 
 const KILLS = 50;
+const SEEDS = 8;
 
 /** Registers the tests. Each has a storage of its own from `factory`, and in it an open, promoted generation of the index `things`. */
-export function targetContract(name: string, factory: () => Promise<TargetFixture>): void {
+export function targetContract(name: string, factory: () => Promise<TargetFixture>, { seeds = SEEDS }: { readonly seeds?: number } = {}): void {
   const run: Run = (body) => async () => {
     await using fixture = await factory();
     {
@@ -30,7 +31,7 @@ export function targetContract(name: string, factory: () => Promise<TargetFixtur
   describe(`${name} keeps the target contract:`, () => {
     testDocuments(run);
     testRefusals(run);
-    testHistories(run);
+    testHistories(run, seeds);
     testRemoval(run);
     testGenerations(run, factory);
     testListing(run, factory);

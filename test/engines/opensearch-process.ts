@@ -4,7 +4,7 @@ import { chownSync, closeSync, copyFileSync, existsSync, mkdirSync, openSync, re
 import { basename, join } from 'node:path';
 import { dialects, OpenSearchClientSide, titleOf, type OpenSearchServer, type OpenSearchVersion } from './opensearch-client.ts';
 import { guardFolder, guardProcess, releaseFolder } from './servers-guard.ts';
-import { eventually, freePort, privateFolder, serverAccount, type Account } from './servers.ts';
+import { eventually, freePort, privateFolder, quickFolder, serverAccount, type Account } from './servers.ts';
 
 /** A busy machine with two cores takes up to 30 s. */
 const startDeadlineMs = 150_000;
@@ -12,7 +12,7 @@ const stopDeadlineMs = 60_000;
 const portAttemptsMax = 5;
 const heap = '512m';
 
-const subfolders = ['config', 'data', 'logs', 'temporary', 'repository'] as const;
+const subfolders = ['config', 'logs', 'temporary', 'repository'] as const;
 
 /** Where a node's programs are, and the Java that runs them. */
 export interface OpenSearchPrograms {
@@ -23,15 +23,17 @@ export interface OpenSearchPrograms {
 class OpenSearchProcess extends OpenSearchClientSide implements OpenSearchServer {
   readonly #programs: OpenSearchPrograms;
   readonly #folder: string;
+  readonly #dataFolder: string;
   readonly #account: Account | undefined;
   /** The script that was started. OpenSearch's becomes the node, Elasticsearch's starts the node and ends with it. */
   #child: ChildProcess | undefined;
   #nodePid: number | undefined;
 
-  constructor(version: OpenSearchVersion, port: number, where: { programs: OpenSearchPrograms; folder: string; account: Account | undefined }) {
+  constructor(version: OpenSearchVersion, port: number, where: { programs: OpenSearchPrograms; folder: string; dataFolder: string; account: Account | undefined }) {
     super(version, `http://127.0.0.1:${port}`);
     this.#programs = where.programs;
     this.#folder = where.folder;
+    this.#dataFolder = where.dataFolder;
     this.#account = where.account;
   }
 
@@ -87,8 +89,10 @@ class OpenSearchProcess extends OpenSearchClientSide implements OpenSearchServer
       process.kill(this.#nodePid ?? (this.#child.pid as number), 'SIGKILL');
       await this.ended();
     }
-    rmSync(this.#folder, { recursive: true, force: true });
-    releaseFolder(this.#folder);
+    for (const folder of [this.#folder, this.#dataFolder]) {
+      rmSync(folder, { recursive: true, force: true });
+      releaseFolder(folder);
+    }
   }
 
   get #title(): string {
@@ -120,15 +124,17 @@ class OpenSearchProcess extends OpenSearchClientSide implements OpenSearchServer
 export async function startOpenSearchProcess(version: OpenSearchVersion, programs: OpenSearchPrograms, settings: Readonly<Record<string, string>>): Promise<OpenSearchServer> {
   const account = serverAccount();
   const folder = privateFolder(dialects[version], account);
-  guardFolder(folder);
+  // Every change of a mapping or an alias is synced.
+  const dataFolder = privateFolder(`${dialects[version]}-data`, account, quickFolder());
+  for (const made of [folder, dataFolder]) guardFolder(made);
   for (const name of subfolders) {
     mkdirSync(join(folder, name));
     own(join(folder, name), account);
   }
   for (let attempt = 1; ; attempt += 1) {
     const port = await freePort();
-    configure(version, programs, folder, account, { ...settings, 'http.port': String(port) });
-    const server = new OpenSearchProcess(version, port, { programs, folder, account });
+    configure(version, programs, folder, account, { ...settings, 'path.data': dataFolder, 'http.port': String(port) });
+    const server = new OpenSearchProcess(version, port, { programs, folder, dataFolder, account });
     try {
       await server.start();
       return server;
@@ -150,7 +156,6 @@ function configure(version: OpenSearchVersion, programs: OpenSearchPrograms, fol
     'network.host': '127.0.0.1',
     // The system gives one.
     'transport.port': '0',
-    'path.data': join(folder, 'data'),
     'path.logs': join(folder, 'logs'),
     'path.repo': join(folder, 'repository'),
     // A machine whose disk is nearly full would otherwise block writing.
