@@ -4,7 +4,7 @@
  */
 import type { ItemResult, Operation } from '../../../src/connector/target.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
-import { failureOf, isBlock, isDocumentFault, refusalReason, serverErrorIn, type ServerError } from './failure.ts';
+import { failureOf, isBlock, isDocumentFault, refusalReason, serverErrorIn, type Asked, type ServerError } from './failure.ts';
 import type { BulkBody } from './ndjson.ts';
 
 /** Keeps one status per item, and of errors what tells them apart. */
@@ -27,16 +27,16 @@ export interface ItemsRead {
 export const GONE = 'gone';
 
 /** Rejects (throws) when the batch as a whole is to fail: TGT_BLOCKED, TGT_CONN for an answer that does not fit the request, UNKNOWN. */
-export function readAnswer(answer: Buffer, operations: readonly Operation[], body: BulkBody, what: string): ItemsRead | typeof GONE {
+export function readAnswer(answer: Buffer, operations: readonly Operation[], body: BulkBody, asked: Asked): ItemsRead | typeof GONE {
   if (!body.hasGuard && isAllApplied(answer, operations, body.positions)) return { results: new Array<ItemResult>(body.positions.length).fill(applied), rejected: 0, isShortOfMemory: false };
-  const items = itemsOf(answer, operations, body, what);
+  const items = itemsOf(answer, operations, body, asked);
   if (items.some(({ error }) => error.type === 'index_not_found_exception')) return GONE;
   const results: ItemResult[] = [];
   let rejected = 0;
   let isShortOfMemory = false;
   for (let i = 0; i < body.positions.length; i += 1) {
     const { status, error } = items[i] as Item;
-    const result = resultOf(status, error, what);
+    const result = resultOf(status, error, asked);
     if (result === retry && status === 429) {
       rejected += 1;
       isShortOfMemory ||= error.type === 'circuit_breaking_exception';
@@ -83,8 +83,8 @@ interface Item {
 }
 
 /** One for each line of the body. An answer that has others is none to this request: nothing may be concluded from it. */
-function itemsOf(answer: Buffer, operations: readonly Operation[], body: BulkBody, what: string): Item[] {
-  const misfit = (why: string): TailraceError => new TailraceError('TGT_CONN', { message: `${what}: the answer does not fit the request (${why}).` });
+function itemsOf(answer: Buffer, operations: readonly Operation[], body: BulkBody, { what }: Asked): Item[] {
+  const misfit = (why: string): TailraceError => new TailraceError('TGT_CONN', { message: `${what} failed: the answer does not fit the request (${why}).` });
   let items: unknown;
   try {
     items = (JSON.parse(answer.toString()) as { readonly items?: unknown } | null)?.items;
@@ -103,13 +103,13 @@ function itemsOf(answer: Buffer, operations: readonly Operation[], body: BulkBod
   });
 }
 
-function resultOf(status: number, error: ServerError, what: string): ItemResult {
+function resultOf(status: number, error: ServerError, asked: Asked): ItemResult {
   if (status < 300 || (status === 404 && error.type === '')) return applied;
   if (error.type === 'version_conflict_engine_exception') return stale;
   // Before the status: a full disk blocks with 429, a closed index with 400.
-  if (isBlock(error) || status === 403) throw failureOf(status, error, what);
+  if (isBlock(error) || status === 403) throw failureOf(status, error, asked);
   if (status === 429 || status === 503) return retry;
   if (status === 400 && isDocumentFault(error)) return { outcome: 'poison', code: 'TGT_REJECTED', reason: refusalReason(error) };
   // What else there is concerns the server, or is not known. Its reason may quote the row.
-  throw failureOf(status, { type: error.type, reason: '' }, what);
+  throw failureOf(status, { type: error.type, reason: '' }, asked);
 }

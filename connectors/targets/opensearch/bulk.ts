@@ -7,6 +7,7 @@ import type { Clock } from '../../../src/runtime/clock.ts';
 import { ANSWER_FILTER, GONE, readAnswer } from './answer.ts';
 import { pathOf, type Answer, type Cluster } from './cluster.ts';
 import { failureOf, isDocumentFault, refusalReason, serverErrorOf } from './failure.ts';
+import { isNestedTooDeep, NESTING_MAX } from './nesting.ts';
 import { BodyWriter, type BulkBody, type VersionRule } from './ndjson.ts';
 import type { Pressure } from './pressure.ts';
 
@@ -19,7 +20,7 @@ export interface BulkWork {
   readonly alias: string;
   readonly rule: VersionRule;
   /** The generation's index, for messages. */
-  readonly what: string;
+  readonly physical: string;
   /** Called instead of taking results when the alias is not there; says what that means by rejecting. */
   readonly onGone: (signal: AbortSignal) => Promise<never>;
 }
@@ -45,13 +46,20 @@ export class BulkSender {
     const positions: number[] = [];
     // Plain loops here and where results are filed: over iterators of pairs they cost as much as writing the body.
     for (let at = 0; at < work.operations.length; at += 1) {
-      const problem = idProblem((work.operations[at] as Operation).id);
+      const problem = operationProblem(work.operations[at] as Operation);
       if (problem === undefined) positions.push(at);
       else results[at] = { outcome: 'poison', code: 'TGT_REJECTED', reason: problem };
     }
     await new Run(work, positions, results, this.#writer, this.#deps, signal).all();
     return results;
   }
+}
+
+/** Why an operation is not sent at all. */
+function operationProblem(operation: Operation): string | undefined {
+  const problem = idProblem(operation.id);
+  if (problem !== undefined || operation.kind === 'delete' || !isNestedTooDeep(operation.document)) return problem;
+  return `The document has more than ${NESTING_MAX} levels of objects and lists in each other, which can end a node of OpenSearch.`;
 }
 
 /** What keeps a server from taking the id, which would make it refuse the whole request. */
@@ -112,7 +120,7 @@ class Run {
 
   async #send(positions: readonly number[], body: BulkBody): Promise<void> {
     const { cluster, pressure, clock } = this.#deps;
-    const { alias, what, onGone, operations } = this.#work;
+    const { alias, physical, onGone, operations } = this.#work;
     const { round } = pressure;
     const startMs = clock.monotonicMs();
     const size = body.bytes.length;
@@ -122,7 +130,7 @@ class Run {
       return;
     }
     body.release();
-    const read = readAnswer(answer.body ?? Buffer.alloc(0), operations, body, `writing to ${what}`);
+    const read = readAnswer(answer.body ?? Buffer.alloc(0), operations, body, { what: `writing to ${physical}`, physical });
     if (read === GONE) await onGone(this.#signal);
     else {
       for (let i = 0; i < positions.length; i += 1) this.#results[positions[i] as number] = read.results[i] as ItemResult;
@@ -133,8 +141,8 @@ class Run {
   /** The cluster took nothing of the request. */
   async #refused(answer: Answer, positions: readonly number[], size: number, round: number): Promise<void> {
     const { pressure } = this.#deps;
-    const { what, onGone } = this.#work;
-    const error = serverErrorOf(answer.body ?? Buffer.alloc(0));
+    const { physical, onGone } = this.#work;
+    const error = serverErrorOf(answer.body);
     if (answer.status === 429 && error.type !== 'cluster_block_exception') {
       pressure.learn(error.type === 'circuit_breaking_exception' ? 'short of memory' : 'refused', round, size, 0);
       for (const at of positions) this.#results[at] = { outcome: 'retry', ...(answer.retryAfterMs === undefined ? {} : { afterMs: answer.retryAfterMs }) };
@@ -144,7 +152,7 @@ class Run {
     } else if (answer.status === 400 && isDocumentFault(error)) await this.#halves(positions, refusalReason(error));
     else if (answer.status === 404 && error.type === 'index_not_found_exception') await onGone(this.#signal);
     // The reason of a refused write may quote what was written.
-    else throw failureOf(answer.status, answer.status === 403 || answer.status === 429 ? error : { type: error.type, reason: '' }, `writing to ${what}`);
+    else throw failureOf(answer.status, answer.status === 403 || answer.status === 429 ? error : { type: error.type, reason: '' }, { what: `writing to ${physical}`, physical });
   }
 
   /** One operation is to blame, or all together: sent again in two parts, down to the one, which is refused for good. */

@@ -57,7 +57,8 @@ function encryption({ tls }: OpenSearchConfig, shown: string): Finding[] {
 }
 
 async function settingsOf(cluster: Cluster, names: readonly string[], signal: AbortSignal): Promise<FlatSettings> {
-  const filter = ['persistent', 'transient', 'defaults'].flatMap((kind) => names.map((name) => `${kind}.${name}`)).join(',');
+  // A flat name is one part of a filter's path, and its dots are not: the star stands for all before the last.
+  const filter = ['persistent', 'transient', 'defaults'].flatMap((kind) => names.map((name) => `${kind}.*${name.slice(name.lastIndexOf('.') + 1)}`)).join(',');
   const answer = (await cluster.json({ method: 'GET', path: `/_cluster/settings?include_defaults=true&flat_settings=true&filter_path=${filter}` }, 'reading the cluster\'s settings', signal)) as Readonly<Record<string, FlatSettings | undefined>>;
   return { ...answer['defaults'], ...answer['persistent'], ...answer['transient'] };
 }
@@ -154,7 +155,7 @@ async function unassigned(own: readonly IndexState[], cluster: Cluster, signal: 
   if (own.length === 0) return [];
   const path = `/_cluster/health${pathOf('*-g*')}?level=indices&filter_path=indices.*.status&expand_wildcards=all`;
   const answer = await cluster.request({ method: 'GET', path }, signal);
-  if (answer.status >= 300 && answer.status !== 408) return [{ level: 'warning', subject: 'health of indices', message: `Cannot be read (${serverErrorOf(answer.body ?? Buffer.alloc(0)).type}).` }];
+  if (answer.status >= 300 && answer.status !== 408) return [{ level: 'warning', subject: 'health of indices', message: `Cannot be read (${serverErrorOf(answer.body).type}).` }];
   const { indices: health } = parsed(answer, 'reading the health of indices') as { readonly indices?: Readonly<Record<string, { readonly status?: string }>> };
   return own
     .filter(({ name }) => health?.[name]?.status === 'red')

@@ -61,14 +61,14 @@ export class Cluster {
       this.#authorization = undefined;
       throw new TailraceError('TGT_AUTH', { message: `${endpoint.shown} does not let tailrace in (status 401).` });
     }
-    if (answer.status >= 500) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `asking ${endpoint.shown} (${summary(request)})`);
+    if (answer.status >= 500) throw failureOf(answer.status, serverErrorOf(answer.body), `asking ${endpoint.shown} (${summary(request)})`);
     return answer;
   }
 
   /** The parsed body of a success; `what` was asked for, as part of a sentence. Rejects for every other answer. */
   async json(request: Request, what: string, signal: AbortSignal): Promise<unknown> {
     const answer = await this.request(request, signal);
-    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), what);
+    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), what);
     return parsed(answer, what);
   }
 

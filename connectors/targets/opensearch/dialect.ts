@@ -2,6 +2,7 @@
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { parsed, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
+import { NESTING_MAX } from './nesting.ts';
 
 export interface Dialect {
   readonly kind: 'opensearch' | 'elasticsearch';
@@ -12,8 +13,8 @@ export interface Dialect {
 }
 
 const opensearch = (version: string): Dialect => ({ kind: 'opensearch', version, flatObject: { type: 'flat_object' } });
-// Values beyond this have no place in its index, and would cost the document; OpenSearch has no such setting.
-const elasticsearch = (version: string): Dialect => ({ kind: 'elasticsearch', version, flatObject: { type: 'flattened', ignore_above: 8191 } });
+// Longer values and deeper objects than its defaults would cost the document; OpenSearch has no such settings.
+const elasticsearch = (version: string): Dialect => ({ kind: 'elasticsearch', version, flatObject: { type: 'flattened', ignore_above: 8191, depth_limit: NESTING_MAX } });
 
 interface Root {
   readonly version?: { readonly number?: string; readonly distribution?: string };
@@ -34,7 +35,7 @@ export async function askDialect(cluster: Cluster, signal: AbortSignal): Promise
     if (version?.number === undefined) throw new TailraceError('TGT_VERSION', { message: 'What answers at the url of the target is neither OpenSearch nor Elasticsearch.' });
     return supported(version.distribution === 'opensearch' ? opensearch(version.number) : elasticsearch(version.number));
   }
-  if (answer.status !== 405) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), 'asking for the version');
+  if (answer.status !== 405) throw failureOf(answer.status, serverErrorOf(answer.body), 'asking for the version');
   const { nodes } = (await cluster.json({ method: 'GET', path: '/_nodes/_local?filter_path=nodes.*.version,nodes.*.build_flavor' }, 'asking for the version', signal)) as Nodes;
   const [node] = Object.values(nodes ?? {});
   if (node?.version === undefined) throw new TailraceError('TGT_VERSION', { message: 'The server does not say which version it is.' });

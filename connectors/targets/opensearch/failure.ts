@@ -14,9 +14,9 @@ export interface ServerError {
 const noError: ServerError = { type: '', reason: '' };
 
 /** The error in an answer's body; one with an empty type when there is none (a proxy's page, say). */
-export function serverErrorOf(body: Buffer): ServerError {
+export function serverErrorOf(body: Buffer | null): ServerError {
   try {
-    return serverErrorIn((JSON.parse(body.toString()) as { readonly error?: unknown } | null)?.error);
+    return serverErrorIn((JSON.parse((body ?? '').toString()) as { readonly error?: unknown } | null)?.error);
   } catch {
     // Not JSON: it comes from something between us and the cluster.
     return noError;
@@ -77,12 +77,22 @@ function adviceFor({ type }: ServerError, field: string | undefined, fieldType: 
   return '';
 }
 
-/** A whole answer that is no success and that nobody asked for. `what`: what was asked, as `writing to products-g0001`. */
-export function failureOf(status: number, error: ServerError, what: string, entity?: string): TailraceError {
+/** What was asked for, as part of a sentence, and of which index: `writing to products-g0001`. */
+export interface Asked {
+  readonly what: string;
+  /** The index of a generation. */
+  readonly physical?: string | undefined;
+  /** The index as the config names it. */
+  readonly index?: string | undefined;
+}
+
+/** A whole answer that is no success and that nobody asked for. */
+export function failureOf(status: number, error: ServerError, asked: string | Asked): TailraceError {
+  const { what, physical, index: entity }: Asked = typeof asked === 'string' ? { what: asked } : asked;
   const { type, reason } = error;
   const said = reason === '' ? `status ${status}` : `${type === '' ? '' : `${type}: `}${reason}`;
   const failure = (code: ErrorCode, hint?: string): TailraceError => new TailraceError(code, { message: `${capital(what)} failed: ${said}.`, hint, entity });
-  if (isBlock(error)) return failure('TGT_BLOCKED', unblocking(error));
+  if (isBlock(error)) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
   if (status === 401) return failure('TGT_AUTH');
   if (status === 402) return failure('TGT_BLOCKED');
   if (status === 403) return failure('TGT_BLOCKED', 'Give tailrace\'s user the right that the message names; docs/targets/opensearch.md lists all that it needs.');
@@ -95,12 +105,12 @@ export function isBlock({ type }: ServerError): boolean {
   return type === 'cluster_block_exception' || type === 'index_closed_exception' || type === 'security_exception';
 }
 
-function unblocking({ type, reason }: ServerError): string | undefined {
-  if (type === 'index_closed_exception') return 'Open the index: POST /INDEX/_open.';
-  if (/read-only-allow-delete/.test(reason)) return 'Free space on the cluster\'s disks; the block is then lifted by the server, or by PUT /INDEX/_settings {"index.blocks.read_only_allow_delete": null}.';
+function unblocking({ type, reason }: ServerError, index: string): string | undefined {
+  if (type === 'index_closed_exception') return `Open the index: POST /${index}/_open`;
+  if (/read-only-allow-delete/.test(reason)) return `Free space on the cluster's disks; the block is then lifted by the server, or by PUT /${index}/_settings {"index.blocks.read_only_allow_delete": null}`;
   if (/FORBIDDEN\/6\//.test(reason)) return 'PUT /_cluster/settings {"persistent": {"cluster.blocks.read_only": null}}';
-  if (/FORBIDDEN\/5\//.test(reason)) return 'PUT /INDEX/_settings {"index.blocks.read_only": null}';
-  if (/FORBIDDEN\/8\//.test(reason)) return 'PUT /INDEX/_settings {"index.blocks.write": null}';
+  if (/FORBIDDEN\/5\//.test(reason)) return `PUT /${index}/_settings {"index.blocks.read_only": null}`;
+  if (/FORBIDDEN\/8\//.test(reason)) return `PUT /${index}/_settings {"index.blocks.write": null}`;
   return undefined;
 }
 

@@ -9,7 +9,7 @@ import type { Dialect } from './dialect.ts';
 import { failureOf, serverErrorOf, type ServerError } from './failure.ts';
 import { settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, TOTAL_FIELDS_MAX } from './index-settings.ts';
 import { fieldIn, indexState, type IndexState } from './index-state.ts';
-import { dynamicOf, has, plannedMappings, signatureOf, type FieldMapping } from './mapping.ts';
+import { canonicalText, dynamicOf, has, plannedMappings, signatureOf, type FieldMapping } from './mapping.ts';
 import { searchedOf, type GenerationMeta } from './meta.ts';
 
 export interface FieldsDeps {
@@ -41,7 +41,7 @@ export async function recordFields(cluster: Cluster, physical: string, meta: Gen
   if (state === undefined) return;
   const fields = Object.fromEntries(Object.entries(state.properties).map(([name, held]) => [name, signatureOf(held)]));
   const next: GenerationMeta = { ...meta, fields };
-  if (JSON.stringify(next) === JSON.stringify(state.meta)) return;
+  if (canonicalText(next) === canonicalText(state.meta)) return;
   const body = JSON.stringify({ _meta: { ...state.wholeMeta, tailrace: next } });
   await cluster.json({ method: 'PUT', path: `${pathOf(physical)}/_mapping`, body }, `keeping the fields of ${physical}`, signal);
 }
@@ -66,7 +66,7 @@ async function putMapping(cluster: Cluster, state: IndexState, mapping: { readon
  */
 export function refusedLimit(answer: Answer, limit: number, plan: GenerationPlan): number | undefined {
   if (answer.status !== 400) return undefined;
-  const error = serverErrorOf(answer.body ?? Buffer.alloc(0));
+  const error = serverErrorOf(answer.body);
   if (!isFieldLimit(error)) return undefined;
   const given = Object.keys(plan.options.settings ?? {}).some((name) => name.includes('total_fields') || name === 'mapping');
   if (limit < TOTAL_FIELDS_MAX && !given) return Math.min(TOTAL_FIELDS_MAX, limit * 2);
@@ -85,9 +85,9 @@ function isFieldLimit({ reason, causedBy }: ServerError): boolean {
 export function accepted(answer: Answer, physical: string, plan: GenerationPlan, fields: readonly string[]): unknown {
   const what = `putting the mapping of ${physical}`;
   if (answer.status < 300) return parsed(answer, what);
-  const error = serverErrorOf(answer.body ?? Buffer.alloc(0));
+  const error = serverErrorOf(answer.body);
   if (answer.status === 404) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index });
-  if (answer.status !== 400) throw failureOf(answer.status, error, what, plan.index);
+  if (answer.status !== 400) throw failureOf(answer.status, error, { what, physical, index: plan.index });
   const named = fields.filter((name) => `${error.reason} ${error.causedBy ?? ''}`.includes(`[${name}]`));
   throw new TailraceError('TGT_MAPPING', {
     message: `The index ${physical} does not take ${named.length === 0 ? 'its mapping or settings' : `the field ${named.join(', ')}`} as wanted: ${error.reason.replaceAll(/\s+/g, ' ')}.`,

@@ -101,7 +101,7 @@ export class OpenSearchGeneration implements TargetGeneration {
     const answer = await this.#deps.cluster.request({ method: 'GET', path: `${pathOf(this.physical)}/_stats/docs,store?filter_path=_all.primaries.docs.count,_all.primaries.store.size_in_bytes` }, signal);
     if (answer.status === 404) await this.#gone(signal);
     const what = `asking for the size of ${this.physical}`;
-    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), what);
+    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), what);
     const { _all: all } = parsed(answer, what) as { readonly _all?: { readonly primaries?: { readonly docs?: { readonly count?: number }; readonly store?: { readonly size_in_bytes?: number } } } };
     return { documents: all?.primaries?.docs?.count ?? 0, bytes: all?.primaries?.store?.size_in_bytes ?? null };
   }
@@ -120,7 +120,7 @@ export class OpenSearchGeneration implements TargetGeneration {
 
   async #send(operations: readonly Operation[], rule: VersionRule, signal: AbortSignal): Promise<ItemResult[]> {
     const { sender, opened } = this.#deps;
-    return await sender.send({ operations, rule, alias: opened.alias, what: opened.physical, onGone: (s) => this.#gone(s) }, signal);
+    return await sender.send({ operations, rule, alias: opened.alias, physical: opened.physical, onGone: (s) => this.#gone(s) }, signal);
   }
 
   async #shards(signal: AbortSignal): Promise<number> {

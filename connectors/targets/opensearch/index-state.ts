@@ -37,7 +37,7 @@ export async function indexStates(cluster: Cluster, name: string, signal: AbortS
   const answer = await cluster.request({ method: 'GET', path: `${pathOf(name)}?flat_settings=true&expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true` }, signal);
   if (answer.status === 404) return [];
   const what = `looking at the index ${name}`;
-  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), what);
+  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), what);
   return Object.entries(parsed(answer, what) as Readonly<Record<string, RawIndex>>).map(([own, raw]) => stateOf(own, raw));
 }
 
@@ -93,7 +93,7 @@ export async function incarnationOf(cluster: Cluster, { name, settings }: IndexS
 async function shardsAre(cluster: Cluster, physical: string, status: 'yellow' | 'green', within: string, signal: AbortSignal): Promise<boolean> {
   const answer = await cluster.request({ method: 'GET', path: `/_cluster/health${pathOf(physical)}?wait_for_status=${status}&timeout=${within}&filter_path=status,timed_out`, isSlow: true }, signal);
   if (answer.status === 408) return false;
-  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `asking for the shards of ${physical}`);
+  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), `asking for the shards of ${physical}`);
   return (parsed(answer, 'cluster health') as { readonly timed_out?: boolean }).timed_out !== true;
 }
 

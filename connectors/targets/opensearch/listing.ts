@@ -45,6 +45,6 @@ export async function dropIndex(index: string, generation: number, cluster: Clus
   if (state.meta?.index !== index || state.meta.generation !== generation) throw new TailraceError('TGT_IDENTITY', { message: `The index ${physical} was not made by tailrace and is not deleted.`, entity: index, did: 'Nothing was deleted.' });
   if (state.aliases.includes(index)) throw new TailraceError('INVARIANT', { message: `A rule of tailrace's own was broken: generation ${generation} of ${index} is the one that readers see, and is not dropped.` });
   const answer = await cluster.request({ method: 'DELETE', path: pathOf(physical), isSlow: true }, signal);
-  if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `deleting ${physical}`, index);
+  if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `deleting ${physical}`, physical, index });
   return physical;
 }

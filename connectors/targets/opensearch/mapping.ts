@@ -89,11 +89,16 @@ export function has(held: unknown, wanted: unknown): boolean {
 
 /** Type and digest of a field as the server has it, so that a later change by somebody else is seen: `text#1f2e3d4c`. */
 export function signatureOf(held: FieldMapping): string {
-  return `${typeOf(held)}#${createHash('sha256').update(JSON.stringify(sorted(held))).digest('hex').slice(0, 8)}`;
+  return `${typeOf(held)}#${createHash('sha256').update(canonicalText(held)).digest('hex').slice(0, 8)}`;
 }
 
 export function typeOf(held: FieldMapping): string {
   return typeof held['type'] === 'string' ? held['type'] : 'object';
+}
+
+/** The same for values that differ in the order of their names only: servers give names back in an order of their own. */
+export function canonicalText(value: unknown): string {
+  return JSON.stringify(sorted(value));
 }
 
 function sorted(value: unknown): unknown {

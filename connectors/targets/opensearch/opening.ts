@@ -11,7 +11,7 @@ import { failureOf, serverErrorOf } from './failure.ts';
 import { accepted, bringFields, recordFields, refusedLimit } from './fields.ts';
 import { changedSettings, GC_DELETES, loadingSettings, settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, wantedSettings, type FlatSettings } from './index-settings.ts';
 import { incarnationOf, indexState, indexStates, type IndexState } from './index-state.ts';
-import { dynamicOf, plannedMappings } from './mapping.ts';
+import { canonicalText, dynamicOf, plannedMappings } from './mapping.ts';
 import { assertOwn, newMeta } from './meta.ts';
 import { generationIndex, nameProblem, writeAlias, writeAliasNumber } from './names.ts';
 
@@ -75,7 +75,7 @@ async function create(plan: GenerationPlan, physical: string, wanted: FlatSettin
   for (;;) {
     const settings = settingsBody(limit === TOTAL_FIELDS_DEFAULT ? given : { ...given, [TOTAL_FIELDS]: limit });
     const answer = await cluster.request({ method: 'PUT', path: pathOf(physical), body: JSON.stringify({ settings, mappings, aliases }), isSlow: true }, signal);
-    if (answer.status === 400 && serverErrorOf(answer.body ?? Buffer.alloc(0)).type === 'resource_already_exists_exception') return;
+    if (answer.status === 400 && serverErrorOf(answer.body).type === 'resource_already_exists_exception') return;
     const next = refusedLimit(answer, limit, plan);
     if (next === undefined) return void accepted(answer, physical, plan, Object.keys(properties));
     limit = next;
@@ -99,8 +99,8 @@ async function fence(cluster: Cluster, plan: GenerationPlan, physical: string, t
     const actions = [...held.map((name) => ({ remove: { index: physical, alias: name, must_exist: true } })), { add: { index: physical, alias } }];
     const answer = await cluster.request({ method: 'POST', path: '/_aliases', body: JSON.stringify({ actions }) }, signal);
     if (answer.status < 300) return acknowledged(answer.body, alias);
-    const error = serverErrorOf(answer.body ?? Buffer.alloc(0));
-    if (answer.status !== 404) throw failureOf(answer.status, error, `opening ${physical}`, plan.index);
+    const error = serverErrorOf(answer.body);
+    if (answer.status !== 404) throw failureOf(answer.status, error, { what: `opening ${physical}`, physical, index: plan.index });
   }
   throw new TailraceError('TGT_CONN', { message: `Others open ${physical} all the time.`, entity: plan.index });
 }
@@ -122,7 +122,7 @@ async function removeStrays(cluster: Cluster, physical: string, signal: AbortSig
     const { count } = (await cluster.json({ method: 'GET', path: `${pathOf(stray.name)}/_count` }, `counting ${stray.name}`, signal)) as { readonly count?: number };
     if (count !== 0) continue;
     const answer = await cluster.request({ method: 'DELETE', path: pathOf(stray.name) }, signal);
-    if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `deleting the empty index ${stray.name}`);
+    if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body), `deleting the empty index ${stray.name}`);
   }
 }
 
@@ -132,7 +132,7 @@ async function bringSettings(plan: GenerationPlan, state: IndexState, wanted: Fl
   const dropped = Object.fromEntries(Object.keys(state.meta?.settings ?? {}).filter((name) => !(name in wanted)).map((name) => [name, null]));
   const target = { ...dropped, ...wanted, ...(isLoading ? loadingFor(wanted) : {}), gc_deletes: GC_DELETES };
   await putSettings(plan, state, target, cluster, signal);
-  if (state.meta !== undefined && JSON.stringify(state.meta.settings) !== JSON.stringify(wanted)) await recordFields(cluster, state.name, { ...state.meta, settings: wanted }, signal);
+  if (state.meta !== undefined && canonicalText(state.meta.settings) !== canonicalText(wanted)) await recordFields(cluster, state.name, { ...state.meta, settings: wanted }, signal);
 }
 
 /** Puts those settings that the index has otherwise. Rejects with TGT_MAPPING for one that cannot be changed in place. */

@@ -36,7 +36,7 @@ export async function promote({ plan, physical, alias }: Promotion, cluster: Clu
   ];
   const answer = await cluster.request({ method: 'POST', path: '/_aliases', body: JSON.stringify({ actions }) }, signal);
   if (answer.status === 404) return false;
-  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `promoting ${physical}`, plan.index);
+  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `promoting ${physical}`, physical, index: plan.index });
   return true;
 }
 

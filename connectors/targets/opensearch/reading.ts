@@ -40,7 +40,7 @@ async function fetchSome(index: string, ids: readonly string[], places: readonly
     return (await fetchSome(index, ids, places.slice(0, middle), into, cluster, signal)) && (await fetchSome(index, ids, places.slice(middle), into, cluster, signal));
   }
   if (answer.status === 404) return false;
-  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), `reading documents of ${index}`, index);
+  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `reading documents of ${index}`, index });
   const documents = fetchedDocuments(answer.body);
   if (documents === undefined) return false;
   if (documents.length !== places.length) throw new TailraceError('TGT_CONN', { message: `${documents.length} answers came for ${places.length} documents of ${index}.` });
@@ -58,7 +58,7 @@ export async function searchIndex({ index, text, limit }: SearchRequest, cluster
   const body = JSON.stringify({ size: limit, query: { simple_query_string: { query, fields, default_operator: 'and', flags: 'PHRASE|PREFIX|WHITESPACE', lenient: true } } });
   const answer = await cluster.request({ method: 'POST', path: `${pathOf(index)}/_search`, body }, signal);
   if (answer.status === 404) return [];
-  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), `searching ${index}`, index);
+  if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `searching ${index}`, index });
   return searchHits(answer.body ?? Buffer.alloc(0));
 }
 

@@ -74,7 +74,7 @@ async function rememberFor(time: string, physical: string, cluster: Cluster, sig
 async function removePlainly(ids: readonly string[], physical: string, alias: string, cluster: Cluster, onGone: (signal: AbortSignal) => Promise<never>, signal: AbortSignal): Promise<void> {
   const what = `removing documents of ${physical}`;
   const answer = await cluster.request({ method: 'POST', path: `${pathOf(alias, '_bulk')}?require_alias=true&${ANSWER_FILTER}`, body: plainDeletes(ids) }, signal);
-  if (answer.status !== 200) throw failureOf(answer.status, serverErrorOf(answer.body ?? Buffer.alloc(0)), what);
+  if (answer.status !== 200) throw failureOf(answer.status, serverErrorOf(answer.body), what);
   const { items } = parsed(answer, what) as { readonly items: readonly Readonly<Record<string, { readonly status?: number; readonly error?: { readonly type?: string } }>>[] };
   for (const [i, item] of items.entries()) {
     const { status = 0, error } = Object.values(item)[0] ?? {};
