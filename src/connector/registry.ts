@@ -2,7 +2,7 @@
 import type { ZodType } from 'zod';
 import type { RowFormat } from './row-format.ts';
 import type { Source, SourceContext } from './source.ts';
-import type { Target, TargetContext } from './target.ts';
+import type { IndexOptions, Target, TargetContext } from './target.ts';
 
 export interface SourceConnector<Config = unknown> {
   /** The `type` in the config: `postgres`. */
@@ -19,6 +19,8 @@ export interface TargetConnector<Config = unknown> {
   readonly configSchema: ZodType<Config>;
   /** What is wrong with an index's name at such a target beside others that it holds, as part of a sentence; undefined when nothing is. */
   readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined;
+  /** What an index may say with `mapping` and `settings`; a strict object. A target without it takes neither. */
+  readonly indexSchema?: ZodType<IndexOptions> | undefined;
   create(config: Config, context: TargetContext): Target;
 }
 

@@ -34,6 +34,18 @@ export interface GenerationPlan {
   readonly binding: GenerationBinding;
   /** Fields that are known beforehand. Documents may have others: what a transform adds is seen only in its documents. */
   readonly fields: readonly FieldPlan[];
+  /** Readers do not see it yet, and will not before `promote`: until then the target may be set up for loading instead of for searching. */
+  readonly isBuilding: boolean;
+  /** `mapping` and `settings` of the index in the config, as `TargetConnector.indexSchema` gave them back. */
+  readonly options: IndexOptions;
+}
+
+/** What the config says about an index to its target; what it means is the target's own affair. */
+export interface IndexOptions {
+  /** How fields are kept, by field. */
+  readonly mapping?: Readonly<Record<string, unknown>> | undefined;
+  /** How the index as a whole is kept. */
+  readonly settings?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export type Operation =
@@ -63,14 +75,45 @@ export type ItemResult =
   /** Refused for good. */
   | { readonly outcome: 'poison'; readonly code: ErrorCode; readonly reason: string };
 
+/** A document as the target holds it. */
+export interface StoredDocument {
+  readonly id: string;
+  readonly version: bigint;
+  /** JSON text. */
+  readonly document: string;
+}
+
 export interface TargetGeneration extends AsyncDisposable {
+  /**
+   * Names the storage that the generation lives in, with its past: a generation that was made anew, or put back to an earlier time, has another
+   * one, and a cursor that the engine keeps for it means nothing any more. Empty where the target keeps the cursor itself (`atomicCursor`).
+   */
+  readonly incarnation: string;
   /** The seq up to which everything was applied, or null when the target does not keep it (see `atomicCursor`) or is new. */
   cursor(): Promise<Seq | null>;
   /** One result per operation, in order. Rejects with TGT_CONN, TGT_BLOCKED, ... when the batch as a whole could not be applied. */
   apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]>;
+  /**
+   * Makes room for fields; called before the first batch whose documents have them. Fields that it has already cost nothing. Rejects with
+   * TGT_MAPPING when the generation cannot take one as it is: then another generation is built.
+   */
+  prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void>;
+  /**
+   * Every document as it stood when the first page was asked for, in pages, in no order, whatever is applied meanwhile. All that was applied
+   * before is in it.
+   */
+  scan(signal: AbortSignal): AsyncIterable<readonly StoredDocument[]>;
+  /**
+   * Removes documents whatever their version is, and forgets it: for the repair of what tailrace did not write. Afterwards any version of them
+   * may be put.
+   */
+  remove(ids: readonly string[], signal: AbortSignal): Promise<void>;
   /** Removes every document with a version below `version`; resolves to how many documents went. */
   sweep(version: bigint, signal: AbortSignal): Promise<number>;
-  /** Readers see this generation from now on. Done again it changes nothing. */
+  /**
+   * Readers see this generation from now on, and no other: there is no moment at which they see none or two. Everything applied before is
+   * searchable. Done again it changes nothing.
+   */
   promote(signal: AbortSignal): Promise<void>;
   stats(): Promise<TargetStats>;
 }
@@ -126,7 +169,7 @@ export interface Target extends AsyncDisposable {
   drop(index: string, generation: number, signal: AbortSignal): Promise<void>;
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
   /** Documents by id, in the order asked for; null for one that is not there. */
-  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ readonly document: string; readonly version: bigint } | null)[]>;
+  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]>;
 }
 
 export interface TargetContext {

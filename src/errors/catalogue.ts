@@ -63,8 +63,13 @@ export const catalogue = {
   SRC_SNAPSHOT_STALLED: { disposition: 'backoff', did: retrying, hint: 'End the transaction that the message names: the snapshot cannot yet prove that it sees it.' },
   // targets
   TGT_CONN: { disposition: 'backoff', did: 'The change log keeps growing; nothing is lost, the index is behind.', hint: 'Check that the target is up and reachable from here.' },
+  TGT_AUTH: { disposition: 'pause', did: 'Writing to this target is paused and tried again.', hint: 'Correct the user, password or key of the target, or give the user its rights again; `tailrace check` tries it.' },
   TGT_BLOCKED: { disposition: 'pause', did: 'Writing to this target is paused and tried again.', hint: 'See the message for what the target refused.' },
   TGT_REJECTED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the row or the index; a later change of the row replaces the parked one.' },
+  TGT_MISSING: { disposition: 'pause', did: 'Writing to this index is paused and tried again; nothing was made in its place.', hint: 'Restore what was deleted, or restart tailrace: it makes the index again and fills it.' },
+  TGT_MAPPING: { disposition: 'stop', did: 'Writing to this index stopped; it serves what it has, and the log keeps what follows.', hint: 'Build the index again with the new mapping: `tailrace resync INDEX`.' },
+  TGT_FENCED: { disposition: 'exit', did: 'tailrace ended: the target took none of its writes.', hint: 'Let only one daemon write to the index; stop the other one, then start this one again.' },
+  TGT_VERSION: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Use a server version that the page of this kind of target in docs/targets lists.' },
   TGT_IDENTITY: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Point the target at the index that belongs to this data directory, or build a new one.' },
   TGT_SCHEMA: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Move the file that is in the way, or name another `path`.' },
   TGT_CORRUPT: { disposition: 'stop', did: 'Writing to this target stopped; the log keeps what follows.', hint: 'Move the damaged file away, then `tailrace run --rebuild SOURCE`: a new snapshot is taken.' },

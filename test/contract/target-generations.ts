@@ -1,7 +1,7 @@
 /** The target contract, generations: side by side, promoted, listed, dropped. */
 import { expect, test } from 'vitest';
 import type { GenerationListing, Target } from '../../src/connector/target.ts';
-import { batchOf, del, eventually, index, outcomes, planOf, put, signal, versions, type Run, type TargetFixture } from './target-fixture.ts';
+import { batchOf, del, eventually, index, outcomes, planOf, put, scanned, signal, versions, type Run, type TargetFixture } from './target-fixture.ts';
 
 export function testGenerations(run: Run, factory: () => Promise<TargetFixture>): void {
   test(
@@ -11,7 +11,7 @@ export function testGenerations(run: Run, factory: () => Promise<TargetFixture>)
       await outcomes(hidden, batchOf(1, put('a', 1n, { text: 'amber' })));
       expect(await versions(target, 'hidden', ['a'])).toEqual([null]);
       expect(await target.search({ index: 'hidden', text: 'amber', limit: 5 }, signal)).toEqual([]);
-      expect(await versions(target, 'unheard of', ['a', 'b'])).toEqual([null, null]);
+      expect(await versions(target, 'unheard_of', ['a', 'b'])).toEqual([null, null]);
       await hidden.promote(signal);
       await hidden.promote(signal);
       expect(await versions(target, 'hidden', ['a'])).toEqual([1n]);
@@ -24,9 +24,9 @@ export function testGenerations(run: Run, factory: () => Promise<TargetFixture>)
       await using second = await target.open(planOf(index, 2), signal);
       await using other = await target.open(planOf('others'), signal);
       await other.promote(signal);
-      await outcomes(generation, batchOf(9, put('a', 9n, { g: 1 })));
-      expect(await outcomes(second, batchOf(2, put('a', 2n, { g: 2 })))).toEqual(['applied']);
-      expect(await outcomes(other, batchOf(1, put('a', 1n, { g: 3 })))).toEqual(['applied']);
+      await outcomes(generation, batchOf(9, put('a', 9n, { n: 1 })));
+      expect(await outcomes(second, batchOf(2, put('a', 2n, { n: 2 })))).toEqual(['applied']);
+      expect(await outcomes(other, batchOf(1, put('a', 1n, { n: 3 })))).toEqual(['applied']);
       expect(await versions(target, index, ['a'])).toEqual([9n]);
       expect(await versions(target, 'others', ['a'])).toEqual([1n]);
       await second.promote(signal);
@@ -140,7 +140,7 @@ export function testDropping(run: Run): void {
       await second.promote(signal);
       await target.drop(index, 1, signal);
       await target.drop(index, 1, signal);
-      await target.drop('unheard of', 1, signal);
+      await target.drop('unheard_of', 1, signal);
       expect(await numbers(target)).toEqual([['others', 1], [index, 2]]);
       expect(await versions(target, index, ['a', 'b'])).toEqual([4n, null]);
       expect(await versions(target, 'others', ['a'])).toEqual([5n]);
@@ -159,6 +159,9 @@ export function testDropping(run: Run): void {
       await expect(second.apply(batchOf(4, put('a', 4n)), signal)).rejects.toMatchObject(gone);
       await expect(second.sweep(9n, signal)).rejects.toMatchObject(gone);
       await expect(second.promote(signal)).rejects.toMatchObject(gone);
+      await expect(second.prepare([{ name: 'colour', kind: 'text' }], signal)).rejects.toMatchObject(gone);
+      await expect(second.remove(['a'], signal)).rejects.toMatchObject(gone);
+      await expect(scanned(second)).rejects.toMatchObject(gone);
       expect(await numbers(target)).toEqual([[index, 1]]);
       const plan = planOf(index, 2);
       await using again = await target.open({ ...plan, binding: { ...plan.binding, fingerprint: 'another' } }, signal);

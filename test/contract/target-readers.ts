@@ -32,6 +32,9 @@ export function testEnding(run: Run): void {
       const aborted = AbortSignal.abort(reason);
       await expect(generation.apply(batchOf(1, put('a', 1n)), aborted)).rejects.toBe(reason);
       await expect(generation.sweep(9n, aborted)).rejects.toBe(reason);
+      await expect(generation.prepare([{ name: 'colour', kind: 'text' }], aborted)).rejects.toBe(reason);
+      await expect(generation.remove(['a'], aborted)).rejects.toBe(reason);
+      await expect(Array.fromAsync(generation.scan(aborted))).rejects.toBe(reason);
       await expect(target.fetch(index, ['a'], aborted)).rejects.toBe(reason);
       expect(await versions(target, index, ['a'])).toEqual([null]);
       expect(await outcomes(generation, batchOf(1, put('a', 1n)))).toEqual(['applied']);

@@ -1,7 +1,7 @@
 /** The target contract, writing: which version wins, what is refused, what is removed, and that any history comes to the same end. */
 import { expect, test } from 'vitest';
 import type { Batch } from '../../src/connector/target.ts';
-import { batchOf, del, eventually, expectModel, index, outcomes, planOf, put, signal, versions, type Run } from './target-fixture.ts';
+import { batchOf, del, eventually, expectModel, index, outcomes, planOf, put, scanned, signal, versions, type Run } from './target-fixture.ts';
 import { history, numbersFrom, TargetModel } from './target-history.ts';
 
 export function testDocuments(run: Run): void {
@@ -18,13 +18,13 @@ export function testDocuments(run: Run): void {
   test(
     'a write wins only over a lower version',
     run(async ({ target, generation }) => {
-      await outcomes(generation, batchOf(5, put('a', 5n, { n: 'first' })));
-      expect(await outcomes(generation, batchOf(5, put('a', 5n, { n: 'same' })))).toEqual(['stale']);
-      expect(await outcomes(generation, batchOf(5, put('a', 4n, { n: 'older' })))).toEqual(['stale']);
+      await outcomes(generation, batchOf(5, put('a', 5n, { text: 'first' })));
+      expect(await outcomes(generation, batchOf(5, put('a', 5n, { text: 'same' })))).toEqual(['stale']);
+      expect(await outcomes(generation, batchOf(5, put('a', 4n, { text: 'older' })))).toEqual(['stale']);
       expect(await outcomes(generation, batchOf(5, del('a', 4n)))).toEqual(['stale']);
-      expect(JSON.parse((await target.fetch(index, ['a'], signal))[0]?.document ?? '')).toEqual({ id: 'a', n: 'first' });
-      expect(await outcomes(generation, batchOf(6, put('a', 6n, { n: 'newer' })))).toEqual(['applied']);
-      expect(JSON.parse((await target.fetch(index, ['a'], signal))[0]?.document ?? '')).toEqual({ id: 'a', n: 'newer' });
+      expect(JSON.parse((await target.fetch(index, ['a'], signal))[0]?.document ?? '')).toEqual({ id: 'a', text: 'first' });
+      expect(await outcomes(generation, batchOf(6, put('a', 6n, { text: 'newer' })))).toEqual(['applied']);
+      expect(JSON.parse((await target.fetch(index, ['a'], signal))[0]?.document ?? '')).toEqual({ id: 'a', text: 'newer' });
     }),
   );
 
@@ -80,13 +80,21 @@ export function testDocuments(run: Run): void {
   );
 
   test(
-    'long ids and large documents come back whole, and numbers keep their digits',
+    'long ids come back whole, or are refused one by one where the target has a limit',
+    run(async ({ fixture: { idBytesMax = Number.POSITIVE_INFINITY }, target, generation }) => {
+      const ids = ['x'.repeat(511), 'x'.repeat(512), 'é'.repeat(256), 'x'.repeat(513), 'é'.repeat(257), 'x'.repeat(20_000)];
+      const isTaken = ids.map((id) => Buffer.byteLength(id) <= idBytesMax);
+      const refusable = ['applied', 'poison'] as const;
+      expect(await outcomes(generation, batchOf(1, put('short', 1n), ...ids.map((id) => put(id, 1n))))).toEqual(['applied', ...isTaken.map((taken) => refusable[taken ? 0 : 1])]);
+      expect(await versions(target, index, ['short', ...ids])).toEqual([1n, ...isTaken.map((taken) => (taken ? 1n : null))]);
+    }),
+  );
+
+  test(
+    'large documents come back whole, and numbers keep their digits',
     run(async ({ target, generation }) => {
-      const ids = ['x'.repeat(511), 'x'.repeat(512), 'x'.repeat(513), 'x'.repeat(20_000)];
-      expect(await outcomes(generation, batchOf(1, ...ids.map((id) => put(id, 1n))))).toEqual(ids.map(() => 'applied'));
-      expect(await versions(target, index, ids)).toEqual([1n, 1n, 1n, 1n]);
       const document = `{"id":"big","text":${JSON.stringify('lorem "ipsum"\n\t\\ é 😀 '.repeat(50_000))},"exact":12345678901234567890.123456789}`;
-      await outcomes(generation, batchOf(2, { kind: 'put', id: 'big', version: 2n, document }));
+      expect(await outcomes(generation, batchOf(2, { kind: 'put', id: 'big', version: 2n, document }))).toEqual(['applied']);
       const [held] = await target.fetch(index, ['big'], signal);
       expect(JSON.parse(held?.document ?? 'null')).toEqual(JSON.parse(document));
       expect(held?.document).toContain('12345678901234567890.123456789');
@@ -120,7 +128,7 @@ export function testRefusals(run: Run): void {
     await run(async ({ fixture, target, generation }) => {
       const { poison } = fixture;
       if (poison === undefined) return context.skip('this target refuses no single document');
-      await outcomes(generation, batchOf(5, put('old', 5n), put('bad', 5n, { n: 'good' })));
+      await outcomes(generation, batchOf(5, put('old', 5n), put('bad', 5n, { text: 'good' })));
       const mixed = batchOf(9, put('a', 6n), poison('bad', 7n), put('old', 4n), del('b', 8n), poison('new', 8n), put('c', 9n));
       const results = await generation.apply(mixed, signal);
       expect(results.map(({ outcome }) => outcome)).toEqual(['applied', 'poison', 'stale', 'applied', 'poison', 'applied']);
@@ -161,9 +169,9 @@ export function testRefusals(run: Run): void {
   });
 }
 
-export function testHistories(run: Run): void {
+export function testHistories(run: Run, seedCount: number): void {
   const ids = Array.from({ length: 9 }, (_, i) => `key ${i}`);
-  const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
+  const seeds = Array.from({ length: seedCount }, (_, i) => i + 1);
 
   test.each(seeds)('duplicates and batches from any time come to what the newest versions say (seed %i)', (seed) =>
     run(async ({ target, generation }) => {
@@ -256,6 +264,28 @@ export function testRemoval(run: Run): void {
       expect(await generation.sweep(2201n, signal)).toBe(0);
       expect(await versions(target, index, ['k0', 'k1', 'k2199', 'k2200', 'k2499'])).toEqual([null, null, null, 2201n, 2500n]);
       await eventually(async () => expect((await generation.stats()).documents).toBe(300));
+    }),
+  );
+
+  test(
+    'a sweep beside newer writes removes what is older and nothing that is newer',
+    run(async ({ target, generation }) => {
+      const ids = Array.from({ length: 1500 }, (_, i) => `k${i}`);
+      await outcomes(generation, batchOf(1, ...ids.map((id) => put(id, 10n))));
+      const isRewritten = (_: string, i: number): boolean => i % 3 === 0;
+      const writing = (async () => {
+        for (let from = 0; from < ids.length; from += 150) {
+          const operations = ids.slice(from, from + 150).filter((_, i) => isRewritten('', from + i)).flatMap((id) => [put(id, 20n), put(`new ${id}`, 20n)]);
+          expect(new Set(await outcomes(generation, batchOf(2, ...operations)))).toEqual(new Set(['applied']));
+        }
+      })();
+      const swept = await generation.sweep(20n, signal);
+      await writing;
+      expect(swept).toBeGreaterThanOrEqual(1000);
+      await generation.sweep(20n, signal);
+      const rewritten = ids.filter(isRewritten);
+      expect(await versions(target, index, ids)).toEqual(ids.map((id, i) => (isRewritten(id, i) ? 20n : null)));
+      expect((await scanned(generation)).map(({ id }) => id)).toEqual([...rewritten, ...rewritten.map((id) => `new ${id}`)].toSorted());
     }),
   );
 

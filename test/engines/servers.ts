@@ -3,7 +3,7 @@
  * for what happens when the engine is not there.
  */
 import { randomInt } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, statSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -45,11 +45,24 @@ export function reachableBy(account: Account | undefined, path: string): boolean
   }
 }
 
-/** A new folder of its own in the system's temporary folder, writable by `account`. Short, because unix socket paths have a limit. */
-export function privateFolder(name: string, account: Account | undefined): string {
-  const folder = mkdtempSync(join(tmpdir(), `tailrace-${name}-`));
+/** A new folder of its own, in the system's temporary folder unless told otherwise, writable by `account`. Short, because unix socket paths have a limit. */
+export function privateFolder(name: string, account: Account | undefined, parent = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, `tailrace-${name}-`));
   if (account !== undefined) chownSync(folder, account.uid, account.gid);
   return folder;
+}
+
+const memoryFolder = '/dev/shm';
+const memoryFreeMin = 4 * 2 ** 30;
+
+/**
+ * Where files are kept in memory, for servers that sync a lot and are never to survive the machine, only the death of their processes; the
+ * temporary folder where there is no such place or little room in it.
+ */
+export function quickFolder(): string {
+  if (!existsSync(memoryFolder)) return tmpdir();
+  const { bavail, bsize } = statfsSync(memoryFolder);
+  return bavail * bsize < memoryFreeMin ? tmpdir() : memoryFolder;
 }
 
 /** A folder that outlives the run and the clone, writable by `account`; `TAILRACE_TEST_CACHE` names another place. */

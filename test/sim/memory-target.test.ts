@@ -14,10 +14,20 @@ function puttingOff({ operations }: Batch): ApplyFault | undefined {
   return results.size === 0 ? undefined : { kind: 'items', results };
 }
 
+/** How often a server like OpenSearch refreshes here. */
+const REFRESH_INTERVAL_MS = 20;
+
 for (const atomicCursor of [true, false]) {
   targetContract(`the simulator's target (${atomicCursor ? 'with' : 'without'} an atomic cursor)`, async () => {
     const storage = new MemoryStorage({ atomicCursor });
-    return { connect: async () => new MemoryTarget('memory', storage, { before: puttingOff }), poison, putOff: (id, version) => put(id, version, { later: true }), [Symbol.asyncDispose]: async () => {} };
+    const refreshing = atomicCursor ? undefined : setInterval(() => storage.refresh(), REFRESH_INTERVAL_MS);
+    return {
+      connect: async () => new MemoryTarget('memory', storage, { before: puttingOff }),
+      poison,
+      putOff: (id, version) => put(id, version, { later: true }),
+      changedField: atomicCursor ? undefined : { before: { name: 'size', kind: 'int' }, after: { name: 'size', kind: 'text' } },
+      [Symbol.asyncDispose]: async () => clearInterval(refreshing),
+    };
   });
 }
 
@@ -82,6 +92,29 @@ describe("the simulator's target has faults:", () => {
     storage.forgetDeletes();
     expect(await outcomes(generation, batchOf(2, put('a', 1n)))).toEqual(['applied']);
     expect(await held('a')).toEqual([1n]);
+  });
+
+  test('a search sees what was written before the last refresh or promotion, a fetch and a scan see everything', async () => {
+    const { storage, target, generation, held } = await opened(false);
+    const found = async () => (await target.search({ index: 'things', text: 'amber', limit: 5 }, signal)).map(({ id }) => id);
+    await generation.apply(batchOf(1, put('a', 1n, { text: 'amber' })), signal);
+    expect([await found(), (await generation.stats()).documents]).toEqual([[], 0]);
+    expect(await held('a')).toEqual([1n]);
+    expect((await Array.fromAsync(generation.scan(signal))).flat().map(({ id }) => id)).toEqual(['a']);
+    storage.refresh();
+    expect([await found(), (await generation.stats()).documents]).toEqual([['a'], 1]);
+    await generation.apply(batchOf(2, del('a', 2n), put('b', 2n, { text: 'amber' })), signal);
+    expect(await found()).toEqual(['a']);
+    await generation.promote(signal);
+    expect(await found()).toEqual(['b']);
+  });
+
+  test('a field keeps its kind where storage is like OpenSearch, and none of the others in the call is taken', async () => {
+    const { generation } = await opened(false);
+    await generation.prepare([{ name: 'seq', kind: 'bigint' }], signal);
+    const changed = [{ name: 'new', kind: 'text' }, { name: 'seq', kind: 'text' }] as const;
+    await expect(generation.prepare(changed, signal)).rejects.toMatchObject({ code: 'TGT_MAPPING' });
+    await generation.prepare([{ name: 'new', kind: 'int' }], signal);
   });
 
   test('a batch can be held back before and after it takes effect', async () => {

@@ -1,90 +1,19 @@
 /**
  * The simulator's target: the contract of `src/connector/target.ts` in memory, with faults where a real one has them. It knows no time
  * and no chance: what happens, and when, is what its caller says.
- *
- * `MemoryStorage` is what outlives the client: the server, or the file. It has two natures:
- * - `atomicCursor`, like SQLite: a batch and its cursor take effect together or not at all, deletes are remembered until `forgetBelow`;
- * - otherwise like OpenSearch: every operation by itself, no cursor, and deletes are remembered until `forgetDeletes` is called.
  */
 import type { Seq } from '../../src/change/seq.ts';
 import type { Finding } from '../../src/connector/finding.ts';
-import type { Batch, GenerationBinding, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { invariant } from '../../src/errors/invariant.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { MemoryStorage, statsOf, type Kept, type KeptGeneration } from './memory-storage.ts';
 
-interface Kept {
-  readonly version: bigint;
-  /** Null: a remembered delete. */
-  readonly document: string | null;
-}
+export { MemoryStorage } from './memory-storage.ts';
 
-interface KeptGeneration {
-  readonly binding: GenerationBinding;
-  readonly documents: Map<string, Kept>;
-  cursor: Seq | null;
-  /** Everything below was cleared or swept; kept by atomic storage only. */
-  floor: bigint;
-  /** Undoes what took effect since the last answer that reached its caller, newest last. */
-  readonly unanswered: (() => void)[];
-}
-
-interface KeptIndex {
-  readonly generations: Map<number, KeptGeneration>;
-  promoted: number | null;
-}
-
-export class MemoryStorage {
-  readonly atomicCursor: boolean;
-  readonly #indices = new Map<string, KeptIndex>();
-
-  constructor({ atomicCursor }: { readonly atomicCursor: boolean }) {
-    this.atomicCursor = atomicCursor;
-  }
-
-  index(name: string): KeptIndex {
-    let index = this.#indices.get(name);
-    if (index === undefined) {
-      index = { generations: new Map(), promoted: null };
-      this.#indices.set(name, index);
-    }
-    return index;
-  }
-
-  /** Of all indices, by index and number. */
-  *listing(): Iterable<GenerationListing> {
-    for (const [index, { generations, promoted }] of [...this.#indices].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-      for (const [generation, { cursor, documents }] of [...generations].toSorted(([a], [b]) => a - b)) {
-        yield { index, generation, promoted: promoted === generation, cursor, documents: [...documents.values()].filter(({ document }) => document !== null).length };
-      }
-    }
-  }
-
-  /** What readers of an index see. */
-  promoted(name: string): KeptGeneration | undefined {
-    const index = this.#indices.get(name);
-    return index === undefined || index.promoted === null ? undefined : index.generations.get(index.promoted);
-  }
-
-  /** The server dies and comes back: effects whose answer never reached the caller are lost. */
-  crash(): void {
-    for (const { unanswered } of this.#generations()) {
-      while (unanswered.length > 0) unanswered.pop()?.();
-    }
-  }
-
-  /** Remembered deletes are forgotten, as OpenSearch does after `index.gc_deletes` and at every restart. */
-  forgetDeletes(): void {
-    invariant(!this.atomicCursor, 'storage with an atomic cursor forgets deletes only when it is told to');
-    for (const { documents } of this.#generations()) {
-      for (const [id, { document }] of documents) if (document === null) documents.delete(id);
-    }
-  }
-
-  *#generations(): Iterable<KeptGeneration> {
-    for (const { generations } of this.#indices.values()) yield* generations.values();
-  }
-}
+/** Documents per page of a scan. */
+const SCAN_PAGE = 100;
 
 /** What goes wrong with one call of `apply`. */
 export type ApplyFault =
@@ -122,12 +51,13 @@ export class MemoryTarget implements Target {
     return [{ level: 'ok', subject: 'memory', message: 'It is there.' }];
   }
 
-  async open({ index, generation, binding }: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
+  async open({ index, generation, binding, fields }: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
     signal.throwIfAborted();
     const { generations } = this.#storage.index(index);
     let kept = generations.get(generation);
     if (kept === undefined) {
-      kept = { binding, documents: new Map(), cursor: null, floor: 0n, unanswered: [] };
+      kept = this.#storage.make(binding);
+      this.#storage.prepare(index, kept, fields);
       generations.set(generation, kept);
     }
     for (const part of ['logId', 'epoch', 'fingerprint'] as const) {
@@ -154,7 +84,7 @@ export class MemoryTarget implements Target {
     signal.throwIfAborted();
     const wanted = wordsOf(text);
     const hits: SearchHit[] = [];
-    for (const [id, { document }] of this.#storage.promoted(index)?.documents ?? []) {
+    for (const [id, { document }] of this.#storage.promoted(index)?.searchable ?? []) {
       if (document === null || wanted.length === 0) continue;
       const words = wordsOf(stringsIn(JSON.parse(document)).join(' '));
       const score = words.filter((word) => wanted.includes(word)).length / words.length;
@@ -163,12 +93,12 @@ export class MemoryTarget implements Target {
     return hits.toSorted((a, b) => b.score - a.score).slice(0, limit);
   }
 
-  async fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ document: string; version: bigint } | null)[]> {
+  async fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
     signal.throwIfAborted();
     const documents = this.#storage.promoted(index)?.documents;
     return ids.map((id) => {
       const kept = documents?.get(id);
-      return kept === undefined || kept.document === null ? null : { document: kept.document, version: kept.version };
+      return kept === undefined || kept.document === null ? null : { id, document: kept.document, version: kept.version };
     });
   }
 
@@ -188,6 +118,10 @@ class MemoryGeneration implements TargetGeneration {
     this.#number = number;
     this.#kept = kept;
     this.#faults = faults;
+  }
+
+  get incarnation(): string {
+    return this.#kept.incarnation;
   }
 
   async cursor(): Promise<Seq | null> {
@@ -217,6 +151,32 @@ class MemoryGeneration implements TargetGeneration {
     return results;
   }
 
+  async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#mustBeThere();
+    this.#storage.prepare(this.#index, this.#kept, fields);
+  }
+
+  async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
+    signal.throwIfAborted();
+    this.#mustBeThere();
+    // What a scan has told may be built upon: a crash does not take it back.
+    this.#kept.unanswered.length = 0;
+    const all = [...this.#kept.documents].flatMap(([id, { version, document }]) => (document === null ? [] : [{ id, version, document }]));
+    for (let at = 0; at < all.length; at += SCAN_PAGE) {
+      signal.throwIfAborted();
+      this.#mustBeThere();
+      yield all.slice(at, at + SCAN_PAGE);
+    }
+  }
+
+  async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#mustBeThere();
+    for (const id of ids) if (this.#kept.documents.has(id)) this.#set(id, undefined);
+    this.#kept.unanswered.length = 0;
+  }
+
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {
     signal.throwIfAborted();
     this.#mustBeThere();
@@ -228,13 +188,13 @@ class MemoryGeneration implements TargetGeneration {
   async promote(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#mustBeThere();
+    this.#storage.refreshOne(this.#kept);
     this.#storage.index(this.#index).promoted = this.#number;
   }
 
   async stats(): Promise<TargetStats> {
     this.#mustBeThere();
-    const live = [...this.#kept.documents.values()].filter(({ document }) => document !== null);
-    return { documents: live.length, bytes: live.reduce((sum, { document }) => sum + (document?.length ?? 0), 0) };
+    return statsOf(this.#kept);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,5 +1,5 @@
 /** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
-import type { Batch, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { Notifier, untilAborted } from '../../../src/runtime/abort.ts';
@@ -42,6 +42,9 @@ export interface TargetListener {
   happened(what: TargetHappening): void;
 }
 
+/** How late searches and counts see what was written, where the storage knows refreshes. */
+const REFRESH_INTERVAL_MS = 1_000;
+
 export class SimTarget implements Target {
   readonly name: string;
   readonly capabilities: Target['capabilities'];
@@ -50,6 +53,7 @@ export class SimTarget implements Target {
   readonly #random: SimRandom;
   readonly #listener: TargetListener;
   readonly #plain: MemoryTarget;
+  #refreshedMs = Number.NEGATIVE_INFINITY;
 
   constructor(server: TargetServer, process: SimProcess, random: SimRandom, listener: TargetListener) {
     this.name = server.name;
@@ -81,13 +85,19 @@ export class SimTarget implements Target {
       },
     });
     const generation = await target.open(plan, unanswering);
-    return new SimGeneration(generation, this.#server, link, { ready: async (s) => this.#ready(s), swept: () => this.#listener.swept(this.#server, plan), promoted: () => this.#listener.promoted(plan) });
+    return new SimGeneration(generation, this.#server, link, {
+      ready: async (s) => this.#ready(s),
+      refresh: () => this.#refresh(),
+      swept: () => this.#listener.swept(this.#server, plan),
+      promoted: () => this.#listener.promoted(plan),
+    });
   }
 
   async generations(signal: AbortSignal): Promise<GenerationListing[]> {
     const link = this.#link();
     await link.pass('generations', signal);
     this.#mustReach(link);
+    this.#refresh();
     return this.#plain.generations(signal);
   }
 
@@ -101,10 +111,11 @@ export class SimTarget implements Target {
 
   async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
     await this.#link().pass('search', signal);
+    this.#refresh();
     return this.#plain.search(request, signal);
   }
 
-  async fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<({ readonly document: string; readonly version: bigint } | null)[]> {
+  async fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
     await this.#link().pass('fetch', signal);
     return this.#plain.fetch(index, ids, signal);
   }
@@ -113,6 +124,14 @@ export class SimTarget implements Target {
 
   #link(): SimLink {
     return new SimLink(this.name, this.#process, this.#random, this.#server.weather, 'TGT_CONN');
+  }
+
+  /** The server refreshes by itself; nobody can tell, so it is done when somebody looks. */
+  #refresh(): void {
+    const { nowMs } = this.#process.executor;
+    if (nowMs - this.#refreshedMs < REFRESH_INTERVAL_MS) return;
+    this.#refreshedMs = nowMs;
+    this.#server.storage.refresh();
   }
 
   #mustReach(link: SimLink): void {
@@ -184,6 +203,7 @@ export class SimTarget implements Target {
 interface GenerationHooks {
   /** Resolves when the server does not stall. */
   readonly ready: (signal: AbortSignal) => Promise<void>;
+  readonly refresh: () => void;
   readonly swept: () => void;
   readonly promoted: () => void;
 }
@@ -201,6 +221,10 @@ class SimGeneration implements TargetGeneration {
     this.#hooks = hooks;
   }
 
+  get incarnation(): string {
+    return this.#generation.incarnation;
+  }
+
   async cursor(): Promise<number | null> {
     await this.#link.pass('cursor');
     return this.#generation.cursor();
@@ -209,6 +233,26 @@ class SimGeneration implements TargetGeneration {
   /** The caller may stop waiting; the request goes on. */
   async apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]> {
     return untilAborted(this.#generation.apply(batch, new AbortController().signal), signal);
+  }
+
+  async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
+    await this.#asked('prepare', signal);
+    await this.#generation.prepare(fields, new AbortController().signal);
+    await this.#link.pass('prepared', signal);
+  }
+
+  async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
+    await this.#asked('scan', signal);
+    for await (const page of this.#generation.scan(signal)) {
+      await this.#link.pass('page', signal);
+      yield page;
+    }
+  }
+
+  async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#asked('remove', signal);
+    await this.#generation.remove(ids, new AbortController().signal);
+    await this.#link.pass('removed', signal);
   }
 
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {
@@ -227,6 +271,7 @@ class SimGeneration implements TargetGeneration {
   }
 
   async stats(): Promise<TargetStats> {
+    this.#hooks.refresh();
     return this.#generation.stats();
   }
 

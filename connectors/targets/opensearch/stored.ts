@@ -1,0 +1,76 @@
+/** Documents in answers of the cluster, cut out as they were stored. Answers with them are never filtered: the server would write numbers anew. */
+import type { SearchHit, StoredDocument } from '../../../src/connector/target.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { elementsUnder, membersAt, textOf, type Span } from './raw-json.ts';
+
+export interface ScannedPage {
+  /** Without their text when that was not asked for. */
+  readonly documents: readonly StoredDocument[];
+  /** Where the next page begins, as JSON; undefined behind the last document. */
+  readonly after: string | undefined;
+}
+
+export function scannedPage(body: Buffer): ScannedPage {
+  return reading(() => {
+    const text = body.toString();
+    const documents: StoredDocument[] = [];
+    let after: string | undefined;
+    for (const { from } of elementsUnder(text, 'hits', 'hits')) {
+      const hit = membersAt(text, from);
+      documents.push(storedIn(text, hit));
+      after = partOf(text, hit, 'sort');
+    }
+    return { documents, after };
+  });
+}
+
+/** Documents in the order asked for; null for one that is not there. Undefined: the index is not there. */
+export function fetchedDocuments(body: Buffer): (StoredDocument | null)[] | undefined {
+  return reading(() => {
+    const text = body.toString();
+    const documents: (StoredDocument | null)[] = [];
+    for (const { from } of elementsUnder(text, 'docs')) {
+      const held = membersAt(text, from);
+      const error = held.get('error');
+      if (error !== undefined) {
+        const { type } = JSON.parse(textOf(text, error)) as { readonly type?: string };
+        if (type === 'index_not_found_exception') return undefined;
+        throw new TailraceError('TGT_CONN', { message: `A document could not be read (${type ?? 'no reason given'}).` });
+      }
+      const found = held.get('found');
+      documents.push(found !== undefined && textOf(text, found) === 'true' ? storedIn(text, held) : null);
+    }
+    return documents;
+  });
+}
+
+export function searchHits(body: Buffer): SearchHit[] {
+  return reading(() => {
+    const text = body.toString();
+    return elementsUnder(text, 'hits', 'hits').map(({ from }) => {
+      const hit = membersAt(text, from);
+      const score = hit.get('_score');
+      return { id: JSON.parse(partOf(text, hit, '_id')) as string, score: score === undefined ? 0 : Number(textOf(text, score)), document: partOf(text, hit, '_source') };
+    });
+  });
+}
+
+function storedIn(text: string, members: ReadonlyMap<string, Span>): StoredDocument {
+  const source = members.get('_source');
+  return { id: JSON.parse(partOf(text, members, '_id')) as string, version: BigInt(partOf(text, members, '_version')), document: source === undefined ? '' : textOf(text, source) };
+}
+
+function partOf(text: string, members: ReadonlyMap<string, Span>, name: string): string {
+  const span = members.get(name);
+  if (span === undefined) throw new SyntaxError(`no ${name}`);
+  return textOf(text, span);
+}
+
+function reading<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new TailraceError('TGT_CONN', { message: 'The cluster\'s answer with documents is not whole.' });
+  }
+}
