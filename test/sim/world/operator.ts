@@ -189,9 +189,15 @@ export class Operator {
 
   #onDeath(daemon: Daemon, rebuild: readonly string[]): void {
     // A rebuild that did not get as far as to begin is asked for again.
-    if (daemon.ended === null || daemon.ended.error !== null) for (const source of rebuild) this.#rebuild.add(source);
+    for (const source of rebuild) if (daemon.ended === null || daemon.ended.error !== null || this.#isHalfDropped(source)) this.#rebuild.add(source);
     if (daemon.ended !== null && daemon.ended.error !== null) this.#judgeExit(daemon.ended.error);
     this.#startSoon();
+  }
+
+  /** The server has nothing for us any more, and the log knows a position still: the daemon ended between the two. */
+  #isHalfDropped(source: string): boolean {
+    const { servers, prefixes } = this.#world;
+    return servers.get(source)?.slot === null && prefixes.get(source)?.position !== -1;
   }
 
   #judgeExit(error: unknown): void {
