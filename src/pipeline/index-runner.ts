@@ -159,7 +159,7 @@ export class IndexRunner {
     const documents = createDocumentBuilder(definition, { format, table: this.#shape, transform });
     const { index, generation, startSeq, fingerprint } = this.#record;
     const binding = { logId: log.logId, epoch: log.epoch, fingerprint };
-    await using opened = await target.open({ index, generation, binding, fields: documents.fields }, signal);
+    await using opened = await target.open({ index, generation, binding, fields: documents.fields, isBuilding: this.#record.phase === 'building', options: {} }, signal);
     this.#error = null;
     this.#phase = this.#record.phase;
     if (this.#phase === 'serving') await this.#dropSuperseded(signal);

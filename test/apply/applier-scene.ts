@@ -91,7 +91,7 @@ export class ApplierScene implements AsyncDisposable {
   /** Starts an applier on what is in the log. Its target refuses what the flaws say; `faults` may do more. */
   async start(signal: AbortSignal, { settings = {}, faults = {} }: { readonly settings?: Partial<ApplySettings>; readonly faults?: TargetFaults } = {}): Promise<{ applier: Applier; running: Promise<void> }> {
     const target = new MemoryTarget('memory', this.storage, { before: (batch) => this.#refusals(batch), ...faults });
-    const generation = await target.open({ index: 'things', generation: 1, binding: { logId: this.log.logId, epoch: this.log.epoch, fingerprint: 'f' }, fields: [] }, never);
+    const generation = await target.open({ index: 'things', generation: 1, binding: { logId: this.log.logId, epoch: this.log.epoch, fingerprint: 'f' }, fields: [], isBuilding: false, options: {} }, never);
     await generation.promote(never);
     const deps: ApplierDeps = {
       index: 'things',

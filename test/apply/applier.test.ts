@@ -46,7 +46,7 @@ function cursorsOnly(): StateStore {
 async function runUntilTold(deps: Omit<ApplierDeps, 'onSnapshotApplied' | 'target'>, storage: MemoryStorage, log: LogStore, endsThere: boolean): Promise<number> {
   const stop = new AbortController();
   await using target = new MemoryTarget('m', storage);
-  await using generation = await target.open({ index: 'things', generation: 1, binding: { logId: log.logId, epoch: log.epoch, fingerprint: 'f' }, fields: [] }, never);
+  await using generation = await target.open({ index: 'things', generation: 1, binding: { logId: log.logId, epoch: log.epoch, fingerprint: 'f' }, fields: [], isBuilding: false, options: {} }, never);
   const told = Promise.withResolvers<void>();
   const onSnapshotApplied = async (): Promise<void> => {
     told.resolve();

@@ -30,7 +30,7 @@ const fields: FieldPlan[] = [
   { name: 'updated_at', kind: 'timestamptz' },
 ];
 const textOptions = { tokenizer: 'unicode61', removeDiacritics: true } as const;
-const plan: GenerationPlan = { index: 'synsets', generation: 1, binding: { logId: 'bench', epoch: 1, fingerprint: 'bench' }, fields };
+const plan: GenerationPlan = { index: 'synsets', generation: 1, binding: { logId: 'bench', epoch: 1, fingerprint: 'bench' }, fields, isBuilding: false, options: {} };
 
 interface Synset {
   readonly id: string;

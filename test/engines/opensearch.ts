@@ -3,7 +3,8 @@ import { afterAll, describe, test } from 'vitest';
 import { titleOf, type OpenSearchServer, type OpenSearchVersion } from './opensearch-client.ts';
 import { findOpenSearch, type OpenSearchPlace } from './opensearch-find.ts';
 import { startOpenSearchProcess } from './opensearch-process.ts';
-import { EngineMissing, enginesRequired } from './servers.ts';
+import { enginesRequired } from '../requirement.ts';
+import { EngineMissing } from './servers.ts';
 
 export { titleOf } from './opensearch-client.ts';
 export type { Answer, OpenSearchDialect, OpenSearchServer, OpenSearchVersion } from './opensearch-client.ts';

@@ -185,7 +185,7 @@ describePostgres([15, 18], ({ server }) => {
     {
       const left = connectors.targets.sqlite.create(connectors.targets.sqlite.configSchema.parse({ type: 'sqlite' }), { name: 'embedded', runtime: nodeRuntime(silentLogger), dataDirectory: folder });
       await using target = left;
-      await target.open({ index: 'items', generation: 1, binding: { logId: state.logId ?? '', epoch: 1, fingerprint: 'old' }, fields: [] }, AbortSignal.timeout(5_000));
+      await target.open({ index: 'items', generation: 1, binding: { logId: state.logId ?? '', epoch: 1, fingerprint: 'old' }, fields: [], isBuilding: false, options: {} }, AbortSignal.timeout(5_000));
     }
     await database.query("INSERT INTO items VALUES (2, 'b')");
     await catchUp(items);

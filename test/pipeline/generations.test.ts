@@ -48,7 +48,7 @@ describe('a generation that another has taken the place of', () => {
     for (const number of [1, 2, 3]) {
       state.putGeneration(record(number));
       state.putCursor('products', number, 7);
-      const opened = await target.open({ index: 'products', generation: number, binding, fields: [] }, signal);
+      const opened = await target.open({ index: 'products', generation: number, binding, fields: [], isBuilding: false, options: {} }, signal);
       if (number === promoted) await opened.promote(signal);
     }
     const logged: string[] = [];

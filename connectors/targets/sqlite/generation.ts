@@ -100,6 +100,23 @@ export class Generation {
     });
   }
 
+  /** Removes documents whatever their version, and forgets it. */
+  remove(ids: readonly string[]): void {
+    inTransaction(this.#db, () => {
+      const progress = this.#progress();
+      const remove = this.#db.prepare(`DELETE FROM ${this.#tables.documents} WHERE rid = ?`);
+      for (const id of ids) {
+        const row = id.isWellFormed() ? (this.#look.get(id, 0n) as unknown as [rid: number, order: number, live: number] | undefined) : undefined;
+        if (row === undefined) continue;
+        const [rid, , live] = row;
+        if (live === 1) this.#removeText.run(rid);
+        remove.run(rid);
+        progress.documents -= live;
+      }
+      this.#keep(progress);
+    });
+  }
+
   #write(batch: PackedBatch, carefully: boolean): BatchResult {
     const progress = this.#progress();
     if (batch.clearBelow !== undefined && batch.clearBelow > progress.floor) this.#clear(batch.clearBelow, progress);

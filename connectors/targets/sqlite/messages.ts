@@ -1,14 +1,14 @@
 /** What the main thread and the database threads say to each other: one request at a time, each with one answer. */
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { GenerationListing, GenerationPlan, SearchHit, SearchRequest } from '../../../src/connector/target.ts';
+import type { FieldPlan, GenerationListing, GenerationPlan, SearchHit, SearchRequest, StoredDocument } from '../../../src/connector/target.ts';
 import type { Seq } from '../../../src/change/seq.ts';
 import type { ErrorCode } from '../../../src/errors/catalogue.ts';
 import type { TextOptions } from './text.ts';
 import type { WalLimits } from './wal.ts';
 
-/** What a thread is started with. The writer owns the file; the reader has a read-only connection, so that neither waits for the other. */
+/** What a thread is started with. The writer owns the file; readers and scanners have read-only connections, so that none waits for another. */
 export interface ThreadStart {
-  readonly role: 'writer' | 'reader';
+  readonly role: 'writer' | 'reader' | 'scanner';
   readonly path: string;
   readonly walLimits: WalLimits;
   /** How long a request waits for a lock of another program before it fails with TGT_BLOCKED. */
@@ -52,11 +52,16 @@ export interface Exchanges {
   apply: { request: { readonly uid: string; readonly batch: PackedBatch }; reply: BatchResult };
   /** Removes up to a thousand documents behind `after`; `next` is where to go on, or null at the end. */
   sweep: { request: { readonly uid: string; readonly version: bigint; readonly after: number }; reply: { readonly removed: number; readonly next: number | null } };
+  prepare: { request: { readonly uid: string; readonly fields: readonly FieldPlan[] }; reply: null };
+  /** Removes these documents and what is remembered of them. */
+  remove: { request: { readonly uid: string; readonly ids: readonly string[] }; reply: null };
+  /** The next documents in the order of rowids, all as they stood at the first request of this thread; none at the end. */
+  scan: { request: { readonly uid: string }; reply: StoredDocument[] };
   promote: { request: { readonly uid: string }; reply: null };
   drop: { request: { readonly index: string; readonly generation: number }; reply: null };
   state: { request: { readonly uid: string }; reply: GenerationState };
   search: { request: SearchRequest; reply: SearchHit[] };
-  fetch: { request: { readonly index: string; readonly ids: readonly string[] }; reply: ({ readonly document: string; readonly version: bigint } | null)[] };
+  fetch: { request: { readonly index: string; readonly ids: readonly string[] }; reply: (StoredDocument | null)[] };
   generations: { request: null; reply: GenerationListing[] };
   check: { request: null; reply: Finding[] };
   close: { request: null; reply: null };

@@ -47,7 +47,7 @@ export class Reader implements Handlers<'search' | 'fetch' | 'generations' | 'ch
       return ids.map((id) => {
         // Half a surrogate pair would be read as another id.
         const row = id.isWellFormed() ? statement.get(id) : undefined;
-        return row === undefined ? null : { document: row['document'] as string, version: row['version'] as bigint };
+        return row === undefined ? null : { id, document: row['document'] as string, version: row['version'] as bigint };
       });
     });
   }

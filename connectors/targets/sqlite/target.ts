@@ -1,7 +1,7 @@
 /** The embedded target: documents, full-text index, remembered deletes and cursor in one SQLite file, written in one transaction per batch. */
 import type { Seq } from '../../../src/change/seq.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { Batch, GenerationListing, GenerationPlan, ItemResult, SearchHit, SearchRequest, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import { Outcome, type BatchResult, type Exchanges, type PackedBatch, type ThreadStart } from './messages.ts';
 import type { TextOptions } from './text.ts';
 import { DatabaseThread } from './thread.ts';
@@ -9,6 +9,9 @@ import { walLimits } from './wal.ts';
 
 /** After this long a lock of another program is reported (TGT_BLOCKED) instead of waited for. */
 const LOCK_WAIT_MS = 10_000;
+
+/** Ids that one transaction removes. */
+const REMOVED_AT_ONCE = 1000;
 
 export interface SqliteTargetOptions {
   readonly name: string;
@@ -26,6 +29,7 @@ export class SqliteTarget implements Target {
   readonly #text: TextOptions;
   readonly #writer: DatabaseThread;
   readonly #reader: DatabaseThread;
+  readonly #newScanner: () => DatabaseThread;
 
   constructor({ name, path, text, limits, threadFile }: SqliteTargetOptions) {
     this.name = name;
@@ -33,6 +37,7 @@ export class SqliteTarget implements Target {
     const start = { path, walLimits, lockWaitMs: LOCK_WAIT_MS, ...limits };
     this.#writer = new DatabaseThread({ role: 'writer', ...start }, threadFile);
     this.#reader = new DatabaseThread({ role: 'reader', ...start }, threadFile);
+    this.#newScanner = () => new DatabaseThread({ role: 'scanner', ...start }, threadFile);
   }
 
   check(signal: AbortSignal): Promise<Finding[]> {
@@ -41,7 +46,7 @@ export class SqliteTarget implements Target {
 
   async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
     const { uid } = await this.#writer.request('open', { plan, text: this.#text }, signal);
-    return new SqliteGeneration(uid, this.#writer);
+    return new SqliteGeneration(uid, this.#writer, this.#newScanner);
   }
 
   generations(signal: AbortSignal): Promise<GenerationListing[]> {
@@ -56,7 +61,7 @@ export class SqliteTarget implements Target {
     return this.#reader.request('search', request, signal);
   }
 
-  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<Exchanges['fetch']['reply']> {
+  fetch(index: string, ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
     return this.#reader.request('fetch', { index, ids }, signal);
   }
 
@@ -67,12 +72,16 @@ export class SqliteTarget implements Target {
 }
 
 class SqliteGeneration implements TargetGeneration {
+  /** The file keeps the cursor. */
+  readonly incarnation = '';
   readonly #uid: string;
   readonly #writer: DatabaseThread;
+  readonly #newScanner: () => DatabaseThread;
 
-  constructor(uid: string, writer: DatabaseThread) {
+  constructor(uid: string, writer: DatabaseThread, newScanner: () => DatabaseThread) {
     this.#uid = uid;
     this.#writer = writer;
+    this.#newScanner = newScanner;
   }
 
   async cursor(): Promise<Seq | null> {
@@ -84,6 +93,29 @@ class SqliteGeneration implements TargetGeneration {
     const packed = pack(batch);
     const result = await this.#writer.request('apply', { uid: this.#uid, batch: packed }, signal, [packed.versions.buffer]);
     return resultsOf(result);
+  }
+
+  async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
+    if (fields.length > 0) await this.#writer.request('prepare', { uid: this.#uid, fields }, signal);
+  }
+
+  async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
+    const scanner = this.#newScanner();
+    try {
+      for (;;) {
+        const page = await scanner.request('scan', { uid: this.#uid }, signal);
+        if (page.length === 0) return;
+        yield page;
+      }
+    } finally {
+      await scanner.close();
+    }
+  }
+
+  async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
+    for (let from = 0; from < ids.length; from += REMOVED_AT_ONCE) {
+      await this.#writer.request('remove', { uid: this.#uid, ids: ids.slice(from, from + REMOVED_AT_ONCE) }, signal);
+    }
   }
 
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {

@@ -7,6 +7,7 @@ import { invariant } from '../../../src/errors/invariant.ts';
 import { failureOn, isBusy } from './failure.ts';
 import type { Answer, Cancel, Failure, Request, ThreadStart } from './messages.ts';
 import { Reader } from './reader.ts';
+import { Scanner } from './scanner.ts';
 import { Writer } from './writer.ts';
 
 /** Between two tries for a lock, beside the time that SQLite itself waits. */
@@ -15,7 +16,7 @@ const LOCK_PAUSE_MS = 20;
 invariant(parentPort !== null, 'a database thread has a parent');
 const parent = parentPort;
 const start = workerData as ThreadStart;
-const service = start.role === 'writer' ? new Writer(start) : new Reader(start);
+const service = { writer: () => new Writer(start), reader: () => new Reader(start), scanner: () => new Scanner(start) }[start.role]();
 let cancelled = false;
 
 parent.on('message', (message: Request | Cancel) => {

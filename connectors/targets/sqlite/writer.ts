@@ -40,7 +40,7 @@ interface Open {
   readonly generations: Map<string, Generation>;
 }
 
-export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' | 'drop' | 'state' | 'close'> {
+export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'prepare' | 'remove' | 'promote' | 'drop' | 'state' | 'close'> {
   readonly #start: ThreadStart;
   #open: Open | undefined;
 
@@ -56,11 +56,7 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
       const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE index_name = ? AND generation = ?`).get(plan.index, plan.generation) as GenerationRow | undefined;
       if (row === undefined) return { uid: this.#create(db, plan, text) };
       this.#verify(row, plan, text);
-      const fields = JSON.stringify(plan.fields);
-      if (fields !== row.fields) {
-        db.prepare('UPDATE tailrace_generations SET fields = ? WHERE number = ?').run(fields, row.number);
-        if (row.promoted === 1) replaceViews(db, row.index_name, row.number, plan.fields);
-      }
+      keepFields(db, row, plan.fields);
       return { uid: row.uid };
     });
   }
@@ -79,6 +75,26 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'promote' |
     const result = this.#generation(uid).sweep(version, after);
     wal.tidy();
     return result;
+  }
+
+  /** A column of the views for each field; its words are searched in the last column of the full-text index, which was made before it. */
+  prepare({ uid, fields }: Exchanges['prepare']['request']): null {
+    const { db } = this.#file();
+    inTransaction(db, () => {
+      const row = this.#row(db, uid);
+      const known = new Map((JSON.parse(row.fields) as FieldPlan[]).map((field) => [field.name, field]));
+      for (const field of fields) known.set(field.name, field);
+      keepFields(db, row, [...known.values()]);
+    });
+    return null;
+  }
+
+  remove({ uid, ids }: Exchanges['remove']['request']): null {
+    const { wal } = this.#file();
+    wal.ensureRoom();
+    this.#generation(uid).remove(ids);
+    wal.tidy();
+    return null;
   }
 
   promote({ uid }: Exchanges['promote']['request']): null {
@@ -197,6 +213,13 @@ function refuseForeignNames(db: DatabaseSync, index: string, path: string): void
   const taken = db.prepare('SELECT type, name FROM sqlite_schema WHERE lower(name) IN (lower(?), lower(?))').get(names.documents, names.text);
   if (taken === undefined) return;
   throw new TailraceError('TGT_SCHEMA', { message: `${path} has a ${String(taken['type'])} called "${String(taken['name'])}" that tailrace did not make.`, hint: 'Drop or rename it, or give the index another name.', entity: index });
+}
+
+function keepFields(db: DatabaseSync, row: GenerationRow, fields: readonly FieldPlan[]): void {
+  const text = JSON.stringify(fields);
+  if (text === row.fields) return;
+  db.prepare('UPDATE tailrace_generations SET fields = ? WHERE number = ?').run(text, row.number);
+  if (row.promoted === 1) replaceViews(db, row.index_name, row.number, fields);
 }
 
 function replaceViews(db: DatabaseSync, index: string, number: number, fields: readonly FieldPlan[]): void {

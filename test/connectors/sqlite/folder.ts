@@ -27,5 +27,5 @@ export function temporaryFolder(): Folder {
 }
 
 export function plan(index: string, fields: readonly FieldPlan[] = [], generation = 1): GenerationPlan {
-  return { index, generation, binding: { logId: 'log-1', epoch: 1, fingerprint: 'f-1' }, fields };
+  return { index, generation, binding: { logId: 'log-1', epoch: 1, fingerprint: 'f-1' }, fields, isBuilding: false, options: {} };
 }

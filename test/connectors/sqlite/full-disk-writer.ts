@@ -10,7 +10,7 @@ const { signal } = new AbortController();
 const ballast = join(folder, 'ballast');
 const say = (said: object): void => console.log(JSON.stringify(said));
 const ids = Array.from({ length: 20 }, (_, i) => `k${i}`);
-const plan = { index: 'things', generation: 1, binding: { logId: 'l', epoch: 1, fingerprint: 'f' }, fields: [] };
+const plan = { index: 'things', generation: 1, binding: { logId: 'l', epoch: 1, fingerprint: 'f' }, fields: [], isBuilding: false, options: {} };
 
 function batchAt(cursor: number): Batch {
   const operations = ids.map((id) => ({ kind: 'put', id, version: BigInt(cursor), document: JSON.stringify({ cursor, text: `word${cursor} `.repeat(300) }) }) as const);
