@@ -94,7 +94,7 @@ class OfflineReading implements Reading {
     let page: DeadLetterPage | null = null;
     do {
       const after = page?.next == null ? undefined : deadLetterPlace(page.next);
-      page = deadLetterPage(state.deadLetterTotal(index), state.someDeadLetters({ index, after, limit: DEAD_LETTERS_MAX }), DEAD_LETTERS_MAX);
+      page = deadLetterPage(state.deadLetterTotal({ index }), state.someDeadLetters({ index, after, limit: DEAD_LETTERS_MAX }), DEAD_LETTERS_MAX);
       yield page;
     } while (page.next !== null);
   }

@@ -61,3 +61,38 @@ function escapePart(part: Uint8Array): string {
   if (!needsEscape.test(text)) return text;
   return text.replaceAll('%', '%25').replaceAll(':', '%3A');
 }
+
+/**
+ * The key that `documentIdOf` makes this id of; null for a text that is no id of any key. A row's key that was too long, or is all of the row, is
+ * in its id as the digest that it was replaced by, so that the digest comes back.
+ */
+export function keyOfDocumentId(id: string): Buffer | null {
+  const parts = id.split(':').map(partOf);
+  if (parts.includes(undefined)) return null;
+  const key = Buffer.concat(parts.flatMap((part) => (part === null || part === undefined ? [nullPart] : [lengthOf(part), part])));
+  // The one spelling that a key has: `%41` is none, because that part is written as `A`.
+  return documentIdOf(key) === id ? key : null;
+}
+
+const nullPart = Buffer.alloc(4);
+const escapes = /%([0-9A-F]{2})/g;
+
+function lengthOf(part: Buffer): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(part.length + 1);
+  return length;
+}
+
+/** Undefined for what is no part of an id. */
+function partOf(text: string): Buffer | null | undefined {
+  if (text === '%N') return null;
+  if (text === '%E') return Buffer.alloc(0);
+  const bytes: Buffer[] = [];
+  let at = 0;
+  for (const { 0: escape, 1: hex = '', index } of text.matchAll(escapes)) {
+    bytes.push(Buffer.from(text.slice(at, index)), Buffer.from(hex, 'hex'));
+    at = index + escape.length;
+  }
+  bytes.push(Buffer.from(text.slice(at)));
+  return text === '' ? undefined : Buffer.concat(bytes);
+}

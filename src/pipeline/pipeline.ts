@@ -95,7 +95,7 @@ export class Pipeline implements AsyncDisposable {
 
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] } {
     const { state } = this.#parts;
-    return { total: state.deadLetterTotal(request.index), letters: state.someDeadLetters(request) };
+    return { total: state.deadLetterTotal(request), letters: state.someDeadLetters(request) };
   }
 
   schemas(): RowSchema[] {

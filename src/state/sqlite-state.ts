@@ -4,7 +4,7 @@ import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { stateError } from './state-error.ts';
-import type { DeadLetter, DeadLetterRequest, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetterRequest, GenerationPhase, GenerationRecord, StateStore } from './state-store.ts';
 
 /** Raised whenever the tables below change; a file with a higher number is left untouched. */
 const FORMAT_VERSION = 1;
@@ -149,15 +149,14 @@ class SqliteState implements StateStore {
     return rows.map(letterOf);
   }
 
-  someDeadLetters({ index, after, limit }: DeadLetterRequest): DeadLetter[] {
-    const wanted = [...(index === undefined ? [] : ['name = ?']), ...(after === undefined ? [] : ['(name, number, seq) > (?, ?, ?)'])];
-    const values = [...(index === undefined ? [] : [index]), ...(after === undefined ? [] : [after.index, after.generation, after.seq]), limit];
-    return this.#all(`SELECT * FROM dead_letter ${wanted.length === 0 ? '' : `WHERE ${wanted.join(' AND ')}`} ORDER BY name, number, seq LIMIT ?`, ...values).map(letterOf);
+  someDeadLetters({ after, limit, ...filter }: DeadLetterRequest): DeadLetter[] {
+    const { where, values } = lettersLike(filter, after);
+    return this.#all(`SELECT * FROM dead_letter ${where} ORDER BY name, number, seq LIMIT ?`, ...values, limit).map(letterOf);
   }
 
-  deadLetterTotal(index?: string): number {
-    const row = index === undefined ? this.#get('SELECT count(*) AS n FROM dead_letter') : this.#get('SELECT count(*) AS n FROM dead_letter WHERE name = ?', index);
-    return Number(row?.['n']);
+  deadLetterTotal(filter: DeadLetterFilter): number {
+    const { where, values } = lettersLike(filter);
+    return Number(this.#get(`SELECT count(*) AS n FROM dead_letter ${where}`, ...values)?.['n']);
   }
 
   deadLetterCount(index: string, generation: number): number {
@@ -209,6 +208,13 @@ class SqliteState implements StateStore {
   #run(sql: string, ...values: (string | number)[]): void {
     this.#catalogued(() => this.#statement(sql).run(...values));
   }
+}
+
+function lettersLike({ index, id, code }: DeadLetterFilter, after?: DeadLetterPlace): { readonly where: string; readonly values: readonly (string | number)[] } {
+  const wanted = Object.entries({ name: index, id, code }).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const conditions = [...wanted.map(([column]) => `${column} = ?`), ...(after === undefined ? [] : ['(name, number, seq) > (?, ?, ?)'])];
+  const values = [...wanted.map(([, value]) => value), ...(after === undefined ? [] : [after.index, after.generation, after.seq])];
+  return { where: conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`, values };
 }
 
 function letterOf(row: Row): DeadLetter {

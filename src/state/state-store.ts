@@ -35,9 +35,17 @@ export interface DeadLetter {
 /** Where a dead letter stands in the order of all: by index, generation and seq. */
 export type DeadLetterPlace = Pick<DeadLetter, 'index' | 'generation' | 'seq'>;
 
-export interface DeadLetterRequest {
+/** Some of the dead letters; without any of these, all. */
+export interface DeadLetterFilter {
   /** Of this index only. */
   readonly index?: string | undefined;
+  /** Of this document only. */
+  readonly id?: string | undefined;
+  /** With this code only. */
+  readonly code?: string | undefined;
+}
+
+export interface DeadLetterRequest extends DeadLetterFilter {
   /** Behind this one. */
   readonly after?: DeadLetterPlace | undefined;
   readonly limit: number;
@@ -66,8 +74,8 @@ export interface StateStore extends Disposable {
   deadLetters(index?: string): DeadLetter[];
   /** In their order, at most `limit`. */
   someDeadLetters(request: DeadLetterRequest): DeadLetter[];
-  /** Of all generations of an index, or of all indices. */
-  deadLetterTotal(index?: string): number;
+  /** How many there are. */
+  deadLetterTotal(filter: DeadLetterFilter): number;
   deadLetterCount(index: string, generation: number): number;
 }
 

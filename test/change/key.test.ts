@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decodeKey, documentIdOf } from '../../src/change/key.ts';
+import { decodeKey, documentIdOf, keyOfDocumentId } from '../../src/change/key.ts';
 import { encodeKey } from './encode-key.ts';
 
 const part = fc.oneof(fc.uint8Array({ maxLength: 12 }), fc.constant(null));
@@ -59,6 +59,26 @@ describe('a document id', () => {
         expect(documentIdOf(encodeKey(a)) === documentIdOf(encodeKey(b))).toBe(same);
       }),
       { numRuns: 2000 },
+    );
+  });
+
+  test('gives the key back that it was made of, whatever bytes that holds', () => {
+    fc.assert(
+      fc.property(fc.array(fc.oneof(textPart, fc.uint8Array({ maxLength: 4 }), fc.constant(null)), { minLength: 1, maxLength: 3 }), (parts) => {
+        const key = encodeKey(parts);
+        expect(keyOfDocumentId(documentIdOf(key))).toEqual(key);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('that no key makes is known as such', () => {
+    expect(['', 'a::b', '%41', '%', '%zz', ':', '%ff', 'x%00'].filter((id) => keyOfDocumentId(id) !== null)).toEqual([]);
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('%', ':', 'N', 'E', '2', '5', '3', 'A', 'F', 'é'), maxLength: 9 }), (id) => {
+        const key = keyOfDocumentId(id);
+        if (key !== null) expect(documentIdOf(key)).toBe(id);
+      }),
     );
   });
 });

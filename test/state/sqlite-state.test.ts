@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import type { DeadLetter, GenerationRecord } from '../../src/state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, GenerationRecord } from '../../src/state/state-store.ts';
 import { asOrdinaryUser, giveToOrdinaryUser } from '../ordinary-user.ts';
 
 let folder = '';
@@ -61,8 +61,17 @@ describe('the state store', () => {
       }
     };
     const expected = letters.map((one) => `${one.index} ${one.generation} ${one.seq}`).toSorted();
-    expect([inParts(), state.deadLetterTotal()]).toEqual([expected, 12]);
-    expect([inParts('products'), state.deadLetterTotal('products')]).toEqual([expected.filter((text) => text.startsWith('products')), 6]);
+    expect([inParts(), state.deadLetterTotal({})]).toEqual([expected, 12]);
+    expect([inParts('products'), state.deadLetterTotal({ index: 'products' })]).toEqual([expected.filter((text) => text.startsWith('products')), 6]);
+  });
+
+  test('gives the letters of a document, or of a code, and counts the same ones', () => {
+    using state = openSqliteState({ path });
+    state.park(['books', 'products'].flatMap((index) => [1, 2].map((seq) => ({ ...letter, index, seq, id: `id ${seq}`, code: seq === 1 ? ('DOC_FAILED' as const) : ('TGT_REJECTED' as const) }))));
+    const like = (filter: DeadLetterFilter): unknown => [state.someDeadLetters({ ...filter, limit: 9 }).map(({ index, seq }) => `${index} ${seq}`), state.deadLetterTotal(filter)];
+    expect(like({ index: 'books', id: 'id 2' })).toEqual([['books 2'], 1]);
+    expect(like({ code: 'DOC_FAILED' })).toEqual([['books 1', 'products 1'], 2]);
+    expect(like({ index: 'products', code: 'DOC_FAILED', id: 'id 2' })).toEqual([[], 0]);
   });
 
   test('forgets a generation with its cursor and its letters, and no other', () => {

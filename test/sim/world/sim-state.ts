@@ -3,7 +3,7 @@
  * or just after it.
  */
 import type { Seq } from '../../../src/change/seq.ts';
-import type { DeadLetter, DeadLetterPlace, DeadLetterRequest, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetterRequest, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import { present, type StateListener } from './sim-machine.ts';
 import type { StateFile } from './state-file.ts';
@@ -84,13 +84,17 @@ export class SimState implements StateStore {
     });
   }
 
-  someDeadLetters({ index, after, limit }: DeadLetterRequest): DeadLetter[] {
-    const all = this.deadLetters(index).toSorted(inOrder);
+  someDeadLetters({ after, limit, ...filter }: DeadLetterRequest): DeadLetter[] {
+    const all = this.#lettersLike(filter).toSorted(inOrder);
     return (after === undefined ? all : all.filter((letter) => inOrder(letter, after) > 0)).slice(0, limit);
   }
 
-  deadLetterTotal(index?: string): number {
-    return this.deadLetters(index).length;
+  deadLetterTotal(filter: DeadLetterFilter): number {
+    return this.#lettersLike(filter).length;
+  }
+
+  #lettersLike({ index, id, code }: DeadLetterFilter): DeadLetter[] {
+    return this.deadLetters(index).filter((letter) => (id === undefined || letter.id === id) && (code === undefined || letter.code === code));
   }
 
   deadLetters(index?: string): DeadLetter[] {
