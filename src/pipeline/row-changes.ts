@@ -56,7 +56,7 @@ export async function rowChanges(request: RowChangesRequest, log: ReadOnlyLog, s
     const wanted = { first: Math.max(first, firstSeq), last: Math.min(nextSeq - 1, readTo) };
     if (wanted.last < first || changes.length >= request.limit) break;
     if (wanted.last < wanted.first) continue;
-    const found = await keptOnly(log, firstSeq, async () => search.within(log, wanted, request.limit - changes.length, signal, (seq) => onLooked(readTo - readFrom + 1 + seq - wanted.first, readTo - first + 1)));
+    const found = await keptOnly(log, firstSeq, async () => search.within(log, wanted, request.limit - changes.length, signal, (seq) => onLooked(readTo - readFrom + 1 + (seq - wanted.first + 1), readTo - first + 1)));
     if (found === undefined) break;
     changes = [...found.changes, ...changes];
     readFrom = found.readFrom;
@@ -78,16 +78,23 @@ export async function rowAt(log: ReadOnlyLog, seq: Seq): Promise<{ readonly sche
   });
 }
 
-/** What `read` finds, or undefined when retention has removed `seq` meanwhile: the log knows it only when it is looked at anew. */
+/**
+ * What `read` finds, or undefined when retention has removed `seq` meanwhile. The log knows of that only when it is looked at anew; what begins just
+ * behind what was removed is there, and read again.
+ */
 async function keptOnly<T>(log: ReadOnlyLog, seq: Seq, read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    const code = codeOf(error);
-    if (code !== 'DISK_FAILED' && code !== 'LOG_CORRUPT' && code !== 'LOG_GAP') throw error;
-    await log.refresh();
-    if (log.firstSeq > seq) return undefined;
-    throw error;
+  for (;;) {
+    const { firstSeq } = log;
+    if (firstSeq > seq) return undefined;
+    try {
+      return await read();
+    } catch (error) {
+      const code = codeOf(error);
+      if (code !== 'DISK_FAILED' && code !== 'LOG_CORRUPT' && code !== 'LOG_GAP') throw error;
+      await log.refresh();
+      // Where the log begins where it did, the file is not missing but damaged.
+      if (log.firstSeq === firstSeq) throw error;
+    }
   }
 }
 
