@@ -27,9 +27,10 @@ export class DeadLetters {
     this.#deps = deps;
   }
 
-  /** Reads what earlier runs have parked. */
+  /** Reads what is parked: by earlier runs, and less what somebody has dropped since. */
   load(): void {
     const { state, index, generation } = this.#deps;
+    this.#parked.clear();
     for (const letter of state.deadLetters(index)) if (letter.generation === generation) this.#parked.set(letter.id, letter.seq);
   }
 
@@ -45,6 +46,8 @@ export class DeadLetters {
     state.park(refused.map(({ id, seq, code, reason }) => ({ index, generation, id, seq, code, reason, parkedAtMs })));
     for (const { id, seq } of refused) this.#parked.set(id, Math.max(seq, this.#parked.get(id) ?? 0));
     runtime.logger.warn('documents_parked', { index, count: refused.length, seq: first.seq, error: new TailraceError(first.code, { message: first.reason, entity: index }) });
+    // Letters may have been dropped by hand: nobody else is told of that.
+    if (this.#parked.size > settings.deadLettersMax) this.load();
     if (this.#parked.size > settings.deadLettersMax) {
       throw new TailraceError('TGT_TOO_MANY_DEAD_LETTERS', { message: `Index ${index} has ${this.#parked.size} parked documents, more than the ${settings.deadLettersMax} allowed.`, entity: index });
     }
