@@ -3,7 +3,7 @@
  * source's head, and how fast everything goes.
  */
 import { existsSync } from 'node:fs';
-import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
+import { isOver, snapshotsIn } from '../../src/capture/snapshot-state.ts';
 import { newCounters } from '../../src/apply/counters.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
 import type { IndexDefinition } from '../../src/config/index-settings.ts';
@@ -138,7 +138,7 @@ class OfflineReading implements Reading {
 
   #source({ name, type }: TailraceConfig['sources'][number]): SourceReport {
     const { log, formats } = this.#deps;
-    const unfinished = snapshotsIn(log.registers).filter(({ source, phase }) => source === name && phase !== 'done');
+    const unfinished = snapshotsIn(log.registers).filter((snapshot) => snapshot.source === name && !isOver(snapshot));
     return {
       name,
       type,
@@ -158,7 +158,7 @@ class OfflineReading implements Reading {
       bytes: 0,
       changes_per_second: 0,
       in_flight_bytes: 0,
-      snapshots: unfinished.map(({ number, table, reason, phase, rows, estimatedRows }) => ({ number, table, reason, phase, rows, estimated_rows: estimatedRows, ranges_left: 0 })),
+      snapshots: unfinished.map(({ number, table, reason, selection, phase, paused, rows, estimatedRows }) => ({ number, table, reason, selection: selection.kind, phase, paused, rows, estimated_rows: estimatedRows, rows_per_second: null, ranges_left: 0 })),
     };
   }
 

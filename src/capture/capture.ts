@@ -6,6 +6,7 @@ import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead, TableRequest } from '../connector/source.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { isAbort, TailraceError } from '../errors/tailrace-error.ts';
+import { Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -54,7 +55,7 @@ export interface CaptureStatus {
   readonly position: Uint8Array | null;
   readonly lastCommitMs: number | null;
   readonly inFlightBytes: number;
-  /** Those that are not done, from the moment on that they are asked for: while there is one, the log does not hold everything. */
+  /** Those that are not over, from the moment on that they are asked for: while there is one, the log does not hold everything. */
   readonly snapshots: readonly SnapshotProgress[];
   /** Sentences about what holds reading up. */
   readonly notes: readonly string[];
@@ -65,6 +66,7 @@ export class Capture {
   readonly #backoff: Backoff;
   readonly #counters: IntakeCounters = { transactions: 0, changes: 0, bytes: 0 };
   #phase: CapturePhase = 'connecting';
+  readonly #phaseChanged = new Notifier();
   #error: unknown = null;
   #retryInMs: number | null = null;
   #lastCommitMs: number | null = null;
@@ -92,7 +94,7 @@ export class Capture {
       position: this.#registers.resumePoint?.position ?? null,
       lastCommitMs: this.#lastCommitMs,
       inFlightBytes: this.#budget.takenBytes,
-      snapshots: this.#connection?.snapshots ?? this.#registers.snapshots.map(({ progress }) => progress),
+      snapshots: this.#connection?.snapshots ?? this.#registers.snapshots.map((running) => running.progress(0)),
       notes: this.#connection?.notes ?? [],
     };
   }
@@ -105,6 +107,19 @@ export class Capture {
   /** Asks the stream to say soon where it is. */
   nudge(): void {
     this.#connection?.nudge();
+  }
+
+  /**
+   * The connection as soon as it streams. It is of use until its requests reject: then ask again. Rejects with the error that the source has stopped
+   * with, and with the signal's reason.
+   */
+  async connected(signal: AbortSignal): Promise<Connection> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#phase === 'stopped') throw this.#error;
+      if (this.#connection !== null && this.#phase === 'streaming') return this.#connection.connection;
+      await this.#phaseChanged.wait(signal);
+    }
   }
 
   /** How the source stands now, or null while it is not connected. */
@@ -138,6 +153,7 @@ export class Capture {
     if (disposition === 'exit') throw error;
     if (disposition !== 'backoff') {
       this.#phase = 'stopped';
+      this.#phaseChanged.notify();
       runtime.logger.error('source_stopped', { source: source.name, error });
       return false;
     }
@@ -187,6 +203,7 @@ export class Capture {
       connection.begin(identity === null);
       this.#phase = 'streaming';
       this.#error = null;
+      this.#phaseChanged.notify();
       await connection.run();
     } finally {
       this.#connection = null;

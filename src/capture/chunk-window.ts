@@ -2,6 +2,7 @@
  * What changes while a chunk of a snapshot is read. A window opens before the read and closes when the stream has passed everything the
  * read could show; a row whose key was noted in between is left out of the chunk, because the stream has it newer.
  */
+import { invariant } from '../errors/invariant.ts';
 
 /** Most keys one window notes. A chunk whose window overflows is read again, when the stream has come closer to the source's head. */
 export const WINDOW_KEYS_MAX = 200_000;
@@ -29,6 +30,12 @@ export class ChunkWindow {
   /** True while no key was noted: then nothing has to be asked for. */
   get untouched(): boolean {
     return this.#noted?.size === 0;
+  }
+
+  /** Everything that was noted, as `windowKey` writes it; of a window that did not overflow. */
+  get keys(): ReadonlySet<string> {
+    invariant(this.#noted !== null, 'a window that overflowed has no keys');
+    return this.#noted;
   }
 
   note(key: string): void {

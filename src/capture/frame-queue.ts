@@ -4,6 +4,7 @@
  * Frames are handed over as fast as the stream fills them; what is not durable yet is counted against the budget, by which the source
  * knows when to stop reading. The first failure ends the queue: nothing behind it is appended.
  */
+import type { Seq } from '../change/seq.ts';
 import type { FrameKind, LogStore } from '../connector/log-store.ts';
 import type { BuiltFrame, FrameBufferPool } from './frame-builder.ts';
 import type { FramePart } from './frame-cutter.ts';
@@ -24,7 +25,7 @@ export interface QueuedFrame {
 }
 
 export interface FrameQueueDeps extends RowCompletionDeps {
-  readonly log: Pick<LogStore, 'append'>;
+  readonly log: Pick<LogStore, 'append' | 'durableSeq'>;
   readonly pool: FrameBufferPool;
   readonly signal: AbortSignal;
 }
@@ -33,6 +34,8 @@ export class FrameQueue {
   readonly #deps: FrameQueueDeps;
   readonly #completion: RowCompletion;
   #tail: Promise<void> = Promise.resolve();
+  /** Seq of the last change that was handed to the log; null while nothing was. */
+  #appended: Promise<Seq> | null = null;
   #pending = 0;
   /** Bytes of completed rows that were sent since the queue last waited for them. */
   #addedBytes = 0;
@@ -79,6 +82,19 @@ export class FrameQueue {
     });
   }
 
+  /**
+   * The seq up to which the log has every frame that was pushed so far, and none that is pushed later. Resolves when they are durable; rejects with
+   * the first failure.
+   */
+  async placed(): Promise<Seq> {
+    const placed = Promise.withResolvers<Seq>();
+    this.#tail = this.#tail.then(() => {
+      if (this.#failure !== null) placed.reject(this.#failure.error);
+      else placed.resolve(this.#appended ?? this.#deps.log.durableSeq);
+    });
+    return placed.promise;
+  }
+
   /** Resolves when nothing is on its way any more, whether it arrived or failed. */
   async settled(): Promise<void> {
     await this.#tail;
@@ -106,8 +122,12 @@ export class FrameQueue {
   /** Appends one frame, or a part of one. Resolves when it has settled, whether it arrived or failed; the bytes are given back then. */
   async #send({ kind, snapshot }: QueuedFrame, { entries, count, transactions, registers }: FramePart, bytes: number, onDurable: () => void): Promise<void> {
     const { log, source, signal } = this.#deps;
+    const appending = log.append({ kind, source, snapshot, entries, count, transactions, registers }, signal);
+    this.#appended = appending.then(({ lastSeq }) => lastSeq);
+    // Whoever asks for it is told; `appending` tells of the failure.
+    this.#appended.catch(() => {});
     try {
-      await log.append({ kind, source, snapshot, entries, count, transactions, registers }, signal);
+      await appending;
       onDurable();
     } catch (error) {
       this.#fail(error);

@@ -7,6 +7,7 @@
  */
 import { Op } from '../change/operation.ts';
 import type { DeclaredSchema } from '../change/schema.ts';
+import type { Seq } from '../change/seq.ts';
 import { FrameKind, type RegisterUpdate } from '../connector/log-store.ts';
 import type { ChangeSink, TransactionStart } from '../connector/source.ts';
 import { invariant } from '../errors/invariant.ts';
@@ -143,6 +144,12 @@ export class Intake implements ChangeSink {
   insertSnapshotFrame(snapshot: number, built: BuiltFrame, onDurable?: () => void): void {
     this.#seal();
     this.#deps.queue.push({ kind: FrameKind.snapshot, snapshot, built, before: null, onDurable });
+  }
+
+  /** The seq up to which the log has everything that was pushed so far, and nothing that comes later. Only from within a window's `onReached`. */
+  async placed(): Promise<Seq> {
+    this.#seal();
+    return this.#deps.queue.placed();
   }
 
   /** Puts registers into the log, in one frame with what was pushed just before: a schema and the snapshot that it calls for, say. */

@@ -1,21 +1,26 @@
-/** Turns the rows of a chunk into frames, leaving out those that the stream has newer. */
+/**
+ * Turns a chunk into frames: its rows, and a delete for each key that was asked for and is not there. What the stream has newer is left out of
+ * both: a row that came to be meanwhile is no more taken back than one that went is brought back.
+ */
 import { Op } from '../change/operation.ts';
 import type { RegisterUpdate } from '../connector/log-store.ts';
 import type { Chunk } from '../connector/source.ts';
 import { windowKey, type ChunkWindow } from './chunk-window.ts';
 import { FrameBuilder, type BuiltFrame, type FrameBufferPool } from './frame-builder.ts';
 
-/** How many rows a chunk has. */
-export function rowsIn(chunk: Chunk): number {
-  return chunk.offsets.length - 1;
+const noRow = new Uint8Array(0);
+
+/** How much of a snapshot a chunk is: its rows, and keys that were looked up for nothing. */
+export function rowsIn(chunk: Pick<Chunk, 'offsets' | 'absentKeys'>): number {
+  return chunk.offsets.length - 1 + chunk.absentKeys.length;
 }
 
 /** At least one frame; the last carries `registers`, so that progress is durable with the chunk's last row and not before. */
 export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindow, registers: readonly RegisterUpdate[], pool: FrameBufferPool): readonly BuiltFrame[] {
   const builder = new FrameBuilder(pool);
   const frames: BuiltFrame[] = [];
-  const { keyBytes, keyOffsets, bytes, offsets } = chunk;
-  const rows = rowsIn(chunk);
+  const { keyBytes, keyOffsets, bytes, offsets, absentKeys } = chunk;
+  const rows = offsets.length - 1;
   const { untouched } = window;
   for (let i = 0; i < rows; i += 1) {
     const keyStart = keyOffsets[i] as number;
@@ -23,6 +28,11 @@ export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindo
     if (!untouched && window.changed(windowKey(keyBytes.subarray(keyStart, keyEnd)))) continue;
     if (builder.isFull) frames.push(builder.take([]));
     builder.add(Op.read, 0, schemaId, keyBytes, keyStart, keyEnd, bytes, offsets[i] as number, offsets[i + 1] as number, null);
+  }
+  for (const key of absentKeys) {
+    if (!untouched && window.changed(windowKey(key))) continue;
+    if (builder.isFull) frames.push(builder.take([]));
+    builder.add(Op.delete, 0, schemaId, key, 0, key.length, noRow, 0, 0, null);
   }
   frames.push(builder.take(registers));
   return frames;

@@ -9,6 +9,15 @@ import { TailraceError } from '../errors/tailrace-error.ts';
 /** Every generation of every index that has the table. */
 export const EVERYONE = '*';
 
+/** Which rows a snapshot reads. The keys themselves are in its ranges: a register is written again and again. */
+export type SelectionNote = { readonly kind: 'all' } | { readonly kind: 'keys'; readonly keys: number } | { readonly kind: 'where'; readonly predicate: string };
+
+/** Why a snapshot ended before its end. */
+export interface SnapshotFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
 export interface Snapshot {
   readonly source: string;
   /** Unique among those of its source. */
@@ -17,13 +26,20 @@ export interface Snapshot {
   /** Names of the generations that take its rows, or `[EVERYONE]`. */
   readonly for: readonly string[];
   readonly reason: string;
+  readonly selection: SelectionNote;
   /** Whether documents that are older than the snapshot and that it did not see are removed at its end. */
   readonly sweep: boolean;
   /** Everything up to here was in the log before the ranges were planned: a document that is no newer, and that the snapshot does not read, is gone. */
   readonly startSeq: Seq;
-  readonly phase: 'planned' | 'reading' | 'done';
-  /** Rows of ranges that are read to their end. */
+  /** `cancelled` and `failed`: no more of it is read; what was read holds true, and nothing is swept. */
+  readonly phase: 'planned' | 'reading' | 'done' | 'cancelled' | 'failed';
+  /** Told to wait: nothing is read of it until it is resumed, whatever restarts come in between. */
+  readonly paused: boolean;
+  /** Null unless it failed. */
+  readonly failure: SnapshotFailure | null;
+  /** Rows of ranges that are read to their end; of keys, those that were looked up. */
   readonly rows: number;
+  /** Exact for keys. */
   readonly estimatedRows: number | null;
   /** All of its rows have seqs up to this; null until it is done. */
   readonly doneSeq: Seq | null;
@@ -64,7 +80,8 @@ export function removeRange(snapshot: Snapshot, range: number): RegisterUpdate {
 /** The snapshot that a register update sets; undefined for other registers and for removals. */
 export function snapshotOfRegister([name, value]: RegisterUpdate): Snapshot | undefined {
   if (!name.startsWith('snapshot:') || value === null) return undefined;
-  return parse<Snapshot>(value);
+  const { selection = { kind: 'all' }, paused = false, failure = null, ...rest } = parse<Partial<Snapshot>>(value);
+  return { ...rest, selection, paused, failure } as Snapshot;
 }
 
 export function snapshotsIn(registers: ReadonlyMap<string, Uint8Array>): Snapshot[] {
@@ -86,6 +103,11 @@ export function rangesIn(registers: ReadonlyMap<string, Uint8Array>, snapshot: S
     ranges.push({ number: Number(name.slice(prefix.length)), next: Buffer.from(next, 'hex'), rows });
   }
   return ranges.toSorted((a, b) => a.number - b.number);
+}
+
+/** True when nothing more is read of it. */
+export function isOver({ phase }: Pick<Snapshot, 'phase'>): boolean {
+  return phase !== 'planned' && phase !== 'reading';
 }
 
 /** True when the generation of this name takes the snapshot's rows. */

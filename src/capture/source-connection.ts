@@ -6,6 +6,7 @@ import { invariant } from '../errors/invariant.ts';
 import { together } from '../runtime/abort.ts';
 import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { ChunkReader } from './chunk-reader.ts';
 import { ChunkWindows } from './chunk-window.ts';
 import type { FrameBufferPool, IncompleteEntry } from './frame-builder.ts';
 import { FrameQueue } from './frame-queue.ts';
@@ -13,6 +14,7 @@ import { Intake, type IntakeCounters } from './intake.ts';
 import { ReadPace } from './read-pace.ts';
 import type { ResumePoint } from './resume-point.ts';
 import type { CompletedRow } from './row-completion.ts';
+import { RowsAtReader, type ReadAtRequest, type RowsAt } from './rows-at.ts';
 import type { SnapshotProgress } from './running-snapshot.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import { SnapshotRunner, type SnapshotRequest } from './snapshot-runner.ts';
@@ -33,7 +35,13 @@ export interface SnapshotSettings {
 /** What can be asked of a source that is connected. */
 export interface Connection {
   readonly tables: readonly TableDescription[];
+  /** See `SnapshotRunner`. What is asked for here is asked for when the stream has passed where the source is now. */
   requestSnapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot>;
+  pauseSnapshot(number: number, signal: AbortSignal): Promise<Snapshot>;
+  resumeSnapshot(number: number, signal: AbortSignal): Promise<Snapshot>;
+  cancelSnapshot(number: number, signal: AbortSignal): Promise<Snapshot>;
+  /** See `RowsAtReader`. It ends with the connection; leaving the iteration ends the reading. */
+  readAt(request: ReadAtRequest, signal: AbortSignal): AsyncIterable<RowsAt>;
 }
 
 export interface SourceConnectionDeps {
@@ -65,6 +73,9 @@ export class SourceConnection {
   readonly #queue: FrameQueue;
   readonly #intake: Intake;
   readonly #runner: SnapshotRunner;
+  readonly #rowsAt: RowsAtReader;
+  /** What others may ask of it. */
+  readonly connection: Connection;
 
   /** `signal` ends the connection. */
   constructor(deps: SourceConnectionDeps, signal: AbortSignal) {
@@ -104,22 +115,12 @@ export class SourceConnection {
       onReread: (table, reason, sweep) => this.#reread(table, reason, sweep),
       onCommit,
     });
-    this.#runner = new SnapshotRunner({
-      source: source.name,
-      session,
-      log,
-      unfinished: deps.registers.snapshots,
-      windows,
-      intake: this.#intake,
-      place: this.#place,
-      pool,
-      pace: new ReadPace({ budget, clock, bytesPerSecondMax: snapshot.bytesPerSecondMax }),
-      stalled: this.#stalled,
-      clock,
-      parallel: snapshot.parallel,
-      chunkBytes: snapshot.chunkBytes,
-      logger,
-    });
+    const pace = new ReadPace({ budget, clock, bytesPerSecondMax: snapshot.bytesPerSecondMax });
+    const chunks = new ChunkReader({ session, windows, place: this.#place, pace, stalled: this.#stalled, clock, chunkBytes: snapshot.chunkBytes });
+    const { parallel } = snapshot;
+    this.#runner = new SnapshotRunner({ source: source.name, session, log, unfinished: deps.registers.snapshots, chunks, intake: this.#intake, pool, clock, parallel, logger });
+    this.#rowsAt = new RowsAtReader({ session, chunks, intake: this.#intake, parallel, whole: async (table, s) => this.#runner.whole(table, s) });
+    this.connection = this.#asConnection();
   }
 
   /** True while everything that was pushed is durable. */
@@ -156,23 +157,34 @@ export class SourceConnection {
   /** Streams and reads snapshots until something fails or the signal is aborted; everything on its way has settled when it returns. */
   async run(): Promise<void> {
     const { session, onConnected } = this.#deps;
-    const connection: Connection = {
-      tables: session.tables,
-      requestSnapshot: async (request, signal) => {
-        await this.#passedHead(signal);
-        return this.#runner.request(request, signal);
-      },
-    };
     try {
       await together(this.#signal, [
         async (s) => session.stream(this.#intake, s),
-        async (s) => onConnected(connection, s),
+        async (s) => onConnected(this.connection, s),
         async (s) => this.#runner.run(s),
       ]);
     } finally {
       this.#ended.abort();
       await this.#queue.settled();
     }
+  }
+
+  #asConnection(): Connection {
+    const { tables } = this.#deps.session;
+    const runner = this.#runner;
+    /** Until the connection ends. */
+    const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, this.#signal]);
+    return {
+      tables,
+      requestSnapshot: async (request, signal) => {
+        await this.#passedHead(until(signal));
+        return runner.request(request, until(signal));
+      },
+      pauseSnapshot: async (number, signal) => runner.pause(number, until(signal)),
+      resumeSnapshot: async (number, signal) => runner.resume(number, until(signal)),
+      cancelSnapshot: async (number, signal) => runner.cancel(number, until(signal)),
+      readAt: (request, signal) => this.#rowsAt.read(request, until(signal)),
+    };
   }
 
   /**
@@ -185,7 +197,7 @@ export class SourceConnection {
   }
 
   #reread(table: string, reason: string, sweep: boolean): void {
-    this.#runner.request({ table, for: [EVERYONE], reason, sweep }, this.#ended.signal).catch((error: unknown) => this.#ended.abort(error));
+    this.#runner.request({ table, selection: { kind: 'all' }, for: [EVERYONE], reason, sweep }, this.#ended.signal).catch((error: unknown) => this.#ended.abort(error));
   }
 
   /** The stream goes on while these rows wait to be proven, until no more may be on its way. */

@@ -7,7 +7,7 @@ import type { SourceSession } from '../connector/source.ts';
 import { decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
 import { RunningSnapshot } from './running-snapshot.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
-import { rangesIn, snapshotsIn } from './snapshot-state.ts';
+import { isOver, rangesIn, snapshotsIn } from './snapshot-state.ts';
 
 export interface SourceRegistersDeps {
   readonly source: string;
@@ -41,10 +41,10 @@ export class SourceRegisters {
     return this.#get(stateRegister) ?? null;
   }
 
-  /** Snapshots that are not done. */
+  /** Snapshots that are not over. */
   get snapshots(): RunningSnapshot[] {
     const { source, log } = this.#deps;
-    const unfinished = snapshotsIn(log.registers).filter((snapshot) => snapshot.source === source && snapshot.phase !== 'done');
+    const unfinished = snapshotsIn(log.registers).filter((snapshot) => snapshot.source === source && !isOver(snapshot));
     return unfinished.map((snapshot) => new RunningSnapshot(snapshot, rangesIn(log.registers, snapshot), true));
   }
 

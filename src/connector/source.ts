@@ -75,6 +75,12 @@ export interface IncompleteRow {
 }
 
 /**
+ * Which rows of a table are read. Keys are encoded (`src/change/key.ts`) and differ from each other; a predicate is a condition in the source's own
+ * language, SQL for a database that speaks it, over the table's columns by their names.
+ */
+export type Selection = { readonly kind: 'all' } | { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] } | { readonly kind: 'where'; readonly predicate: string };
+
+/**
  * Rows of a chunk, without an object for each. Row `i` lies in `bytes` from `offsets[i]` to `offsets[i + 1]`, its key in `keyBytes` from
  * `keyOffsets[i]` to `keyOffsets[i + 1]`; both lists of offsets have one number more than there are rows.
  */
@@ -84,6 +90,8 @@ export interface Chunk {
   readonly keyOffsets: readonly number[];
   readonly bytes: Uint8Array;
   readonly offsets: readonly number[];
+  /** Of a range of keys: those that were looked for here and that no row has. Empty for other ranges. */
+  readonly absentKeys: readonly Uint8Array[];
   /** Where the range's next chunk begins; null when the range is read to its end. */
   readonly next: Uint8Array | null;
   /** A position at or after everything that the chunk shows. */
@@ -102,9 +110,20 @@ export interface ChunkRequest {
  * session pushed into the sink before `readChunk` was called is visible in it; otherwise the reader waits and reads again.
  */
 export interface SnapshotReader {
-  /** Disjoint ranges that cover what the table holds now, about `parallel` of them or more; opaque, durable, usable after a restart. */
-  planRanges(table: string, parallel: number, signal: AbortSignal): Promise<Uint8Array[]>;
-  /** Resolves to `replan` when the table was rewritten so that the range means nothing any more. */
+  /**
+   * Looks, before anything starts, whether these rows can be asked for, and how many they may be: null when the source cannot say. Rejects with
+   * SRC_SELECTION, by name and place, for keys that are none of the table's and for a predicate that is none or that would do more than to read.
+   */
+  checkSelection(table: string, selection: Selection, signal: AbortSignal): Promise<number | null>;
+  /**
+   * Disjoint ranges that cover the selected rows as the table holds them now, about `parallel` of them or more; opaque, durable, usable after a restart.
+   * A range carries what it needs of the selection: its keys, of which it has a bounded number, or the predicate.
+   */
+  planRanges(table: string, parallel: number, selection: Selection, signal: AbortSignal): Promise<Uint8Array[]>;
+  /**
+   * Resolves to `replan` when the table was rewritten so that the range means nothing any more; never for a range of keys. Rejects with SRC_SELECTION
+   * when the selection turns out to be none: reading again would not help, and nothing but this selection is concerned.
+   */
   readChunk(request: ChunkRequest, signal: AbortSignal): Promise<Chunk | 'replan'>;
 }
 

@@ -53,6 +53,7 @@ export const catalogue = {
   SRC_DDL: { disposition: 'stop', did: 'What needs the old shape of the table stopped; its place is kept and indices serve what they have.', hint: 'Change the index to fit the table, or undo the change of the table and then `tailrace run --rebuild SOURCE`.' },
   SRC_VALUE_TOO_LARGE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'Leave the column out with `fields`, or raise `max_value_bytes` and update the row.' },
   SRC_UNDECODABLE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'See `tailrace log dump` for the bytes; leave the column out with `fields`.' },
+  SRC_SELECTION: { disposition: 'stop', did: 'These rows are not read, or no further; everything else goes on.', hint: 'Correct the keys or the condition that the message names, and ask again.' },
   // the source's history
   SRC_SLOT_IN_USE: { disposition: 'backoff', did: retrying, hint: 'Stop the other reader, or give this pipeline a slot of its own with `slot`.' },
   SRC_SLOT_BLOCKED: { disposition: 'backoff', did: retrying, hint: 'End the named transactions: a slot waits for every open one.' },
@@ -68,6 +69,7 @@ export const catalogue = {
   TGT_REJECTED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the row or the index; a later change of the row replaces the parked one.' },
   TGT_MISSING: { disposition: 'pause', did: 'Writing to this index is paused and tried again; nothing was made in its place.', hint: 'Restore what was deleted, or restart tailrace: it makes the index again and fills it.' },
   TGT_MAPPING: { disposition: 'stop', did: 'Writing to this index stopped; it serves what it has, and the log keeps what follows.', hint: 'Build the index again with the new mapping: `tailrace resync INDEX`.' },
+  GEN_NOT_FED: { disposition: 'stop', did: 'It is fed no more; where readers see it, they see it as it is until another generation takes its place.', hint: 'Nothing has to be done where another generation is being built (`tailrace generations list`); otherwise `tailrace resync INDEX`.' },
   TGT_FENCED: { disposition: 'exit', did: 'tailrace ended: the target took none of its writes.', hint: 'Let only one daemon write to the index; stop the other one, then start this one again.' },
   TGT_VERSION: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Use a server version that the page of this kind of target in docs/targets lists.' },
   TGT_IDENTITY: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Point the target at the index that belongs to this data directory, or build a new one.' },

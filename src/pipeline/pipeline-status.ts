@@ -1,12 +1,14 @@
 /** How the pipeline stands, from what its runners know. */
 import { hintFor } from '../errors/named-source.ts';
+import type { IndexDefinition } from '../config/index-settings.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { StateStore } from '../state/state-store.ts';
+import type { GenerationRecord, StateStore } from '../state/state-store.ts';
+import { dropAtMs, targetOf } from './generations.ts';
 import type { IndexRunner } from './index-runner.ts';
 import type { SourceRunner } from './source-runner.ts';
-import type { IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
+import type { GenerationStatus, IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
 
 export interface StatusDeps {
   readonly version: string;
@@ -73,13 +75,16 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
     bytes: counters.bytes,
     changes_per_second: runner.changesPerSecond,
     in_flight_bytes: status.inFlightBytes,
-    snapshots: status.snapshots.map(({ snapshot, rows, rangesLeft }) => ({
+    snapshots: status.snapshots.map(({ snapshot, rows, rangesLeft, rowsPerSecond }) => ({
       number: snapshot.number,
       table: snapshot.table,
       reason: snapshot.reason,
+      selection: snapshot.selection.kind,
       phase: snapshot.phase,
+      paused: snapshot.paused,
       rows,
       estimated_rows: snapshot.estimatedRows,
+      rows_per_second: rowsPerSecond,
       ranges_left: rangesLeft,
     })),
   };
@@ -104,6 +109,34 @@ function indexStatus(runner: IndexRunner, deps: StatusDeps): IndexStatus {
     changes_per_second: runner.changesPerSecond,
     dead_letters: deps.state.deadLetterCount(record.index, record.generation),
     counters: applied.counters,
+    generations: generationStatuses(runner, deps),
+  };
+}
+
+export function generationStatuses({ definition, generations }: Pick<IndexRunner, 'definition' | 'generations'>, { state, log }: Pick<StatusDeps, 'state' | 'log'>): GenerationStatus[] {
+  return generations.map(({ record, condition, error, cursor }) => ({
+    ...recordStatus(record, definition, state),
+    condition,
+    error: statusError(error, definition.from.source),
+    cursor,
+    lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor),
+  }));
+}
+
+/** What the record itself says of a generation. */
+export function recordStatus(record: GenerationRecord, { to, rollback_hours }: Pick<IndexDefinition, 'to' | 'rollback_hours'>, state: StateStore): Omit<GenerationStatus, 'condition' | 'error' | 'cursor' | 'lag_changes'> {
+  const { index, generation, phase, reason, held, createdAtMs, retiredAtMs } = record;
+  return {
+    index,
+    generation,
+    target: targetOf(record, to),
+    phase,
+    reason,
+    held,
+    created_ms: createdAtMs,
+    retired_ms: retiredAtMs,
+    drop_ms: dropAtMs(record, rollback_hours),
+    dead_letters: state.deadLetterCount(index, generation),
   };
 }
 

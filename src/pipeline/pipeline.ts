@@ -1,5 +1,6 @@
 /** A running pipeline: sources, log and indices wired from a config, and the one way to stop them all. */
 import type { RowSchema } from '../change/schema.ts';
+import type { Seq } from '../change/seq.ts';
 import { SchemaRegistry } from '../capture/schema-registry.ts';
 import { snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Connection } from '../capture/capture.ts';
@@ -12,16 +13,17 @@ import type { DocumentTransform } from '../document/transform.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import { together, untilAborted } from '../runtime/abort.ts';
+import { Notifier, together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { generationName, type DeadLetter, type DeadLetterRequest, type StateStore } from '../state/state-store.ts';
-import { chooseGeneration } from './generations.ts';
-import { IndexRunner, stoppedError } from './index-runner.ts';
+import type { DeadLetter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
+import { isFed, isPending } from './generations.ts';
+import { IndexRunner, stoppedError, type SwapCheck } from './index-runner.ts';
+import { resyncJob, settleJobs } from './jobs.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
-import { sourcePosition, type PositionReport } from './positions.ts';
-import { pipelineStatus } from './pipeline-status.ts';
+import { indexPositions, sourcePosition, type PositionReport } from './positions.ts';
+import { generationStatuses, pipelineStatus } from './pipeline-status.ts';
 import { SourceRunner } from './source-runner.ts';
-import type { PipelineStatus } from './status.ts';
+import type { GenerationStatus, PipelineStatus } from './status.ts';
 
 /** While somebody waits for the indices to catch up, their cursors are looked at this often. */
 const CATCH_UP_POLL_MS = 10;
@@ -39,6 +41,8 @@ export interface PipelineParts {
   readonly transforms: ReadonlyMap<string, DocumentTransform>;
   /** Sources whose indices are built again from a new snapshot. */
   readonly rebuild: ReadonlySet<string>;
+  /** Looks at a generation before readers get to see it. */
+  readonly beforeSwap?: SwapCheck | undefined;
   /** Everything that is open for the pipeline; closed when it has stopped. */
   readonly resources: AsyncDisposable;
 }
@@ -50,6 +54,8 @@ export class Pipeline implements AsyncDisposable {
   readonly #schemas: SchemaRegistry;
   readonly #sources: readonly SourceRunner[];
   readonly #indices: readonly IndexRunner[];
+  /** A generation was begun that needs a snapshot. */
+  readonly #begun = new Notifier();
   /** Resolves when the pipeline has stopped; rejects with the error that ended it. */
   readonly finished: Promise<void>;
 
@@ -58,7 +64,8 @@ export class Pipeline implements AsyncDisposable {
     this.#startedMs = parts.runtime.clock.nowMs();
     this.#schemas = new SchemaRegistry(parts.log.registers);
     this.#indices = parts.config.indices.map((definition) => this.#makeIndex(definition));
-    this.#sources = [...parts.sources].filter(([name]) => this.#indicesOf(name).length > 0).map(([name, { type, source }]) => this.#makeSource(name, type, source));
+    settleJobs(parts.state, parts.runtime.clock.nowMs());
+    this.#sources = [...parts.sources].filter(([name]) => this.#tablesOf(name).length > 0).map(([name, { type, source }]) => this.#makeSource(name, type, source));
     this.finished = this.#run();
     this.finished.catch(() => {});
   }
@@ -79,8 +86,7 @@ export class Pipeline implements AsyncDisposable {
     const goal = log.durableSeq;
     for (;;) {
       signal.throwIfAborted();
-      for (const index of this.#indices) if (index.phase === 'stopped') throw stoppedError(index);
-      if (this.#indices.every((index) => index.phase === 'serving' && (index.cursor ?? -1) >= goal)) return;
+      if (this.#indices.every((index) => hasCaughtUp(index, goal))) return;
       // An index that waits for a snapshot would wait for ever.
       for (const source of this.#sources) source.throwIfStopped();
       await runtime.clock.sleep(CATCH_UP_POLL_MS, signal);
@@ -88,9 +94,7 @@ export class Pipeline implements AsyncDisposable {
   }
 
   async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
-    const index = this.#indices.find(({ definition }) => definition.name === request.index);
-    if (index === undefined) throw new TailraceError('USAGE', { message: `There is no index ${request.index}; there are: ${this.#indices.map(({ definition }) => definition.name).join(', ')}.` });
-    return this.#target(index.definition.to).search(request, signal);
+    return this.#target(this.#index(request.index).definition.to).search(request, signal);
   }
 
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] } {
@@ -107,8 +111,43 @@ export class Pipeline implements AsyncDisposable {
     return {
       log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
       sources: this.#sources.map(({ source }) => sourcePosition(source.name, log.registers, (position) => source.formatPosition(position))),
-      indices: this.#indices.map(({ record, cursor }) => ({ index: record.index, generation: record.generation, phase: record.phase, cursor })),
+      indices: this.#indices.flatMap(({ generations }) => indexPositions(generations)),
     };
+  }
+
+  /** All generations of an index, or of all indices. */
+  generations(index?: string): GenerationStatus[] {
+    const indices = index === undefined ? this.#indices : [this.#index(index)];
+    return indices.flatMap((runner) => generationStatuses(runner, this.#parts));
+  }
+
+  jobs(): JobRecord[] {
+    return this.#parts.state.jobs();
+  }
+
+  /** Builds an index again in another generation, from a snapshot. `held`: readers get to see it only when it is promoted. Throws USAGE. */
+  resync(index: string, held: boolean): JobRecord {
+    const { state, runtime } = this.#parts;
+    const runner = this.#index(index);
+    return resyncJob(state, runner.begin('resync', held), runtime.clock.nowMs());
+  }
+
+  /** Gives up what `resync` asked for. Throws USAGE when nothing is being built because of it. */
+  cancelResync(index: string): JobRecord {
+    const job = this.#parts.state.jobs().findLast((one) => one.index === index && one.kind === 'resync' && one.phase === 'running');
+    if (job === undefined) throw new TailraceError('USAGE', { message: `Nothing of index ${index} is being built because of a \`tailrace resync\`.`, did: 'Nothing was changed.', hint: 'See `tailrace generations list`.', entity: index });
+    this.#index(index).drop(Number(job.what['generation']));
+    return job;
+  }
+
+  /** Throws USAGE. See `IndexRunner.promote`. */
+  promote(index: string, generation: number): GenerationRecord {
+    return this.#index(index).promote(generation);
+  }
+
+  /** Throws USAGE. See `IndexRunner.drop`. */
+  drop(index: string, generation: number): GenerationRecord {
+    return this.#index(index).drop(generation);
   }
 
   /** Ends all work; what is not durable yet is read again at the next start. May be called again. */
@@ -121,8 +160,17 @@ export class Pipeline implements AsyncDisposable {
     await this.stop();
   }
 
-  #indicesOf(source: string): IndexRunner[] {
-    return this.#indices.filter(({ definition }) => definition.from.source === source);
+  #index(name: string): IndexRunner {
+    const index = this.#indices.find(({ definition }) => definition.name === name);
+    if (index !== undefined) return index;
+    throw new TailraceError('USAGE', { message: `There is no index ${name}; there are: ${this.#indices.map(({ definition }) => definition.name).join(', ')}.` });
+  }
+
+  /** Tables of a source that generations are made from; those of the config's own indices first. */
+  #tablesOf(source: string): TableRequest[] {
+    const tables = new Map<string, TableRequest>();
+    for (const one of this.#indices.flatMap((index) => index.tables)) if (one.source === source && !tables.has(one.table)) tables.set(one.table, { table: one.table, key: one.key });
+    return [...tables.values()];
   }
 
   #target(name: string): Target {
@@ -132,34 +180,43 @@ export class Pipeline implements AsyncDisposable {
   }
 
   #makeIndex(definition: TailraceConfig['indices'][number]): IndexRunner {
-    const { sources, log, state, runtime, transforms, rebuild } = this.#parts;
-    const { source, table } = definition.from;
-    const format = sources.get(source)?.format;
-    invariant(format !== undefined, `the config was checked: source ${source} is there`);
+    const { config, sources, targets, log, state, runtime, transforms, rebuild, beforeSwap } = this.#parts;
+    const format = (name: string): RowFormat | undefined => sources.get(name)?.format;
+    const own = format(definition.from.source);
+    invariant(own !== undefined, `the config was checked: source ${definition.from.source} is there`);
     const transform = transforms.get(definition.name);
-    const { fingerprint } = createDocumentBuilder(definition, { format, transform });
-    const choice = chooseGeneration(definition, fingerprint, state, log.durableSeq, rebuild.has(source));
-    const runner = new IndexRunner({ definition, choice, format, transform, target: this.#target(definition.to), log, state, runtime });
-    const known = this.#schemas.all().findLast((schema) => schema.source === source && schema.table === table);
+    const { fingerprint } = createDocumentBuilder(definition, { format: own, transform });
+    const runner = new IndexRunner({
+      definition,
+      fingerprint,
+      transform,
+      format,
+      keyOf: (source, table) => {
+        const index = config.indices.find(({ from }) => from.source === source && from.table === table);
+        return index === undefined ? undefined : (index.key ?? 'default');
+      },
+      rebuild: rebuild.has(definition.from.source),
+      target: (name) => targets.get(name),
+      log,
+      state,
+      runtime,
+      beforeSwap,
+      onBegun: () => this.#begun.notify(),
+      onOutcome: () => settleJobs(state, runtime.clock.nowMs()),
+    });
     // What is being built waits for the source to say what the table looks like now: the log may know an older shape only.
-    if (known !== undefined && choice.record.phase === 'serving') runner.learnShape(known);
-    // Nothing this generation needs may be removed before its applier has a cursor of its own.
-    log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);
-    // The log was opened with a hold of the generation that was the newest then; nobody moves it any more.
-    for (const { index, generation } of choice.superseded) log.release(generationName(index, generation));
+    for (const schema of this.#schemas.all()) runner.learnShape(schema.source, schema, false);
     return runner;
   }
 
   #makeSource(name: string, type: string, source: Source): SourceRunner {
     const { log, runtime, config, rebuild } = this.#parts;
     const logged = new LoggedTransactions(log, name);
-    const tables = new Map<string, TableRequest>();
-    for (const { definition } of this.#indicesOf(name)) tables.set(definition.from.table, { table: definition.from.table, key: definition.key });
     return new SourceRunner({
       type,
       isRebuilt: rebuild.has(name),
       source,
-      tables: [...tables.values()],
+      tables: this.#tablesOf(name),
       log,
       schemas: this.#schemas,
       runtime,
@@ -169,25 +226,28 @@ export class Pipeline implements AsyncDisposable {
     });
   }
 
-  /** Tells the indices what their tables look like, and asks for the snapshots that generations in building still lack. */
+  /** Tells the indices what their tables look like, and asks for the snapshots that generations in building lack, until the connection ends. */
   async #connected(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
-    const requested = new Set(snapshotsIn(this.#parts.log.registers).flatMap((snapshot) => snapshot.for));
-    const lacking = new Map<string, string[]>();
-    for (const index of this.#indicesOf(source)) {
-      const { table } = index.definition.from;
-      const description = connection.tables.find((described) => described.table === table);
-      invariant(description !== undefined, `source ${source} describes the table ${table} that was asked for`);
-      index.learnShape(description.schema);
-      if (index.record.phase === 'building' && !requested.has(index.name)) lacking.set(table, [...(lacking.get(table) ?? []), index.name]);
+    for (const { table, schema } of connection.tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
+    for (;;) {
+      const begun = this.#begun.wait(signal);
+      begun.catch(() => {});
+      const requested = new Set(snapshotsIn(this.#parts.log.registers).flatMap((snapshot) => snapshot.for));
+      const lacking = new Map<string, string[]>();
+      for (const { definition, name, record } of this.#indices.flatMap(({ generations }) => generations)) {
+        if (record.phase !== 'building' || definition?.from.source !== source || requested.has(name)) continue;
+        lacking.set(definition.from.table, [...(lacking.get(definition.from.table) ?? []), name]);
+      }
+      // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
+      for (const [table, names] of lacking) await connection.requestSnapshot({ table, selection: { kind: 'all' }, for: names, reason: 'build', sweep: true }, signal);
+      await begun;
     }
-    // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
-    for (const [table, names] of lacking) await connection.requestSnapshot({ table, for: names, reason: 'build', sweep: true }, signal);
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     const { log } = this.#parts;
-    const evictions = log.onEvicted((name) => this.#indices.find((index) => index.name === name)?.evict());
+    const evictions = log.onEvicted((name) => this.#indices.forEach((index) => index.evict(name)));
     try {
       const runners = [...this.#sources, ...this.#indices];
       await together(signal, [
@@ -202,4 +262,13 @@ export class Pipeline implements AsyncDisposable {
       await this.#parts.resources[Symbol.asyncDispose]();
     }
   }
+}
+
+/** Everything up to `goal` is searchable, by the generation that the config asks for. Throws the error of what has stopped on the way there. */
+function hasCaughtUp(index: IndexRunner, goal: Seq): boolean {
+  if (index.pending !== undefined) return false;
+  const failed = index.generations.find(({ record, condition }) => isPending(record) && isFed(record) && condition === 'stopped');
+  if (failed !== undefined) throw failed.error;
+  if (index.phase === 'stopped') throw stoppedError(index);
+  return index.phase === 'serving' && (index.cursor ?? -1) >= goal && index.isTidy;
 }

@@ -4,6 +4,8 @@
  */
 import type { ApplyCounters } from '../apply/counters.ts';
 import type { LogStats } from '../connector/log-store.ts';
+import type { GenerationPhase, GenerationReason } from '../state/state-store.ts';
+import type { GenerationCondition } from './generation-runner.ts';
 
 export interface StatusError {
   readonly code: string;
@@ -16,9 +18,15 @@ export interface SnapshotStatus {
   readonly number: number;
   readonly table: string;
   readonly reason: string;
-  readonly phase: 'planned' | 'reading' | 'done';
+  /** Which rows it reads: all, those of a list of keys, or those of a condition. */
+  readonly selection: 'all' | 'keys' | 'where';
+  readonly phase: 'planned' | 'reading' | 'done' | 'cancelled' | 'failed';
+  /** Told to wait. */
+  readonly paused: boolean;
   readonly rows: number;
   readonly estimated_rows: number | null;
+  /** Over the time since this process began to read it, or was told to go on; null while it is not being read. */
+  readonly rows_per_second: number | null;
   readonly ranges_left: number;
 }
 
@@ -51,6 +59,27 @@ export interface SourceStatus {
   readonly snapshots: readonly SnapshotStatus[];
 }
 
+export interface GenerationStatus {
+  readonly index: string;
+  readonly generation: number;
+  readonly target: string;
+  /** Its way: `building`, `ready`, `serving`, `retired`, `dropping`. */
+  readonly phase: GenerationPhase;
+  /** What it does at the moment; null when no daemon runs. `idle`: it is not fed. */
+  readonly condition: GenerationCondition | null;
+  readonly reason: GenerationReason;
+  /** It stays `ready` until somebody promotes it. */
+  readonly held: boolean;
+  readonly error: StatusError | null;
+  readonly cursor: number | null;
+  readonly lag_changes: number | null;
+  readonly created_ms: number;
+  readonly retired_ms: number | null;
+  /** When it is dropped; null unless it is retired. */
+  readonly drop_ms: number | null;
+  readonly dead_letters: number;
+}
+
 export interface IndexStatus {
   readonly name: string;
   readonly target: string;
@@ -66,6 +95,8 @@ export interface IndexStatus {
   readonly changes_per_second: number;
   readonly dead_letters: number;
   readonly counters: Readonly<ApplyCounters>;
+  /** All that are kept, in the order of their numbers; the other figures are those of the one that stands for the index. */
+  readonly generations: readonly GenerationStatus[];
 }
 
 export interface PipelineStatus {

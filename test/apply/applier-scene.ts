@@ -69,7 +69,7 @@ export class ApplierScene implements AsyncDisposable {
 
   /** A snapshot that says which rows there are: whatever the log had before `startSeq` and it has not is gone. */
   async snapshot(number: number, startSeq: number, ...rows: readonly Write[]): Promise<void> {
-    const base: Snapshot = { source: 'shop', number, table, for: ['*'], reason: 'resync', sweep: true, startSeq, phase: 'reading', rows: 0, estimatedRows: null, doneSeq: null };
+    const base: Snapshot = { source: 'shop', number, table, for: ['*'], reason: 'resync', selection: { kind: 'all' }, sweep: true, startSeq, phase: 'reading', paused: false, failure: null, rows: 0, estimatedRows: null, doneSeq: null };
     await this.#append(FrameKind.control, 0, [], [setSnapshot(base)]);
     await this.#append(FrameKind.snapshot, number, rows);
     await this.#append(FrameKind.control, 0, [], [setSnapshot({ ...base, phase: 'done', doneSeq: this.log.durableSeq })]);

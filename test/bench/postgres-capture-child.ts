@@ -56,7 +56,7 @@ async function run({ url, slot, publication, directory, until }: CaptureOrder): 
     onConnected: async (connection, signal) => {
       startMs = performance.now();
       cpuBefore = process.cpuUsage();
-      if (until === 'snapshot') await connection.requestSnapshot({ table: 'public.items', for: ['bench'], reason: 'build', sweep: false }, signal);
+      if (until === 'snapshot') await connection.requestSnapshot({ table: 'public.items', selection: { kind: 'all' }, for: ['bench'], reason: 'build', sweep: false }, signal);
       isRequested = true;
     },
   });

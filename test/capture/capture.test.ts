@@ -12,7 +12,7 @@ describe('a snapshot that cannot show yet that it sees what is in the log', () =
     scene.insert('1', '2');
     const show = scene.insertUnseen('3');
     await scene.until(() => scene.log.durableSeq === 3);
-    const requested = connection.requestSnapshot({ table: TABLE, for: [EVERYONE], reason: 'build', sweep: false }, never);
+    const requested = connection.requestSnapshot({ table: TABLE, selection: { kind: 'all' }, for: [EVERYONE], reason: 'build', sweep: false }, never);
     await scene.until(() => scene.status.notes.length > 0);
     expect((await requested).table).toBe(TABLE);
     await scene.pass(5 * MINUTES_MS);
@@ -32,7 +32,7 @@ describe('a snapshot that cannot show yet that it sees what is in the log', () =
     const connection = await scene.start();
     scene.insertUnseen('1');
     await scene.until(() => scene.log.durableSeq === 1);
-    const requested = connection.requestSnapshot({ table: TABLE, for: [EVERYONE], reason: 'build', sweep: false }, never);
+    const requested = connection.requestSnapshot({ table: TABLE, selection: { kind: 'all' }, for: [EVERYONE], reason: 'build', sweep: false }, never);
     await scene.until(() => scene.status.notes.length > 0);
     await requested;
     await scene[Symbol.asyncDispose]();
@@ -75,7 +75,7 @@ test('a snapshot that is not done is in the status while the source is not conne
   const rows = Array.from({ length: 200 }, (_, i) => `row ${i}`);
   scene.insert(...rows);
   const connection = await scene.start();
-  const requested = connection.requestSnapshot({ table: TABLE, for: [EVERYONE], reason: 'build', sweep: false }, never);
+  const requested = connection.requestSnapshot({ table: TABLE, selection: { kind: 'all' }, for: [EVERYONE], reason: 'build', sweep: false }, never);
   await scene.until(() => (scene.status.snapshots[0]?.rows ?? 0) > 0);
   await requested;
   const comeBack = scene.loseServer();

@@ -22,6 +22,7 @@ export class Log {
   readonly logged: string[] = [];
   /** Frames that it takes before the process is killed. */
   framesLeft = Infinity;
+  readonly durableSeq = 0;
 
   readonly append = async ({ entries, ...draft }: FrameDraft): Promise<{ firstSeq: number; lastSeq: number }> => {
     if (this.framesLeft === 0) throw new Error('killed');

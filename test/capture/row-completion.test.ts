@@ -32,7 +32,7 @@ describe('rows that lack columns', () => {
       return asked.map(() => row);
     };
     let durable = 0;
-    const queue = new FrameQueue({ source: 's', log: { append }, compare: (a, b) => Buffer.compare(a, b), tableOf: () => 'a', budget, pool: new FrameBufferPool(), complete, signal: new AbortController().signal });
+    const queue = new FrameQueue({ source: 's', log: { append, durableSeq: 0 }, compare: (a, b) => Buffer.compare(a, b), tableOf: () => 'a', budget, pool: new FrameBufferPool(), complete, signal: new AbortController().signal });
     queue.push({ kind: 1, snapshot: 0, built: builder.take([]), before: beginning, onDurable: () => (durable = sizes.length) });
     await queue.settled();
     expect([sizes.length, Math.max(...sizes)]).toEqual([rows, 8 * MIB + 15]);

@@ -1,7 +1,7 @@
 /** What reading tables beside the stream must keep, for every source. */
 import { expect, test } from 'vitest';
 import { Op } from '../../src/change/operation.ts';
-import type { Chunk } from '../../src/connector/source.ts';
+import type { Chunk, Selection } from '../../src/connector/source.ts';
 import { chunkIds, chunkRows, decoded, insert, remove, signal, update, type PushedChange, type Reading, type Row, type SourceFixture } from './source-fixture.ts';
 import { completed, expectRows } from './source-stream.ts';
 import type { RunSource } from './source.ts';
@@ -12,13 +12,15 @@ const PARALLEL = 4;
 const CHUNK_BYTES = 4_000;
 const LOOKS = 60;
 
+const everything: Selection = { kind: 'all' };
+
 export function testSnapshots(run: RunSource): void {
   test(
     'ranges cover the table and are disjoint, each row once, its key beside it',
     run(async ({ fixture, read }) => {
       await fill(fixture);
       const reading = await read();
-      const ranges = await reading.session.snapshots.planRanges(fixture.tables.items, PARALLEL, signal);
+      const ranges = await reading.session.snapshots.planRanges(fixture.tables.items, PARALLEL, everything, signal);
       const { rows, chunks } = await readRanges(reading, fixture.tables.items, ranges);
       await expectRows(fixture, fixture.tables.items, new Map(rows.map((row) => [row.id, row])));
       expect(rows).toHaveLength(ROWS);
@@ -31,7 +33,7 @@ export function testSnapshots(run: RunSource): void {
     'an empty table is read to its end',
     run(async ({ fixture, read }) => {
       const reading = await read();
-      const ranges = await reading.session.snapshots.planRanges(fixture.tables.items, PARALLEL, signal);
+      const ranges = await reading.session.snapshots.planRanges(fixture.tables.items, PARALLEL, everything, signal);
       expect((await readRanges(reading, fixture.tables.items, ranges)).rows).toEqual([]);
     }),
   );
@@ -43,7 +45,7 @@ export function testSnapshots(run: RunSource): void {
       await fill(fixture);
       const reading = await read();
       await reading.caughtUp();
-      const ranges = await reading.session.snapshots.planRanges(items, 2, signal);
+      const ranges = await reading.session.snapshots.planRanges(items, 2, everything, signal);
       const [first, ...rest] = ranges;
       const head = await oneChunk(reading, items, first as Uint8Array);
       const { resume } = reading;
@@ -75,7 +77,7 @@ export function testSnapshots(run: RunSource): void {
       const seen: { before: number; shown: number; high: Uint8Array }[] = [];
       try {
         for (let look = 0; look < LOOKS; look += 1) {
-          const [range] = await reading.session.snapshots.planRanges(items, 1, signal);
+          const [range] = await reading.session.snapshots.planRanges(items, 1, everything, signal);
           const before = value;
           const chunk = await reading.session.snapshots.readChunk({ table: items, range: range as Uint8Array, rowBytesMax: CHUNK_BYTES }, signal);
           if (chunk === 'replan') continue;
@@ -143,10 +145,10 @@ export function testSnapshots(run: RunSource): void {
       await fill(fixture);
       await fixture.commit(Array.from({ length: ROWS / 2 }, (_, i) => remove(items, `k${i * 2}`)));
       const reading = await read();
-      const ranges = await reading.session.snapshots.planRanges(items, 2, signal);
+      const ranges = await reading.session.snapshots.planRanges(items, 2, everything, signal);
       await fixture.rewrite?.(items);
       const chunk = await reading.session.snapshots.readChunk({ table: items, range: ranges[0] as Uint8Array, rowBytesMax: CHUNK_BYTES }, signal);
-      const valid = chunk === 'replan' ? await reading.session.snapshots.planRanges(items, 2, signal) : ranges;
+      const valid = chunk === 'replan' ? await reading.session.snapshots.planRanges(items, 2, everything, signal) : ranges;
       const { rows } = await readRanges(reading, items, valid);
       await expectRows(fixture, items, new Map(rows.map((row) => [row.id, row])));
     }),
@@ -216,7 +218,7 @@ async function join(reading: Reading, table: string): Promise<Joined> {
     clearInterval(nudging);
     return chunk.next;
   };
-  const ranges = await session.snapshots.planRanges(table, PARALLEL, signal);
+  const ranges = await session.snapshots.planRanges(table, PARALLEL, everything, signal);
   await Promise.all(ranges.map(async (first) => {
     for (let range: Uint8Array | null = first; range !== null; ) range = await readOne(range);
   }));

@@ -12,7 +12,7 @@ import { parseSnapshot, VisibilityTracker } from '../../connectors/sources/postg
 import { openRawConnection } from '../../connectors/sources/postgres/wire/raw-connection.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
 import type { Value } from '../../src/change/value.ts';
-import type { Chunk, SnapshotReader, TableRequest } from '../../src/connector/source.ts';
+import type { Chunk, Selection, SnapshotReader, TableRequest } from '../../src/connector/source.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';
@@ -124,12 +124,13 @@ export async function readTable(reading: Reading, table: string, options: ReadOp
 
 export interface ReadOptions {
   readonly parallel?: number;
+  readonly selection?: Selection;
   readonly rowBytesMax?: number;
 }
 
 /** The same without decoding the rows. */
 export async function readChunks(reading: Reading, table: string, options: ReadOptions = {}): Promise<Chunk[]> {
-  const ranges = await reading.reader.planRanges(table, options.parallel ?? 1, never);
+  const ranges = await reading.reader.planRanges(table, options.parallel ?? 1, options.selection ?? { kind: 'all' }, never);
   const passes = await Promise.all(ranges.map(async (range) => readRange(reading, table, range, options.rowBytesMax ?? 4 * MiB)));
   return passes.flat();
 }

@@ -32,7 +32,7 @@ describePostgres([15, 18], (postgres) => {
 
   test('an empty table has no ranges, a table of deleted rows no rows', async () => {
     await using at = await open('CREATE TABLE public.t (id int PRIMARY KEY); CREATE PUBLICATION pub FOR TABLE public.t', { tables: ['public.t'] });
-    expect(await at.reader.planRanges('public.t', 4, never)).toEqual([]);
+    expect(await at.reader.planRanges('public.t', 4, { kind: 'all' }, never)).toEqual([]);
     await at.run('INSERT INTO public.t SELECT generate_series(1, 5000); DELETE FROM public.t');
     expect((await readTable(at, 'public.t')).rows).toEqual([]);
   });
@@ -108,7 +108,7 @@ describePostgres([15, 18], (postgres) => {
 
     test('leave out values above max_value_bytes and keep their length', async () => {
       await using at = await open(wide(3, 2_000_000), { tables: ['public.t'], settings: { max_value_bytes: MiB } });
-      const [range] = await at.reader.planRanges('public.t', 1, never);
+      const [range] = await at.reader.planRanges('public.t', 1, { kind: 'all' }, never);
       const chunk = await at.reader.readChunk({ table: 'public.t', range: range as Uint8Array, rowBytesMax: MiB }, never);
       if (chunk === 'replan') throw new Error('nothing was rewritten');
       expect(keysOf(chunk)).toHaveLength(3);
@@ -202,7 +202,7 @@ describePostgres([15, 18], (postgres) => {
       ['ALTER TABLE public.t RENAME TO t2; CREATE TABLE public.t (LIKE public.t2 INCLUDING ALL); ALTER PUBLICATION pub ADD TABLE public.t', 1],
     ] as const)('%s: is planned again', async ([ddl, changes]) => {
       await using at = await open(setup, { tables: ['public.t'] });
-      const [range] = await at.reader.planRanges('public.t', 1, never);
+      const [range] = await at.reader.planRanges('public.t', 1, { kind: 'all' }, never);
       await at.run(ddl);
       expect(await at.reader.readChunk({ table: 'public.t', range: range as Uint8Array, rowBytesMax: MiB }, never)).toBe('replan');
       expect(at.changes).toHaveLength(changes);
@@ -216,7 +216,7 @@ describePostgres([15, 18], (postgres) => {
          CREATE TABLE public.o2 PARTITION OF public.o FOR VALUES FROM (10) TO (20); INSERT INTO public.o VALUES (1), (11); CREATE PUBLICATION pub FOR TABLE public.o`,
         { tables: ['public.o'] },
       );
-      const [first] = await at.reader.planRanges('public.o', 2, never);
+      const [first] = await at.reader.planRanges('public.o', 2, { kind: 'all' }, never);
       await at.run('DROP TABLE public.o1');
       expect(await at.reader.readChunk({ table: 'public.o', range: first as Uint8Array, rowBytesMax: MiB }, never)).toBe('replan');
       expect(at.changes).toMatchObject([{ table: 'public.o', reread: true, sweep: true }]);
@@ -225,7 +225,7 @@ describePostgres([15, 18], (postgres) => {
 
     test('a table that is gone is an error with its name, not a plan', async () => {
       await using at = await open(setup, { tables: ['public.t'] });
-      const [range] = await at.reader.planRanges('public.t', 1, never);
+      const [range] = await at.reader.planRanges('public.t', 1, { kind: 'all' }, never);
       await at.run('DROP TABLE public.t');
       await expect(at.reader.readChunk({ table: 'public.t', range: range as Uint8Array, rowBytesMax: MiB }, never)).rejects.toMatchObject({ code: 'SRC_TABLE_MISSING' });
     });
@@ -234,7 +234,7 @@ describePostgres([15, 18], (postgres) => {
   test('a range goes on after a restart where its last chunk ended', async () => {
     const setup = "CREATE TABLE public.t (id int PRIMARY KEY, pad text); INSERT INTO public.t SELECT i, repeat('x', 500) FROM generate_series(1, 9000) i; CREATE PUBLICATION pub FOR TABLE public.t";
     await using first = await open(setup, { tables: ['public.t'] });
-    const [range] = await first.reader.planRanges('public.t', 1, never);
+    const [range] = await first.reader.planRanges('public.t', 1, { kind: 'all' }, never);
     const chunk = await first.reader.readChunk({ table: 'public.t', range: range as Uint8Array, rowBytesMax: 100_000 }, never);
     if (chunk === 'replan' || chunk.next === null) throw new Error('one chunk of several');
     await using second = await open('', { tables: ['public.t'], database: first.database });
@@ -304,7 +304,7 @@ describePostgres([15, 18], (postgres) => {
 
   test('aborting ends the read at once and leaves no session behind', async () => {
     await using at = await open('CREATE TABLE public.t (id int PRIMARY KEY); INSERT INTO public.t VALUES (1); CREATE PUBLICATION pub FOR TABLE public.t', { tables: ['public.t'] });
-    const [range] = await at.reader.planRanges('public.t', 1, never);
+    const [range] = await at.reader.planRanges('public.t', 1, { kind: 'all' }, never);
     const holding = at.run('BEGIN; LOCK TABLE public.t; SELECT pg_sleep(3); COMMIT');
     await until(async () => (await at.run("SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'public.t'::regclass AND granted")).length === 1);
     const stop = new AbortController();

@@ -169,7 +169,7 @@ function noReading(): TableReading {
   const unexpected = async (): Promise<never> => Promise.reject(new Error('this test reads no tables'));
   const dispose = async (): Promise<void> => {};
   return {
-    snapshots: { planRanges: unexpected, readChunk: unexpected, [Symbol.asyncDispose]: dispose },
+    snapshots: { checkSelection: unexpected, planRanges: unexpected, readChunk: unexpected, [Symbol.asyncDispose]: dispose },
     completer: { completeRows: unexpected, [Symbol.asyncDispose]: dispose },
   };
 }

@@ -20,7 +20,7 @@ export const sourceStatus: SourceStatus = {
   bytes: 789_000,
   changes_per_second: 42.5,
   in_flight_bytes: 128,
-  snapshots: [{ number: 1, table: 'public.products', reason: 'build', phase: 'reading', rows: 1_000, estimated_rows: 4_000, ranges_left: 1 }],
+  snapshots: [{ number: 1, table: 'public.products', reason: 'build', selection: 'all', phase: 'reading', paused: false, rows: 1_000, estimated_rows: 4_000, rows_per_second: 500, ranges_left: 1 }],
 };
 
 export const indexStatus: IndexStatus = {

@@ -102,6 +102,7 @@ export class ScriptedServer {
       tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table), estimatedRows: null })),
       start: positionOf(start),
       snapshots: {
+        checkSelection: async () => null,
         planRanges: async (table) => [Buffer.from(table)],
         readChunk: async ({ table }) => this.#chunk(table),
       },
@@ -133,7 +134,7 @@ export class ScriptedServer {
     const rows = [...(this.tables.get(table) ?? [])];
     const keys = rows.map(([id]) => keyOf(id));
     const bodies = rows.map(([id, name]) => rowOf(id, name));
-    return { schema: schemaOf(table), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), next: null, high: positionOf(this.history.length) };
+    return { schema: schemaOf(table), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys: [], next: null, high: positionOf(this.history.length) };
   }
 }
 

@@ -4,7 +4,7 @@
  * Reading by place needs no key and no index and touches each block once. A row that is moved while the ranges are read was updated, so it is in
  * the stream. A rewrite gives the relation another file; then the ranges are planned again.
  */
-import type { Chunk, ChunkRequest, SnapshotReader } from '../../../../src/connector/source.ts';
+import type { Chunk, ChunkRequest, Selection, SnapshotReader } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
 import type { ColumnFacts } from '../catalog/document.ts';
@@ -61,7 +61,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
     this.#connections = new ReadConnections(deps.open, deps.clock);
   }
 
-  async planRanges(table: string, parallel: number, signal: AbortSignal): Promise<Uint8Array[]> {
+  async planRanges(table: string, parallel: number, _selection: Selection, signal: AbortSignal): Promise<Uint8Array[]> {
     await this.#deps.refreshCatalog(signal);
     return planRanges(this.#deps.query, this.#deps.catalog.leavesOf(table), parallel, signal);
   }
@@ -106,6 +106,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
       return {
         schema: leaf.shape.schema,
         ...rows.take(),
+        absentKeys: [],
         next: next.block >= range.to ? null : encodeRange({ ...range, from: next }),
         high: this.#deps.positionOf(after.insertLsn),
       };
