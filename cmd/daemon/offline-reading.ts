@@ -15,14 +15,15 @@ import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, searchReport, type D
 import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
 import { logReport, logStatReport, type IndexReport, type LogStatReport, type SourceReport, type StatusReport } from '../../src/observe/status-report.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
-import { statusError } from '../../src/pipeline/pipeline-status.ts';
-import { sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
-import type { StatusError } from '../../src/pipeline/status.ts';
+import { isFed, recordOfIndex, recordsOf, targetOf } from '../../src/pipeline/generations.ts';
+import { recordStatus, statusError } from '../../src/pipeline/pipeline-status.ts';
+import { indexPositions, sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
+import type { GenerationStatus, StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import { generationName, type GenerationRecord, type StateStore } from '../../src/state/state-store.ts';
+import { generationName, type StateStore } from '../../src/state/state-store.ts';
 import { packageVersion } from '../version.ts';
 import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
 import type { Reading } from './reading.ts';
@@ -83,8 +84,7 @@ class OfflineReading implements Reading {
       log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
       sources: config.sources.map(({ name }) => sourcePosition(name, log.registers, (position) => formats.format(name, position))),
       indices: config.indices.flatMap(({ name, to }) => {
-        const record = this.#generation(name);
-        return record === undefined ? [] : [{ index: name, generation: record.generation, phase: record.phase, cursor: standings.of(record, to).cursor }];
+        return indexPositions(recordsOf(this.#deps.state, name).map((record) => ({ record, cursor: standings.of(record, targetOf(record, to)).cursor })));
       }),
     };
   }
@@ -104,8 +104,8 @@ class OfflineReading implements Reading {
     const { config, log } = this.#deps;
     const standings = await this.#standings();
     const holds = config.indices.flatMap(({ name, to }) => {
-      const record = this.#generation(name);
-      return record === undefined ? [] : [{ name: generationName(name, record.generation), seq: standings.of(record, to).cursor ?? record.startSeq }];
+      const fed = recordsOf(this.#deps.state, name).filter((record) => isFed(record));
+      return fed.map((record) => ({ name: generationName(name, record.generation), seq: standings.of(record, targetOf(record, to)).cursor ?? record.startSeq }));
     });
     return logStatReport({ ...log.stats(), holds });
   }
@@ -131,9 +131,20 @@ class OfflineReading implements Reading {
     return TargetStandings.look(config, state, runtime);
   }
 
-  /** The newest generation of an index: the one that a daemon would feed. */
-  #generation(index: string): GenerationRecord | undefined {
-    return this.#deps.state.generations().findLast((record) => record.index === index);
+  /** All generations of an index, as their records and targets say. */
+  async generations(index?: string): Promise<GenerationStatus[]> {
+    const standings = await this.#standings();
+    return this.#deps.config.indices.filter(({ name }) => index === undefined || name === index).flatMap((definition) => this.#generations(definition, standings));
+  }
+
+  #generations(definition: IndexDefinition, standings: TargetStandings): GenerationStatus[] {
+    const { config, log, state } = this.#deps;
+    const scrubber = new Scrubber(secretsIn(config));
+    return recordsOf(state, definition.name).map((record) => {
+      const { cursor, error } = standings.of(record, targetOf(record, definition.to));
+      const shown = scrubber.value(statusError(error, definition.from.source)) as StatusError | null;
+      return { ...recordStatus(record, definition, state), condition: null, error: shown, cursor, lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor) };
+    });
   }
 
   #source({ name, type }: TailraceConfig['sources'][number]): SourceReport {
@@ -162,10 +173,11 @@ class OfflineReading implements Reading {
     };
   }
 
-  #index({ name, to: target, from }: IndexDefinition, standings: TargetStandings): IndexReport {
+  #index(definition: IndexDefinition, standings: TargetStandings): IndexReport {
     const { config, log, state } = this.#deps;
-    const record = this.#generation(name);
-    const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, target);
+    const { name, to: target, from } = definition;
+    const record = recordOfIndex(state, name);
+    const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, targetOf(record, target));
     return {
       name,
       target,
@@ -178,6 +190,7 @@ class OfflineReading implements Reading {
       changes_per_second: 0,
       dead_letters: record === undefined ? 0 : state.deadLetterCount(name, record.generation),
       counters: newCounters(),
+      generations: this.#generations(definition, standings),
     };
   }
 }

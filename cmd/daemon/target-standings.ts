@@ -18,7 +18,7 @@ export interface Standing {
 
 type Held = { readonly cursors: ReadonlyMap<string, number | null> | null; readonly error: unknown };
 
-/** Cursors of the newest generations: those that the target keeps with its documents, or else those of the state store. */
+/** Cursors of generations: those that the target keeps with its documents, or else those of the state store. */
 export class TargetStandings {
   readonly #state: StateStore;
   readonly #held: ReadonlyMap<string, Held>;

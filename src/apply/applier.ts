@@ -17,6 +17,7 @@ import { Deliveries } from './deliveries.ts';
 import { FrameFeed } from './frame-feed.ts';
 import { InFlight } from './in-flight.ts';
 import { IndexedTable } from './indexed-table.ts';
+import { PreparedFields } from './prepared-fields.ts';
 import { CURSOR_EVERY_MS, StoredCursor } from './stored-cursor.ts';
 
 /** A cursor that moved only over other tables' changes, or that is not stored yet when the log falls silent, is made durable this often. */
@@ -69,6 +70,7 @@ export class Applier {
   readonly #letters: DeadLetters;
   readonly #deliveries: Deliveries;
   readonly #cursor: StoredCursor;
+  readonly #fields: PreparedFields;
   #dispatchedThrough: Seq = 0;
   #dispatchedAtMs = 0;
 
@@ -79,6 +81,7 @@ export class Applier {
     this.#letters = new DeadLetters(deps);
     this.#deliveries = new Deliveries(deps, this.#letters);
     this.#cursor = new StoredCursor(deps, name);
+    this.#fields = new PreparedFields({ target: deps.target, fieldsOf: (schemaId) => this.#table.fieldsOf(schemaId) }, deps.documents.fields);
   }
 
   status(): ApplyStatus {
@@ -165,7 +168,13 @@ export class Applier {
   /** Builds the batch and sends it on its way; the cursor moves to `cursor`. A batch that empties the index goes alone. */
   async #dispatch(batch: ChangeBatch, cursor: Seq, inFlight: InFlight): Promise<void> {
     const { log, runtime } = this.#deps;
-    const built = buildBatch(batch, log.epoch, (schemaId, op) => this.#table.builderOf(schemaId, op));
+    const schemaIds = new Set<number>();
+    const built = buildBatch(batch, log.epoch, (schemaId, op) => {
+      const builder = this.#table.builderOf(schemaId, op);
+      if (builder !== null) schemaIds.add(schemaId);
+      return builder;
+    });
+    await this.#fields.prepare(schemaIds, inFlight.signal);
     this.#letters.park(built.failed);
     if (built.clearedAt !== null) await inFlight.idle();
     const done = this.#cursor.begin(cursor);

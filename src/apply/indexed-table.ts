@@ -3,6 +3,7 @@ import { schemaOfRegister } from '../capture/schema-registry.ts';
 import { isFor, snapshotOfRegister, type Snapshot } from '../capture/snapshot-state.ts';
 import { Op } from '../change/operation.ts';
 import type { RowSchema } from '../change/schema.ts';
+import type { FieldPlan } from '../connector/target.ts';
 import type { DocumentBuilder, RowDocumentBuilder } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
 import { codeOf } from '../errors/tailrace-error.ts';
@@ -53,6 +54,11 @@ export class IndexedTable {
     return finished;
   }
 
+  /** Fields of documents that are made from rows of a schema. */
+  fieldsOf(schemaId: number): readonly FieldPlan[] {
+    return this.#deps.documents.fieldsOf(this.#schema(schemaId));
+  }
+
   /**
    * The builder for a change's rows; null for one from before a column that the index needs was there, while the index is being built:
    * the snapshot brings the row, column and all, behind it. Otherwise throws SRC_DDL for such a one.
@@ -60,8 +66,7 @@ export class IndexedTable {
   builderOf(schemaId: number, op: Op): RowDocumentBuilder | null {
     let builder = this.#builders.get(schemaId);
     if (builder === undefined) {
-      const schema = this.#schemas.get(schemaId);
-      invariant(schema !== undefined, `schema ${schemaId} is in the log before the first row that has it`);
+      const schema = this.#schema(schemaId);
       try {
         builder = this.#deps.documents.forSchema(schema);
       } catch (error) {
@@ -71,5 +76,11 @@ export class IndexedTable {
       this.#builders.set(schemaId, builder);
     }
     return builder;
+  }
+
+  #schema(id: number): RowSchema {
+    const schema = this.#schemas.get(id);
+    invariant(schema !== undefined, `schema ${id} is in the log before the first row that has it`);
+    return schema;
   }
 }

@@ -27,6 +27,8 @@ export interface DocumentBuilder {
   readonly fingerprint: string;
   /** Fields that are known beforehand, for the target. */
   readonly fields: readonly FieldPlan[];
+  /** The same for rows of one schema. Throws SRC_DDL as `forSchema` does. */
+  fieldsOf(schema: RowSchema): readonly FieldPlan[];
   /** Compiles the definition for one schema. Throws SRC_DDL when the schema lacks a column that the definition needs. */
   forSchema(schema: RowSchema): RowDocumentBuilder;
 }
@@ -39,6 +41,7 @@ export function createDocumentBuilder(definition: IndexDefinition, deps: Documen
   return {
     fingerprint: documentFingerprint(definition, deps.transform?.contentHash),
     fields: knownFields(definition, deps),
+    fieldsOf: (schema) => knownFields(definition, { ...deps, table: schema }),
     forSchema(schema) {
       const plan = planRow(definition, schema);
       return rowDocumentBuilder({ definition, schema, plan, format: deps.format, transform: deps.transform });

@@ -1,58 +1,129 @@
 /**
- * Which generation of each index this run feeds, and the end of those that nobody reads any more. An index whose definition is new, or makes
- * other documents than before, gets a new one: readers keep the old until the new one is built.
+ * The records of an index's generations: which of them it stands for, which are fed, and how they change when a run begins, another generation is
+ * begun, or readers get to see another one. Every change is one transaction of the state store.
  */
-import type { IndexDefinition } from '../config/index-settings.ts';
 import type { Seq } from '../change/seq.ts';
-import type { Target } from '../connector/target.ts';
-import { dispositionOf } from '../errors/policy.ts';
-import type { Logger } from '../runtime/logger.ts';
-import { generationName, type GenerationRecord, type StateStore } from '../state/state-store.ts';
+import type { IndexDefinition } from '../config/index-settings.ts';
+import type { GenerationReason, GenerationRecord, StateStore } from '../state/state-store.ts';
 
-export interface GenerationChoice {
-  readonly record: GenerationRecord;
-  /** Generations that this one takes the place of once readers see it. */
-  readonly superseded: readonly GenerationRecord[];
+const HOUR_MS = 60 * 60 * 1000;
+
+/** On its way to its readers: being built, or whole and not shown yet; one that went back from them is on its way, too, when it is promoted again. */
+export function isPending({ phase, held }: Pick<GenerationRecord, 'phase' | 'held'>): boolean {
+  return phase === 'building' || (phase === 'ready' && !held);
+}
+
+/** Built for an index that has not served it yet: another one that is begun takes its place. */
+function isUnserved({ phase, retiredAtMs }: GenerationRecord): boolean {
+  return phase === 'building' || (phase === 'ready' && retiredAtMs === null);
+}
+
+/** False of what waits to be removed, and of what lacks a part of its history. */
+export function isFed({ phase, abandoned }: Pick<GenerationRecord, 'phase' | 'abandoned'>): boolean {
+  return phase !== 'dropping' && !abandoned;
+}
+
+/** The generation that stands for its index: the one that readers see, or the one that will take its place when that is fed no more. */
+export function standingFor<T>(generations: readonly T[], recordOf: (generation: T) => GenerationRecord): T | undefined {
+  const fed = generations.filter((one) => isFed(recordOf(one)));
+  return fed.find((one) => recordOf(one).phase === 'serving') ?? fed.findLast((one) => isUnserved(recordOf(one))) ?? generations.find((one) => recordOf(one).phase === 'serving');
+}
+
+/** The same of the records of a state store; undefined for an index that was never begun. */
+export function recordOfIndex(state: StateStore, index: string): GenerationRecord | undefined {
+  return standingFor(recordsOf(state, index), (record) => record);
+}
+
+export function recordsOf(state: StateStore, index: string): GenerationRecord[] {
+  return state.generations().filter((record) => record.index === index);
+}
+
+export interface Beginning {
+  readonly definition: IndexDefinition;
+  /** Of that definition. */
+  readonly fingerprint: string;
+  readonly reason: GenerationReason;
+  /** It stays `ready` until somebody promotes it. */
+  readonly held: boolean;
+  /** The new generation reads the log from behind it. */
+  readonly durableSeq: Seq;
+  readonly nowMs: number;
+}
+
+/** Begins another generation. What was being built before is given up; of a rebuild nothing older is fed any more. Returns what is durable then. */
+export function beginGeneration(state: StateStore, { definition, fingerprint, reason, held, durableSeq, nowMs }: Beginning): GenerationRecord {
+  const records = recordsOf(state, definition.name);
+  const record: GenerationRecord = {
+    index: definition.name,
+    generation: Math.max(state.lastBegun(definition.name)?.generation ?? 0, ...records.map(({ generation }) => generation)) + 1,
+    phase: 'building',
+    startSeq: durableSeq,
+    fingerprint,
+    definition: JSON.stringify(definition),
+    incarnation: '',
+    reason,
+    wholeSeq: null,
+    held,
+    abandoned: false,
+    createdAtMs: nowMs,
+    retiredAtMs: null,
+  };
+  const changed = records.filter(({ phase }) => phase !== 'dropping').flatMap((older): GenerationRecord[] => {
+    if (isUnserved(older) || (reason === 'rebuild' && older.phase !== 'serving')) return [{ ...older, phase: 'dropping' }];
+    return reason === 'rebuild' ? [{ ...older, abandoned: true }] : [];
+  });
+  state.putGenerations(record, ...changed);
+  return record;
+}
+
+export interface RunStart {
+  readonly definition: IndexDefinition;
+  readonly fingerprint: string;
+  /** A new generation is asked for in any case: the history of the source begins anew. */
+  readonly rebuild: boolean;
+  readonly durableSeq: Seq;
+  readonly nowMs: number;
 }
 
 /**
- * The newest generation of the index, or a new one, which begins behind `durableSeq`. `rebuild` asks for a new one in any case.
- * What it chooses is durable in the state when it returns.
+ * What a run begins with: the generations that there are, and another one if the config wants other documents, or the same at another target, than
+ * the last that was begun, and than the one that serves. So an index that was put back to an older generation stays there until the config changes.
  */
-export function chooseGeneration(index: IndexDefinition, fingerprint: string, state: StateStore, durableSeq: Seq, rebuild: boolean): GenerationChoice {
-  const records = state.generations().filter((record) => record.index === index.name);
-  const newest = records.at(-1);
-  if (newest !== undefined && newest.fingerprint === fingerprint && !rebuild) return { record: newest, superseded: records.slice(0, -1) };
-  const record: GenerationRecord = { index: index.name, generation: (newest?.generation ?? 0) + 1, phase: 'building', startSeq: durableSeq, fingerprint };
-  state.putGeneration(record);
-  return { record, superseded: records };
+export function generationsAtStart(state: StateStore, { definition, fingerprint, rebuild, durableSeq, nowMs }: RunStart): GenerationRecord[] {
+  const records = recordsOf(state, definition.name);
+  const last = state.lastBegun(definition.name);
+  const serving = records.find(({ phase }) => phase === 'serving');
+  const isAsWanted = (record: GenerationRecord): boolean => record.fingerprint === fingerprint && targetOf(record, definition.to) === definition.to;
+  const newest = records.find(({ generation }) => generation === last?.generation);
+  const lastAsWanted = newest === undefined ? last?.fingerprint === fingerprint : isAsWanted(newest);
+  const hasAny = records.some((record) => isFed(record));
+  const begin = (reason: GenerationReason): GenerationRecord => beginGeneration(state, { definition, fingerprint, reason, held: false, durableSeq, nowMs });
+  if (rebuild) begin('rebuild');
+  else if (last === null || !hasAny) begin('new');
+  else if (!lastAsWanted && (serving === undefined || serving.abandoned || !isAsWanted(serving))) begin('config');
+  else state.putGenerations(...records.filter((record) => isUnserved(record) && !isAsWanted(record)).map((record): GenerationRecord => ({ ...record, phase: 'dropping' })));
+  return recordsOf(state, definition.name);
 }
 
-export interface DropDeps {
-  readonly target: Target;
-  readonly state: StateStore;
-  readonly logger: Logger;
+/** The target that a generation was begun at. */
+export function targetOf({ definition }: Pick<GenerationRecord, 'definition'>, otherwise: string): string {
+  if (definition === '') return otherwise;
+  const { to } = JSON.parse(definition) as Partial<IndexDefinition>;
+  return to ?? otherwise;
 }
 
-/**
- * Drops generations that another one has taken the place of, then forgets them. Nothing waits for that: what cannot be dropped now is left, and
- * asked for again when the index is opened next, as is one that readers still see because the target was put back to an earlier time.
- */
-export async function dropSuperseded(superseded: readonly GenerationRecord[], { target, state, logger }: DropDeps, signal: AbortSignal): Promise<void> {
-  const [first] = superseded;
-  if (first === undefined) return;
-  try {
-    const listed = await target.generations(signal);
-    const seen = new Set(listed.filter(({ promoted }) => promoted).map(({ index, generation }) => generationName(index, generation)));
-    for (const { index, generation } of superseded) {
-      if (seen.has(generationName(index, generation))) continue;
-      await target.drop(index, generation, signal);
-      state.forgetGeneration(index, generation);
-      logger.info('generation_dropped', { index, generation });
-    }
-  } catch (error) {
-    // The index is whole without it; only what ends the process is more than a reason to try again later.
-    if (signal.aborted || dispositionOf(error) === 'exit') throw error;
-    logger.warn('generation_not_dropped', { index: first.index, error });
-  }
+/** Readers see `record` now. Returns the records that changed: the one that they saw before goes back, or goes at once where nobody can go back to it. */
+export function served(state: StateStore, record: GenerationRecord, rollbackHours: number, nowMs: number): GenerationRecord[] {
+  const before = recordsOf(state, record.index).filter(({ phase, generation }) => phase === 'serving' && generation !== record.generation);
+  const changed: GenerationRecord[] = [
+    ...before.map((one): GenerationRecord => ({ ...one, phase: rollbackHours === 0 || one.abandoned ? 'dropping' : 'retired', retiredAtMs: nowMs })),
+    { ...record, phase: 'serving', held: false, retiredAtMs: null },
+  ];
+  state.putGenerations(...changed);
+  return changed;
+}
+
+/** When a generation that went back from its readers is dropped; null for every other one. */
+export function dropAtMs({ phase, retiredAtMs }: GenerationRecord, rollbackHours: number): number | null {
+  return phase === 'retired' && retiredAtMs !== null ? retiredAtMs + rollbackHours * HOUR_MS : null;
 }

@@ -1,6 +1,7 @@
 /** Where each source and index stands, for `tailrace positions`. */
 import { decodeResumePoint, identityRegister, positionRegister } from '../capture/resume-point.ts';
 import type { Seq } from '../change/seq.ts';
+import type { GenerationPhase, GenerationRecord } from '../state/state-store.ts';
 
 export interface SourcePosition {
   readonly source: string;
@@ -15,7 +16,7 @@ export interface SourcePosition {
 export interface IndexPosition {
   readonly index: string;
   readonly generation: number;
-  readonly phase: 'building' | 'serving';
+  readonly phase: GenerationPhase;
   readonly cursor: Seq | null;
 }
 
@@ -36,4 +37,9 @@ export function sourcePosition(source: string, registers: ReadonlyMap<string, Ui
     position: resume === null ? null : format(resume.position),
     partial_changes: resume?.partial?.changes ?? 0,
   };
+}
+
+/** Of each generation of an index that is kept. */
+export function indexPositions(generations: readonly { readonly record: GenerationRecord; readonly cursor: Seq | null }[]): IndexPosition[] {
+  return generations.filter(({ record }) => record.phase !== 'dropping').map(({ record: { index, generation, phase }, cursor }) => ({ index, generation, phase, cursor }));
 }

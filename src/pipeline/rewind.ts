@@ -11,6 +11,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { takeLock } from '../state/lock.ts';
 import { openSqliteState } from '../state/sqlite-state.ts';
 import type { GenerationRecord, StateStore } from '../state/state-store.ts';
+import { recordOfIndex } from './generations.ts';
 import { layoutOf } from './layout.ts';
 
 export interface RewindRequest {
@@ -42,9 +43,9 @@ export async function rewind(directory: string, { index, seq, dryRun }: RewindRe
   using state = openSqliteState({ path: layout.state });
   await using log = await openLogReadOnly(layout.log, runtime);
   if (state.logId !== log.logId) throw new TailraceError('STATE_IDENTITY', { message: `In ${directory} the state belongs to the change log ${state.logId ?? '(none)'}, and the change log is ${log.logId}.` });
-  const record = state.generations().findLast((known) => known.index === index);
+  const record = recordOfIndex(state, index);
   if (record === undefined) throw refused(`Index ${index} has not been built yet.`, 'Start the daemon with `tailrace run`.', index);
-  if (record.phase === 'building') throw refused(`Index ${index} is being built: it reads everything that it needs.`, 'Start the daemon with `tailrace run`, and wait until the index serves.', index);
+  if (record.phase !== 'serving') throw refused(`Index ${index} is being built: it reads everything that it needs.`, 'Start the daemon with `tailrace run`, and wait until the index serves.', index);
   const cursor = await cursorOf(record, state);
   const oldest = Math.max(log.firstSeq - 1, record.startSeq);
   if (seq < oldest) throw refused(`Index ${index} cannot go back to seq ${seq}: the oldest it can go back to is ${oldest}.`, 'Name that one, or a later one; for everything from the beginning: `tailrace run --rebuild SOURCE`.', index);

@@ -13,6 +13,8 @@ import { prepareDataDirectory } from '../state/data-directory.ts';
 import { takeLock } from '../state/lock.ts';
 import { openSqliteState } from '../state/sqlite-state.ts';
 import { generationName, type StateStore } from '../state/state-store.ts';
+import { isFed, recordsOf } from './generations.ts';
+import type { SwapCheck } from './index-runner.ts';
 import { layoutOf } from './layout.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
 
@@ -29,6 +31,8 @@ export interface StartOptions {
   readonly pid: number;
   /** Loads the module that an index names as its `transform`. */
   readonly loadTransform: (index: IndexDefinition) => Promise<DocumentTransform | undefined>;
+  /** Looks at a generation before readers get to see it. */
+  readonly beforeSwap?: SwapCheck | undefined;
   /** Sources whose indices are built again from a new snapshot, with a new place in the source's history. */
   readonly rebuild?: readonly string[] | undefined;
 }
@@ -62,6 +66,7 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
     targets: makeTargets(config, connectors, runtime, opened),
     transforms,
     rebuild: new Set(options.rebuild),
+    beforeSwap: options.beforeSwap,
   };
   // From here on the pipeline closes them, when it has stopped.
   const resources = opened.move();
@@ -77,15 +82,10 @@ function logSettings({ log }: TailraceConfig): Omit<LogOptions, 'directory' | 'h
   return { segmentBytes: log.segment_bytes, segmentMaxAgeMs: SEGMENT_AGE_MAX_MS, maxBytes: log.max_bytes, minAgeMs: log.min_age_hours * HOUR_MS, onFull: log.on_full, compression: log.compression };
 }
 
-/** What the newest generation of each index still needs, as far as the state knows. */
+/** What the generations of each index still need, as far as the state knows. */
 function holdsOf(config: TailraceConfig, state: StateStore): [string, number][] {
-  const newest = new Map(state.generations().map((record) => [record.index, record]));
-  const holds: [string, number][] = [];
-  for (const { name } of config.indices) {
-    const record = newest.get(name);
-    if (record !== undefined) holds.push([generationName(name, record.generation), state.cursor(name, record.generation) ?? record.startSeq]);
-  }
-  return holds;
+  const fed = config.indices.flatMap(({ name }) => recordsOf(state, name)).filter((record) => isFed(record));
+  return fed.map(({ index, generation, startSeq }) => [generationName(index, generation), state.cursor(index, generation) ?? startSeq]);
 }
 
 /** State and log are one: a state that belongs to another log, or to one that is gone, must not be used. */

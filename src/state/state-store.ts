@@ -7,8 +7,17 @@
 import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 
-/** `building`: its snapshot is not applied yet; `serving`: readers see it. */
-export type GenerationPhase = 'building' | 'serving';
+/**
+ * - `building`: its snapshot is not applied yet;
+ * - `ready`: whole, and readers do not see it;
+ * - `serving`: readers see it, one of each index;
+ * - `retired`: it served; it is still fed, and may serve again, until it is dropped;
+ * - `dropping`: about to be removed at its target, or removed: it is never opened again.
+ */
+export type GenerationPhase = 'building' | 'ready' | 'serving' | 'retired' | 'dropping';
+
+/** Why a generation was begun: its index is new; its definition changed; its target cannot take a new field as it is; somebody asked for it. */
+export type GenerationReason = 'new' | 'config' | 'mapping' | 'resync' | 'rebuild';
 
 export interface GenerationRecord {
   readonly index: string;
@@ -18,6 +27,46 @@ export interface GenerationRecord {
   readonly startSeq: Seq;
   /** Hash of the part of the config that its documents are made by. */
   readonly fingerprint: string;
+  /** JSON of the index's definition that it was begun with, by which it is fed whatever the config says now; empty where it was not kept yet. */
+  readonly definition: string;
+  /** As `TargetGeneration.incarnation`; empty until it was opened. */
+  readonly incarnation: string;
+  readonly reason: GenerationReason;
+  /** Seq at which its snapshot was applied to its last row; null before. */
+  readonly wholeSeq: Seq | null;
+  /** It stays `ready` until somebody promotes it. */
+  readonly held: boolean;
+  /** The history that it would need is lost: it is fed no more. */
+  readonly abandoned: boolean;
+  readonly createdAtMs: number;
+  /** When another one took its place; null of one that never served, and of the one that serves. */
+  readonly retiredAtMs: number | null;
+}
+
+/** What the newest generation was begun with that an index ever had, be it dropped since. */
+export interface LastBegun {
+  readonly generation: number;
+  readonly fingerprint: string;
+}
+
+/** Most jobs that are kept when they have ended. */
+export const JOBS_ENDED_MAX = 100;
+
+/** `running` also while nothing can be done for it at the moment. */
+export type JobPhase = 'running' | 'done' | 'failed' | 'cancelled';
+
+/** Long work that somebody asked for: it goes on after a restart. */
+export interface JobRecord {
+  readonly id: number;
+  readonly index: string;
+  readonly kind: string;
+  /** What it is about, in terms of its kind; plain JSON. */
+  readonly what: Readonly<Record<string, unknown>>;
+  readonly phase: JobPhase;
+  /** One sentence on how it ended; null before, and where there is nothing to say. */
+  readonly outcome: string | null;
+  readonly createdAtMs: number;
+  readonly endedAtMs: number | null;
 }
 
 export interface DeadLetter {
@@ -57,8 +106,10 @@ export interface StateStore extends Disposable {
   bindLog(logId: string): void;
 
   generations(): GenerationRecord[];
-  /** Adds a generation or replaces the record of the same index and number. */
-  putGeneration(record: GenerationRecord): void;
+  /** Adds generations or replaces the records of the same index and number: all of them or none. */
+  putGenerations(...records: readonly GenerationRecord[]): void;
+  /** Null when the index never had one. A number is never used again: what is addressed to it in the log must not reach another. */
+  lastBegun(index: string): LastBegun | null;
   /** Forgets a generation that is no more, with its cursor and its parked documents. */
   forgetGeneration(index: string, generation: number): void;
 
@@ -77,6 +128,11 @@ export interface StateStore extends Disposable {
   /** How many there are. */
   deadLetterTotal(filter: DeadLetterFilter): number;
   deadLetterCount(index: string, generation: number): number;
+
+  /** In the order in which they were asked for. Of those that have ended only the newest are kept. */
+  jobs(): JobRecord[];
+  addJob(job: Omit<JobRecord, 'id'>): JobRecord;
+  putJob(job: JobRecord): void;
 }
 
 /** Name of a generation in registers, holds and log lines: `products-g0001`. */

@@ -152,7 +152,7 @@ export class ApplierScene implements AsyncDisposable {
       if (id === UNFIT) throw new TailraceError('SRC_DDL', { message: 'The table lacks a column.' });
       return { build };
     };
-    return { forSchema } as unknown as DocumentBuilder;
+    return { forSchema, fields: [], fieldsOf: () => [] } as unknown as DocumentBuilder;
   }
 
   #refusals: NonNullable<TargetFaults['before']> = ({ operations }) => {

@@ -19,7 +19,7 @@ import { ApplierScene } from './applier-scene.ts';
 const table = 'public.things';
 const snapshot: Snapshot = { source: 'shop', number: 1, table, for: ['things-g0001'], reason: 'build', selection: { kind: 'all' }, sweep: false, startSeq: 0, phase: 'done', paused: false, failure: null, rows: 3, estimatedRows: null, doneSeq: 0 };
 const schema = { id: 1, source: 'shop', table, format: 'sim/1', columns: [] };
-const documents: DocumentBuilder = { forSchema: () => ({ build: () => ({ kind: 'document', json: '{}' }) }) } as unknown as DocumentBuilder;
+const documents: DocumentBuilder = { fields: [], fieldsOf: () => [], forSchema: () => ({ build: () => ({ kind: 'document', json: '{}' }) }) } as unknown as DocumentBuilder;
 
 /** A frame of the stream with one row for each key. */
 function frameOf(keys: readonly string[], registers: readonly RegisterUpdate[]): FrameDraft {

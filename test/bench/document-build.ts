@@ -58,6 +58,7 @@ function definition(more: Partial<IndexDefinition>): IndexDefinition {
     on_error: 'dead_letter',
     max_dead_letters: 0,
     max_document_bytes: 1 << 24,
+    rollback_hours: 24,
     batch: { max_operations: 1000, max_bytes: 1 << 22, max_in_flight: 1 },
     ...more,
   };

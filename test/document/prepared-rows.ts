@@ -36,6 +36,7 @@ export function definitionOf(more: Partial<IndexDefinition> = {}): IndexDefiniti
     on_error: 'dead_letter',
     max_dead_letters: 1000,
     max_document_bytes: 1 << 24,
+    rollback_hours: 24,
     batch: { max_operations: 1000, max_bytes: 1 << 22, max_in_flight: 4 },
     ...more,
   };

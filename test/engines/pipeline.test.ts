@@ -181,7 +181,7 @@ describePostgres([15, 18], ({ server }) => {
     const file = new DatabaseSync(join(folder, 'search.db'));
     file.exec("UPDATE tailrace_generations SET generation = 2");
     file.close();
-    state.putGeneration({ ...(served as GenerationRecord), generation: 2 });
+    state.putGenerations({ ...(served as GenerationRecord), phase: 'dropping' }, { ...(served as GenerationRecord), generation: 2 });
     {
       const left = connectors.targets.sqlite.create(connectors.targets.sqlite.configSchema.parse({ type: 'sqlite' }), { name: 'embedded', runtime: nodeRuntime(silentLogger), dataDirectory: folder });
       await using target = left;

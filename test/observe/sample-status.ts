@@ -35,6 +35,9 @@ export const indexStatus: IndexStatus = {
   changes_per_second: 40,
   dead_letters: 2,
   counters: { read: 3_400, applied: 3_000, stale: 10, superseded: 300, filtered: 88, dead_lettered: 2, batches: 20, document_bytes: 600_000 },
+  generations: [
+    { index: 'products', generation: 1, target: 'search', phase: 'serving', condition: 'working', reason: 'new', held: false, error: null, cursor: 3_400, lag_changes: 56, created_ms: 1_800_000_000_000, retired_ms: null, drop_ms: null, dead_letters: 2 },
+  ],
 };
 
 export const pipelineStatus: PipelineStatus = {

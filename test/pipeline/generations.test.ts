@@ -1,90 +1,99 @@
 import { describe, expect, test } from 'vitest';
-import type { IndexDefinition } from '../../src/config/index-settings.ts';
-import type { Target } from '../../src/connector/target.ts';
-import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
-import { chooseGeneration, dropSuperseded } from '../../src/pipeline/generations.ts';
-import { silentLogger, type Logger } from '../../src/runtime/logger.ts';
+import { indexSettings, type IndexDefinition } from '../../src/config/index-settings.ts';
+import { beginGeneration, generationsAtStart, recordOfIndex, recordsOf, served, type RunStart } from '../../src/pipeline/generations.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import type { GenerationRecord } from '../../src/state/state-store.ts';
-import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
+import type { GenerationPhase, GenerationRecord, StateStore } from '../../src/state/state-store.ts';
+import { recordOf } from '../state/generation-record.ts';
 
-const index = { name: 'products' } as IndexDefinition;
+const definition: IndexDefinition = { ...indexSettings.parse({ from: 'shop.public.products' }), name: 'products', to: 'search' };
+const start = (more: Partial<RunStart> = {}): RunStart => ({ definition, fingerprint: 'f1', rebuild: false, durableSeq: 41, nowMs: 7, ...more });
 
-describe('the generation that is fed', () => {
-  test('is the first, behind what the log holds, for an index that is new', () => {
-    using state = openSqliteState({ path: ':memory:' });
-    const { record, superseded } = chooseGeneration(index, 'f1', state, 41, false);
-    expect(record).toEqual({ index: 'products', generation: 1, phase: 'building', startSeq: 41, fingerprint: 'f1' });
-    expect([superseded, state.generations()]).toEqual([[], [record]]);
+function phases(records: readonly GenerationRecord[]): [number, GenerationPhase][] {
+  return records.map(({ generation, phase }) => [generation, phase]);
+}
+
+/** A state store in which the generations have the phases, in the order of their numbers. */
+function stateWith(...records: readonly Partial<GenerationRecord>[]): StateStore {
+  const state = openSqliteState({ path: ':memory:' });
+  state.putGenerations(...records.map((more, i) => recordOf({ generation: i + 1, fingerprint: 'f1', definition: JSON.stringify(definition), ...more })));
+  return state;
+}
+
+describe('a run begins', () => {
+  test('with a first generation, behind what the log holds, for an index that is new', () => {
+    using state = stateWith();
+    const [record, ...others] = generationsAtStart(state, start());
+    expect(record).toEqual(recordOf({ fingerprint: 'f1', startSeq: 41, createdAtMs: 7, definition: JSON.stringify(definition) }));
+    expect([others, state.generations()]).toEqual([[], [record]]);
   });
 
-  test('stays the same while the definition makes the same documents', () => {
-    using state = openSqliteState({ path: ':memory:' });
-    const first = chooseGeneration(index, 'f1', state, 0, false).record;
-    state.putGeneration({ ...first, phase: 'serving' });
-    expect(chooseGeneration(index, 'f1', state, 99, false).record).toEqual({ ...first, phase: 'serving' });
-    expect(state.generations()).toHaveLength(1);
+  test('with what there is, while the definition makes the same documents', () => {
+    using state = stateWith({ phase: 'retired' }, { phase: 'serving' });
+    expect(phases(generationsAtStart(state, start()))).toEqual([[1, 'retired'], [2, 'serving']]);
   });
 
-  test('is a new one when the definition makes others, or when a rebuild is asked for', () => {
-    using state = openSqliteState({ path: ':memory:' });
-    chooseGeneration(index, 'f1', state, 0, false);
-    const changed = chooseGeneration(index, 'f2', state, 50, false);
-    expect([changed.record.generation, changed.record.startSeq, changed.superseded.length]).toEqual([2, 50, 1]);
-    const rebuilt = chooseGeneration(index, 'f2', state, 60, true);
-    expect([rebuilt.record.generation, rebuilt.superseded.length]).toEqual([3, 2]);
+  test('with another generation when the definition makes other documents, or has another target', () => {
+    using state = stateWith({ phase: 'serving' });
+    expect(phases(generationsAtStart(state, start({ fingerprint: 'f2' })))).toEqual([[1, 'serving'], [2, 'building']]);
+    expect(state.generations()[1]).toMatchObject({ reason: 'config', fingerprint: 'f2', startSeq: 41 });
+    using other = stateWith({ phase: 'serving' });
+    expect(phases(generationsAtStart(other, start({ definition: { ...definition, to: 'elsewhere' } })))).toEqual([[1, 'serving'], [2, 'building']]);
+  });
+
+  test('without what was being built, when the definition is again that of the generation that serves', () => {
+    using state = stateWith({ phase: 'serving' }, { phase: 'building', fingerprint: 'f2' });
+    expect(phases(generationsAtStart(state, start()))).toEqual([[1, 'serving'], [2, 'dropping']]);
+  });
+
+  test('as it ended for an index that was put back to an older generation, though the newer one be dropped since, until the config changes', () => {
+    using state = stateWith({ phase: 'serving', fingerprint: 'f0' }, { phase: 'retired' });
+    expect(phases(generationsAtStart(state, start()))).toEqual([[1, 'serving'], [2, 'retired']]);
+    state.forgetGeneration('products', 2);
+    expect(phases(generationsAtStart(state, start()))).toEqual([[1, 'serving']]);
+    expect(phases(generationsAtStart(state, start({ fingerprint: 'f3' })))).toEqual([[1, 'serving'], [3, 'building']]);
+  });
+
+  test('with the way of one back to its readers, whatever was being built', () => {
+    using state = stateWith({ phase: 'ready', retiredAtMs: 5, fingerprint: 'f0' }, { phase: 'serving' });
+    expect(phases(generationsAtStart(state, start()))).toEqual([[1, 'ready'], [2, 'serving']]);
+  });
+
+  test('with another generation when a rebuild is asked for, and nothing older is fed any more', () => {
+    using state = stateWith({ phase: 'retired' }, { phase: 'serving' }, { phase: 'building' });
+    generationsAtStart(state, start({ rebuild: true }));
+    const records = recordsOf(state, 'products');
+    expect(phases(records)).toEqual([[1, 'dropping'], [2, 'serving'], [3, 'dropping'], [4, 'building']]);
+    expect(records.map(({ abandoned }) => abandoned)).toEqual([false, true, false, false]);
+    expect(recordOfIndex(state, 'products')).toMatchObject({ generation: 4, reason: 'rebuild' });
   });
 });
 
-describe('a generation that another has taken the place of', () => {
-  const binding = { logId: 'log', epoch: 1, fingerprint: 'f' };
-  const record = (generation: number): GenerationRecord => ({ index: 'products', generation, phase: 'serving', startSeq: 0, fingerprint: 'f' });
-  const { signal } = new AbortController();
+describe('a generation that is begun', () => {
+  test('takes the place of what was being built, and never the number of another one', () => {
+    using state = stateWith({ phase: 'serving' }, { phase: 'building' });
+    state.forgetGeneration('products', 2);
+    const begin = (): GenerationRecord => beginGeneration(state, { definition, fingerprint: 'f1', reason: 'resync', held: true, durableSeq: 50, nowMs: 9 });
+    expect(begin()).toMatchObject({ generation: 3, held: true, startSeq: 50 });
+    begin();
+    expect(phases(recordsOf(state, 'products'))).toEqual([[1, 'serving'], [3, 'dropping'], [4, 'building']]);
+  });
+});
 
-  /** Three generations at the target and in the state, of which readers see `promoted`. */
-  async function three(promoted: number, drop?: (target: MemoryTarget) => Target['drop']) {
-    const state = openSqliteState({ path: ':memory:' });
-    const target = new MemoryTarget('memory', new MemoryStorage({ atomicCursor: true }));
-    for (const number of [1, 2, 3]) {
-      state.putGeneration(record(number));
-      state.putCursor('products', number, 7);
-      const opened = await target.open({ index: 'products', generation: number, binding, fields: [], isBuilding: false, options: {} }, signal);
-      if (number === promoted) await opened.promote(signal);
-    }
-    const logged: string[] = [];
-    const logger: Logger = { ...silentLogger, info: (event, fields) => logged.push(`${event} ${String(fields?.['generation'])}`), warn: (event, { error } = {}) => logged.push(`${event} ${codeOf(error)}`) };
-    if (drop !== undefined) target.drop = drop(target);
-    const left = async (): Promise<number[][]> => [(await target.generations(signal)).map(({ generation }) => generation), state.generations().map(({ generation }) => generation)];
-    return { state, target, logger, logged, left };
-  }
-
-  test('is dropped and forgotten; done again it changes nothing', async () => {
-    const { logged, left, ...deps } = await three(3);
-    await dropSuperseded([record(1), record(2)], deps, signal);
-    expect(await left()).toEqual([[3], [3]]);
-    expect([deps.state.cursor('products', 1), deps.state.cursor('products', 3)]).toEqual([null, 7]);
-    await dropSuperseded([record(1), record(2)], deps, signal);
-    expect(await left()).toEqual([[3], [3]]);
-    expect(logged.slice(0, 2)).toEqual(['generation_dropped 1', 'generation_dropped 2']);
+describe('the generation that readers see from now on', () => {
+  test('sends the one that they saw before back, in one step', () => {
+    using state = stateWith({ phase: 'serving' }, { phase: 'ready', wholeSeq: 9 });
+    const [first, second] = state.generations() as [GenerationRecord, GenerationRecord];
+    served(state, second, 24, 77);
+    expect(state.generations()).toEqual([{ ...first, phase: 'retired', retiredAtMs: 77 }, { ...second, phase: 'serving' }]);
+    expect(recordOfIndex(state, 'products')?.generation).toBe(2);
   });
 
-  test('stays while readers see it after all', async () => {
-    const { left, ...deps } = await three(2);
-    await dropSuperseded([record(1), record(2)], deps, signal);
-    expect(await left()).toEqual([[2, 3], [2, 3]]);
-  });
-
-  test('that cannot be dropped now is left, in the state too, and the index goes on', async () => {
-    const { logged, left, ...deps } = await three(3, () => async () => Promise.reject(new TailraceError('TGT_BLOCKED', { message: 'Not now.' })));
-    await dropSuperseded([record(1), record(2)], deps, signal);
-    expect(await left()).toEqual([[1, 2, 3], [1, 2, 3]]);
-    expect(logged).toEqual(['generation_not_dropped TGT_BLOCKED']);
-  });
-
-  test('is no reason to hide an error that ends the process, nor a stop', async () => {
-    const { left: _, ...deps } = await three(3, () => async () => Promise.reject(new TailraceError('DISK_FAILED', { message: 'The disk failed.' })));
-    await expect(dropSuperseded([record(1)], deps, signal)).rejects.toMatchObject({ code: 'DISK_FAILED' });
-    const reason = new Error('enough');
-    await expect(dropSuperseded([record(1)], deps, AbortSignal.abort(reason))).rejects.toBe(reason);
+  test('lets it go at once where nobody wants to go back, or nobody can', () => {
+    using state = stateWith({ phase: 'serving' }, { phase: 'ready' });
+    served(state, state.generations()[1] as GenerationRecord, 0, 77);
+    expect(phases(state.generations())).toEqual([[1, 'dropping'], [2, 'serving']]);
+    using rebuilt = stateWith({ phase: 'serving', abandoned: true }, { phase: 'ready' });
+    served(rebuilt, rebuilt.generations()[1] as GenerationRecord, 24, 77);
+    expect(phases(rebuilt.generations())).toEqual([[1, 'dropping'], [2, 'serving']]);
   });
 });

@@ -63,7 +63,7 @@ describe('an index that is opened', () => {
     };
     await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
     await pipeline.caughtUp(within());
-    expect(stage.lines.filter(({ event }) => event === 'index_waiting')).toHaveLength(1);
+    expect(stage.lines.filter(({ event }) => event === 'generations_waiting')).toHaveLength(1);
     expect(items(pipeline).counters).toMatchObject({ read: 10, applied: 10 });
   });
 });

@@ -17,6 +17,7 @@ import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TableDes
 import type { Target } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
+import type { SwapCheck } from '../../src/pipeline/index-runner.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
 import { Notifier, untilAborted } from '../../src/runtime/abort.ts';
 import type { Logger, LogFields } from '../../src/runtime/logger.ts';
@@ -172,8 +173,9 @@ export interface LoggedLine extends LogFields {
 export interface ScriptedOptions {
   /** Source, or sources, by name. */
   readonly servers: Readonly<Record<string, ScriptedServer>>;
-  /** `from` of each index by its name. */
-  readonly indices: Readonly<Record<string, string>>;
+  /** `from` of each index by its name, or all that the config says of it. */
+  readonly indices: Readonly<Record<string, string | (Readonly<Record<string, unknown>> & { readonly from: string })>>;
+  readonly beforeSwap?: SwapCheck;
   readonly log?: Partial<TailraceConfig['log']>;
   readonly rebuild?: readonly string[];
 }
@@ -188,7 +190,7 @@ export class ScriptedStage implements AsyncDisposable {
   beforeApply: (index: string) => Promise<void> | void = () => {};
   /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
   beforeCursor: () => Promise<void> | void = () => {};
-  beforePromote: () => Promise<void> | void = () => {};
+  beforePromote: (generation: number) => Promise<void> | void = () => {};
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -198,12 +200,12 @@ export class ScriptedStage implements AsyncDisposable {
     return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')));
   }
 
-  async start({ servers, indices, log, rebuild }: ScriptedOptions): Promise<Pipeline> {
+  async start({ servers, indices, log, rebuild, beforeSwap }: ScriptedOptions): Promise<Pipeline> {
     const config: TailraceConfig = {
       data_directory: join(this.directory, 'data'),
       sources: Object.keys(servers).map((name) => ({ name, type: 'scripted', settings: {} })),
       targets: [{ name: 'memory', type: 'memory', settings: {} }],
-      indices: Object.entries(indices).map(([name, from]) => ({ ...indexSettings.parse({ from }), name, to: 'memory' })),
+      indices: Object.entries(indices).map(([name, settings]) => ({ ...indexSettings.parse(typeof settings === 'string' ? { from: settings } : settings), name, to: 'memory' })),
       log: { ...logSettings.parse({ segment_bytes: 2 ** 20 }), ...log },
       snapshot: { parallel: 1, chunk_bytes: 2 ** 20 },
       memory: { max_buffered_bytes: 2 ** 23 },
@@ -222,6 +224,7 @@ export class ScriptedStage implements AsyncDisposable {
       pid: 1,
       loadTransform: async () => undefined,
       rebuild,
+      beforeSwap,
     });
   }
 
@@ -242,7 +245,7 @@ export class ScriptedStage implements AsyncDisposable {
         return cursor();
       };
       generation.promote = async (s) => {
-        await this.beforePromote();
+        await this.beforePromote(plan.generation);
         await promote(s);
       };
       generation.apply = async (batch, s) => {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import type { DeadLetter, DeadLetterFilter, GenerationRecord } from '../../src/state/state-store.ts';
+import { JOBS_ENDED_MAX, type JobRecord, type DeadLetter, type DeadLetterFilter } from '../../src/state/state-store.ts';
+import { recordOf } from './generation-record.ts';
 import { asOrdinaryUser, giveToOrdinaryUser } from '../ordinary-user.ts';
 
 let folder = '';
@@ -15,7 +16,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const generation: GenerationRecord = { index: 'products', generation: 1, phase: 'building', startSeq: 17, fingerprint: 'f' };
+const generation = recordOf({ startSeq: 17 });
 const letter: DeadLetter = { index: 'products', generation: 1, id: '42', seq: 9, code: 'DOC_FAILED', reason: 'no', parkedAtMs: 5 };
 
 describe('the state store', () => {
@@ -23,8 +24,8 @@ describe('the state store', () => {
     {
       using state = openSqliteState({ path });
       state.bindLog('log-1');
-      state.putGeneration(generation);
-      state.putGeneration({ ...generation, phase: 'serving' });
+      state.putGenerations(generation);
+      state.putGenerations({ ...generation, phase: 'serving' });
       state.putCursor('products', 1, 100);
       state.putCursor('products', 1, 120);
       state.park([letter]);
@@ -77,7 +78,7 @@ describe('the state store', () => {
   test('forgets a generation with its cursor and its letters, and no other', () => {
     using state = openSqliteState({ path });
     const second = { ...generation, generation: 2 };
-    for (const record of [generation, second]) state.putGeneration(record);
+    for (const record of [generation, second]) state.putGenerations(record);
     for (const number of [1, 2]) state.putCursor('products', number, number);
     state.park([letter, { ...letter, generation: 2 }]);
     state.forgetGeneration('products', 1);
@@ -87,9 +88,55 @@ describe('the state store', () => {
     expect(state.deadLetters()).toEqual([{ ...letter, generation: 2 }]);
   });
 
+  test('keeps all of a generation, replaces several at once, and never forgets the last number', () => {
+    const all = recordOf({ generation: 3, phase: 'retired', definition: '{"a":1}', incarnation: 'uuid', reason: 'mapping', wholeSeq: 9, held: true, abandoned: true, createdAtMs: 5, retiredAtMs: 6, fingerprint: 'f3' });
+    {
+      using state = openSqliteState({ path });
+      state.putGenerations(generation, all);
+    }
+    using state = openSqliteState({ path });
+    expect(state.generations()).toEqual([generation, all]);
+    expect([state.lastBegun('products'), state.lastBegun('books')]).toEqual([{ generation: 3, fingerprint: 'f3' }, null]);
+    state.forgetGeneration('products', 3);
+    state.putGenerations({ ...generation, phase: 'serving' });
+    expect([state.generations(), state.lastBegun('products')]).toEqual([[{ ...generation, phase: 'serving' }], { generation: 3, fingerprint: 'f3' }]);
+  });
+
+  test('keeps jobs, all that run and the newest of those that ended', () => {
+    using state = openSqliteState({ path });
+    const job: Omit<JobRecord, 'id'> = { index: 'products', kind: 'resync', what: { rows: 'all' }, phase: 'running', outcome: null, createdAtMs: 5, endedAtMs: null };
+    const first = state.addJob(job);
+    expect([first, state.addJob(job).id, state.jobs()]).toEqual([{ ...job, id: 1 }, 2, [{ ...job, id: 1 }, { ...job, id: 2 }]]);
+    for (let i = 0; i < JOBS_ENDED_MAX + 10; i += 1) state.putJob({ ...state.addJob(job), phase: 'done', outcome: 'It is.', endedAtMs: i });
+    state.addJob(job);
+    const ids = state.jobs().map(({ id }) => id);
+    expect([ids.slice(0, 4), ids.length]).toEqual([[1, 2, 13, 14], JOBS_ENDED_MAX + 3]);
+    expect(state.jobs()[2]).toEqual({ ...job, id: 13, phase: 'done', outcome: 'It is.', endedAtMs: 10 });
+  });
+
+  test('takes over a file of the first format, in which one generation of an index was fed', () => {
+    const database = new DatabaseSync(path);
+    database.exec(`
+      CREATE TABLE binding (only INTEGER PRIMARY KEY CHECK (only = 1), log_id TEXT NOT NULL);
+      CREATE TABLE generation (name TEXT NOT NULL, number INTEGER NOT NULL, phase TEXT NOT NULL, start_seq INTEGER NOT NULL, fingerprint TEXT NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+      CREATE TABLE cursor (name TEXT NOT NULL, number INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY (name, number)) WITHOUT ROWID;
+      CREATE TABLE dead_letter (name TEXT NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, seq INTEGER NOT NULL, code TEXT NOT NULL, reason TEXT NOT NULL, parked_at_ms INTEGER NOT NULL, PRIMARY KEY (name, number, id)) WITHOUT ROWID;
+      INSERT INTO generation VALUES ('a', 1, 'serving', 1, 'f1'), ('a', 2, 'serving', 2, 'f2'), ('b', 1, 'serving', 1, 'f1'), ('b', 2, 'building', 2, 'f2'), ('b', 3, 'building', 3, 'f3');
+      PRAGMA user_version = 1;`);
+    database.close();
+    const shown = (readOnly: boolean): unknown[] => {
+      using state = openSqliteState({ path, readOnly });
+      return [state.generations().map(({ index, generation: number, phase, abandoned }) => `${index}${number} ${phase} ${abandoned}`), state.jobs()];
+    };
+    expect(shown(true)).toEqual([['a1 serving false', 'a2 serving false', 'b1 serving false', 'b2 building false', 'b3 building false'], []]);
+    expect(shown(false)).toEqual([['a1 dropping true', 'a2 serving false', 'b1 serving true', 'b2 dropping true', 'b3 building false'], []]);
+    using state = openSqliteState({ path });
+    expect(state.lastBegun('b')).toEqual({ generation: 3, fingerprint: 'f3' });
+  });
+
   test('can be read while another process writes, and is not written by a reader', () => {
     using writer = openSqliteState({ path });
-    writer.putGeneration(generation);
+    writer.putGenerations(generation);
     using reader = openSqliteState({ path, readOnly: true });
     expect(reader.generations()).toHaveLength(1);
     expect(() => reader.putCursor('products', 1, 1)).toThrow(/readonly/);

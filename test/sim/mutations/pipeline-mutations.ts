@@ -2,6 +2,7 @@
 import type { Mutation } from './mutation.ts';
 
 const start = 'src/pipeline/start.ts';
+const generationRunner = 'src/pipeline/generation-runner.ts';
 const indexRunner = 'src/pipeline/index-runner.ts';
 
 export const pipelineMutations: readonly Mutation[] = [
@@ -18,12 +19,12 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'sweep-too-much',
     defect: 'A sweep removes what came while its snapshot was read.',
-    patches: [{ file: indexRunner, from: 'versionOf(log.epoch, snapshot.startSeq + 1)', to: 'versionOf(log.epoch, (snapshot.doneSeq ?? 0) + 1)' }],
+    patches: [{ file: generationRunner, from: 'versionOf(log.epoch, snapshot.startSeq + 1)', to: 'versionOf(log.epoch, (snapshot.doneSeq ?? 0) + 1)' }],
   },
   {
     name: 'sweep-skipped',
     defect: 'What a snapshot did not find stays.',
-    patches: [{ file: indexRunner, from: 'if (snapshot.sweep && snapshot.startSeq > this.#record.startSeq) {', to: 'if (snapshot.sweep && snapshot.for.length > 99) {' }],
+    patches: [{ file: generationRunner, from: 'if (snapshot.sweep && snapshot.startSeq > startSeq) {', to: 'if (snapshot.sweep && snapshot.for.length > 99) {' }],
   },
   {
     name: 'promoted-early',
@@ -34,7 +35,7 @@ export const pipelineMutations: readonly Mutation[] = [
     name: 'hold-at-the-head',
     defect: 'Until an index has read its cursor the log is held for it from the head on only.',
     patches: [
-      { file: 'src/pipeline/pipeline.ts', from: 'log.hold(runner.name, state.cursor(choice.record.index, choice.record.generation) ?? choice.record.startSeq);', to: 'log.hold(runner.name, log.durableSeq);' },
+      { file: indexRunner, from: 'log.hold(name, state.cursor(record.index, record.generation) ?? record.startSeq);', to: 'log.hold(name, log.durableSeq);' },
       { file: 'src/pipeline/start.ts', from: 'holds: holdsOf(config, state) }', to: 'holds: [] }' },
       { file: 'src/apply/stored-cursor.ts', from: '    log.hold(this.#name, this.#stored);\n', to: '' },
     ],
@@ -42,7 +43,7 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'rebuild-in-place',
     defect: 'A rebuild goes on with the generation that is there.',
-    patches: [{ file: 'src/pipeline/generations.ts', from: 'newest.fingerprint === fingerprint && !rebuild)', to: 'newest.fingerprint === fingerprint)' }],
+    patches: [{ file: 'src/pipeline/generations.ts', from: "if (rebuild) begin('rebuild');\n  else if", to: 'if' }],
   },
   {
     name: 'ready-by-yesterday',

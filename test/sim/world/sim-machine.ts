@@ -4,18 +4,21 @@ import type { CrashKind, SimDisk } from '../sim-disk.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
 import type { WallClock } from '../kernel/sim-clock.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
+import type { GenerationRecord } from '../../../src/state/state-store.ts';
 import { StateFile } from './state-file.ts';
 
 /** What auditors are told of the state store. */
 export interface StateListener {
   /** A cursor is about to become durable. */
   cursorStored(index: string, generation: number, seq: number): void;
+  /** Records of generations have become durable, together. */
+  generationsStored(records: readonly GenerationRecord[]): void;
 }
 
 export class SimMachine {
   readonly disk: SimDisk;
   readonly wall: WallClock = { offsetMs: 0 };
-  stateListener: StateListener = { cursorStored: () => {} };
+  stateListener: StateListener = { cursorStored: () => {}, generationsStored: () => {} };
   /** Called before anything of a crash has its effect. */
   onCrash: (kind: CrashKind) => void = () => {};
   readonly #states = new Map<string, StateFile>();

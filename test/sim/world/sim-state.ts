@@ -3,7 +3,7 @@
  * or just after it.
  */
 import type { Seq } from '../../../src/change/seq.ts';
-import type { DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetterRequest, GenerationRecord, StateStore } from '../../../src/state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterPlace, DeadLetterRequest, GenerationRecord, JobRecord, LastBegun, StateStore } from '../../../src/state/state-store.ts';
 import type { SimProcess } from '../kernel/sim-process.ts';
 import { present, type StateListener } from './sim-machine.ts';
 import type { StateFile } from './state-file.ts';
@@ -36,8 +36,20 @@ export class SimState implements StateStore {
     return [...this.#file.generations.values()].toSorted((a, b) => (a.index === b.index ? a.generation - b.generation : a.index < b.index ? -1 : 1));
   }
 
-  putGeneration(record: GenerationRecord): void {
-    this.#store('generation', () => this.#file.generations.set(nameOf(record.index, record.generation), record));
+  putGenerations(...records: readonly GenerationRecord[]): void {
+    this.#store('generation', () => {
+      for (const record of records) {
+        const { index, generation, fingerprint } = record;
+        this.#file.generations.set(nameOf(index, generation), record);
+        const last = this.#file.lastBegun.get(index);
+        if (last === undefined || generation > last.generation) this.#file.lastBegun.set(index, { generation, fingerprint });
+      }
+      this.#listener.generationsStored(records);
+    });
+  }
+
+  lastBegun(index: string): LastBegun | null {
+    return this.#file.lastBegun.get(index) ?? null;
   }
 
   forgetGeneration(index: string, generation: number): void {
@@ -104,6 +116,20 @@ export class SimState implements StateStore {
 
   deadLetterCount(index: string, generation: number): number {
     return this.deadLetters(index).filter((letter) => letter.generation === generation).length;
+  }
+
+  jobs(): JobRecord[] {
+    return [...this.#file.jobs.values()].toSorted((a, b) => a.id - b.id);
+  }
+
+  addJob(job: Omit<JobRecord, 'id'>): JobRecord {
+    const added = { ...job, id: this.#file.jobs.size + 1 };
+    this.putJob(added);
+    return added;
+  }
+
+  putJob(job: JobRecord): void {
+    this.#store('job', () => this.#file.jobs.set(job.id, job));
   }
 
   [Symbol.dispose](): void {}

@@ -86,7 +86,7 @@ export class World {
       failed: (kind) => this.coverage.saw(`the disk failed a ${kind}`),
     });
     this.machine.onCrash = (kind) => this.#crashing(kind);
-    this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq) };
+    this.machine.stateListener = { cursorStored: (index, generation, seq) => this.#cursorStored(index, generation, seq), generationsStored: () => {} };
     for (const source of plan.sources) this.#addSource(source.name);
     for (const target of plan.targets) this.#addTarget(target.name);
     auditBatches(this.findings);
