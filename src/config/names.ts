@@ -1,7 +1,7 @@
 /** Names in the config: what sources, targets and indices may be called, and how a table is named. */
 
 /** Longest name of a source, target or index. Generations add `-g0001` to an index's name, and 63 bytes is PostgreSQL's limit for any name. */
-const NAME_LENGTH_MAX = 48;
+export const NAME_LENGTH_MAX = 48;
 
 const plainName = /^[a-z][a-z0-9_-]*$/;
 const generationSuffix = /-g\d{4,}$/;
@@ -42,6 +42,11 @@ export function parseTableReference(text: string): TableReference | string {
   if (source === undefined || schema === undefined || table === undefined) return 'expected `source.schema.table`';
   if (rest.length > 0) return 'expected `source.schema.table`; a part that has a dot in it is written in double quotes';
   return { source, table: `${schema}.${table}` };
+}
+
+/** The name that `parseTableReference` reads. */
+export function quoteTableReference(source: string, schema: string, table: string): string {
+  return [source, schema, table].map((part) => (/^[^."\s]+$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`)).join('.');
 }
 
 const plainPart = /[^."\s]+/y;

@@ -2,6 +2,7 @@
 import type { ZodType } from 'zod';
 import type { RowFormat } from './row-format.ts';
 import type { Source, SourceContext } from './source.ts';
+import type { SourceSurveyor } from './survey.ts';
 import type { IndexOptions, Target, TargetContext } from './target.ts';
 
 export interface SourceConnector<Config = unknown> {
@@ -12,6 +13,8 @@ export interface SourceConnector<Config = unknown> {
   /** Reads what its sources wrote to the log, without any connection. */
   readonly format: RowFormat;
   create(config: Config, context: SourceContext): Source;
+  /** A source without it is written into a config by hand. */
+  readonly surveyor?: SourceSurveyor<Config> | undefined;
 }
 
 export interface TargetConnector<Config = unknown> {

@@ -9,11 +9,22 @@ import { TypeRegistry } from './type-registry.ts';
 /** A table that cannot be read is left out: the preflight has said why. */
 export async function describeTables(query: Query, requests: readonly TableRequest[], publication: string, signal: AbortSignal): Promise<TableDescription[]> {
   const { document } = await readDocument(query, requests.map(({ table }) => table), publication, signal);
+  const types = typesOf(document);
+  // As it is sent, or as it will be when a publication is made or extended.
+  return requests.flatMap((request) => describe(document, request, requests, types) ?? describe(asPublished(document, publication), request, requests, types) ?? []);
+}
+
+/** The tables of one document, as its publication sends them. */
+export function describeDocument(document: CatalogDocument, requests: readonly TableRequest[]): TableDescription[] {
+  const types = typesOf(document);
+  return requests.flatMap((request) => describe(document, request, requests, types) ?? []);
+}
+
+function typesOf(document: CatalogDocument): TypeRegistry {
   const types = new TypeRegistry();
   types.add(document.types);
   for (const relation of document.relations) for (const column of relation.columns) types.addFormatted(column.type, column.modifier, column.formatted);
-  // As it is sent, or as it will be when a publication is made or extended.
-  return requests.flatMap((request) => describe(document, request, requests, types) ?? describe(asPublished(document, publication), request, requests, types) ?? []);
+  return types;
 }
 
 function describe(document: CatalogDocument, request: TableRequest, requests: readonly TableRequest[], types: TypeRegistry): TableDescription | undefined {
