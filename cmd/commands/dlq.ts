@@ -15,7 +15,7 @@ const listVerb = defineVerb({
     const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
     const { config } = await readConfig(args);
     await using reading = await openReading(config);
-    for await (const page of reading.deadLetters(args.index)) {
+    for await (const page of reading.deadLetters({ index: args.index })) {
       // An index that the config names no more may have some still.
       if (page.total === 0 && args.index !== undefined) refuseUnknownIndex(args.index, config);
       if (!args.json) {

@@ -23,7 +23,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import { generationName, type StateStore } from '../../src/state/state-store.ts';
+import { generationName, type DeadLetterFilter, type StateStore } from '../../src/state/state-store.ts';
 import { packageVersion } from '../version.ts';
 import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
 import type { Reading } from './reading.ts';
@@ -89,14 +89,15 @@ class OfflineReading implements Reading {
     };
   }
 
-  async *deadLetters(index: string | undefined): AsyncGenerator<DeadLetterPage> {
+  async *deadLetters(filter: DeadLetterFilter, from?: string): AsyncGenerator<DeadLetterPage> {
     const { state } = this.#deps;
-    let page: DeadLetterPage | null = null;
+    let next: string | null = from ?? null;
     do {
-      const after = page?.next == null ? undefined : deadLetterPlace(page.next);
-      page = deadLetterPage(state.deadLetterTotal({ index }), state.someDeadLetters({ index, after, limit: DEAD_LETTERS_MAX }), DEAD_LETTERS_MAX);
+      const after = next === null ? undefined : deadLetterPlace(next);
+      const page = deadLetterPage(state.deadLetterTotal(filter), state.someDeadLetters({ ...filter, after, limit: DEAD_LETTERS_MAX }), DEAD_LETTERS_MAX);
       yield page;
-    } while (page.next !== null);
+      ({ next } = page);
+    } while (next !== null);
   }
 
   /** What holds the log back is what the daemon will need when it starts again. */

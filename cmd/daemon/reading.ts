@@ -5,14 +5,15 @@ import { layoutOf } from '../../src/pipeline/layout.ts';
 import type { PositionReport } from '../../src/pipeline/positions.ts';
 import type { LogEntriesRequest } from '../../src/observe/log-entries.ts';
 import type { DeadLetterPage } from '../../src/observe/reports.ts';
+import type { DeadLetterFilter } from '../../src/state/state-store.ts';
 import type { LogStatReport, StatusReport } from '../../src/observe/status-report.ts';
 import { askDaemon, askDaemonForLines, daemonAnswers, type AdminQuestion } from './admin-client.ts';
 
 export interface Reading extends AsyncDisposable {
   status(): Promise<StatusReport>;
   positions(): Promise<PositionReport>;
-  /** Page by page, one at least. */
-  deadLetters(index: string | undefined): AsyncIterable<DeadLetterPage>;
+  /** Page by page, one at least; those behind the place `after`, which is the `next` of a page. */
+  deadLetters(filter: DeadLetterFilter, after?: string): AsyncIterable<DeadLetterPage>;
   logStat(): Promise<LogStatReport>;
   /** Lines of JSON, each for one or more changes, with their newlines. */
   logEntries(request: LogEntriesRequest, signal: AbortSignal): AsyncIterable<string>;
@@ -48,10 +49,10 @@ class SocketReading implements Reading {
     return this.#ask({ path: '/v1/positions' });
   }
 
-  async *deadLetters(index: string | undefined): AsyncGenerator<DeadLetterPage> {
-    let next: string | null = null;
+  async *deadLetters({ index, id, code }: DeadLetterFilter, after?: string): AsyncGenerator<DeadLetterPage> {
+    let next: string | null = after ?? null;
     do {
-      const query: Record<string, string> = { ...(index === undefined ? {} : { index }), ...(next === null ? {} : { after: next }) };
+      const query = Object.fromEntries(Object.entries({ index, id, code, after: next }).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
       const page: DeadLetterPage = await this.#ask({ path: '/v1/dead-letters', query });
       yield page;
       ({ next } = page);

@@ -15,7 +15,8 @@ import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { Notifier, together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import type { DeadLetter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
+import { dropLetters } from './drop-letters.ts';
 import { isFed, isPending } from './generations.ts';
 import { IndexRunner, stoppedError, type SwapCheck } from './index-runner.ts';
 import { resyncJob, settleJobs } from './jobs.ts';
@@ -100,6 +101,11 @@ export class Pipeline implements AsyncDisposable {
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] } {
     const { state } = this.#parts;
     return { total: state.deadLetterTotal(request), letters: state.someDeadLetters(request) };
+  }
+
+  /** Forgets dead letters; returns how many. */
+  dropDeadLetters(filter: DeadLetterFilter): number {
+    return dropLetters(this.#parts.state, filter);
   }
 
   schemas(): RowSchema[] {

@@ -65,6 +65,7 @@ function subject(): AdminSubject {
     log,
     status: () => pipelineStatus,
     search: async ({ text, limit }) => (text === 'none' ? [] : [{ id: '7', score: 1.5, document: `{"id":7,"name":${JSON.stringify(text)},"big":12345678901234567890,"limit":${limit}}` }]),
+    dropDeadLetters: () => 3,
     deadLetters: ({ index, after, limit }) => {
       const letters = Array.from({ length: LETTERS }, (_, i) => ({ index: index ?? 'products', generation: 1, id: `9-${i}`, seq: 12 + i, code: 'DOC_FAILED' as const, reason: 'no such field', parkedAtMs: 5 }));
       return { total: LETTERS, letters: letters.filter(({ seq }) => seq > (after?.seq ?? 0)).slice(0, limit) };
@@ -182,7 +183,7 @@ describe('over TCP', () => {
     for (const [path, { method }] of Object.entries(routes)) statuses[path] = (await ask(at, path, { method })).status;
     expect(statuses).toEqual({
       '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
-      '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/stop': 403,
+      '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/stop': 403,
     });
     expect(stops).toBe(0);
   });
@@ -200,6 +201,18 @@ describe('over TCP', () => {
     expect(pages.map((page) => [page.total, page.dead_letters.length])).toEqual([[LETTERS, DEAD_LETTERS_MAX], [LETTERS, DEAD_LETTERS_MAX], [LETTERS, 5]]);
     expect(new Set(pages.flatMap((page) => page.dead_letters.map(({ id }) => id))).size).toBe(LETTERS);
     expect((await ask(admin, '/v1/dead-letters?after=nonsense')).status).toBe(400);
+  });
+
+  test('dead letters are dropped over the socket: those of one index, by id or by code', async () => {
+    const dropped: unknown[] = [];
+    const dropDeadLetters = (filter: unknown): number => dropped.push(filter);
+    await using admin = await start({}, { dropDeadLetters });
+    const drop = async (query: string): Promise<{ status: number; body: string }> => ask(admin, `/v1/dead-letters/drop?${query}`, { method: 'POST' });
+    expect(await drop('index=products&id=a%2Fb')).toMatchObject({ status: 200, body: '{"dropped":1}\n' });
+    expect(await drop('index=products&code=DOC_FAILED')).toMatchObject({ body: '{"dropped":2}\n' });
+    expect((await drop('id=a')).status).toBe(400);
+    expect((await ask(admin, '/v1/dead-letters/drop?index=products')).status).toBe(405);
+    expect(dropped).toEqual([{ index: 'products', id: 'a/b', code: undefined }, { index: 'products', id: undefined, code: 'DOC_FAILED' }]);
   });
 
   test('with a token everything but health and readiness needs it, and commands are still refused', async () => {

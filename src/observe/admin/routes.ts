@@ -5,7 +5,7 @@ import { TailraceError } from '../../errors/tailrace-error.ts';
 import type { PositionReport } from '../../pipeline/positions.ts';
 import type { PipelineStatus } from '../../pipeline/status.ts';
 import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
-import type { DeadLetter, DeadLetterRequest } from '../../state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterRequest } from '../../state/state-store.ts';
 import type { LogStore } from '../../connector/log-store.ts';
 import { logEntries, type LogEntriesDeps } from '../log-entries.ts';
 import { errorRecord } from '../logging/error-record.ts';
@@ -20,6 +20,7 @@ export interface AdminSubject {
   status(): PipelineStatus;
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] };
+  dropDeadLetters(filter: DeadLetterFilter): number;
   positions(): PositionReport;
   schemas(): RowSchema[];
 }
@@ -72,9 +73,14 @@ export const routes: Readonly<Record<string, Route>> = {
   '/v1/dead-letters': get('rows', ({ query }, { subject }) => {
     const limit = Math.min(DEAD_LETTERS_MAX, Math.max(1, wholeNumber(query, 'limit', DEAD_LETTERS_MAX)));
     const after = query.get('after');
-    const { total, letters } = subject.deadLetters({ index: query.get('index') ?? undefined, after: after === null ? undefined : deadLetterPlace(after), limit });
+    const { total, letters } = subject.deadLetters({ ...deadLetterFilter(query), after: after === null ? undefined : deadLetterPlace(after), limit });
     return json(deadLetterPage(total, letters, limit));
   }),
+  '/v1/dead-letters/drop': {
+    method: 'POST',
+    need: 'command',
+    answer: ({ query }, { subject }) => json({ dropped: subject.dropDeadLetters({ ...deadLetterFilter(query), index: required(query, 'index') }) }),
+  },
   '/v1/stop': {
     method: 'POST',
     need: 'command',
@@ -96,6 +102,10 @@ async function* endingWithError(lines: AsyncIterable<string>, scrubber: Scrubber
   } catch (error) {
     yield `${JSON.stringify({ error: errorRecord(error, { scrubber, stack: false }) })}\n`;
   }
+}
+
+function deadLetterFilter(query: URLSearchParams): DeadLetterFilter {
+  return { index: query.get('index') ?? undefined, id: query.get('id') ?? undefined, code: query.get('code') ?? undefined };
 }
 
 function required(query: URLSearchParams, name: string): string {
