@@ -139,11 +139,14 @@ test('changes of the log are one line each, with the row below as it was written
 describe('parked documents', () => {
   const letters = Array.from({ length: 250 }, (_, i) => ({ index: 'products', generation: 1, id: `id-${i}`, seq: i, code: 'DOC_FAILED', reason: 'no', parked_at_ms: 0 }));
 
-  test('are shown up to a hundred, with how many there are', () => {
-    const lines = letterScreen({ total: 4_321, dead_letters: letters, next: 'products/1/249' }, plainPaint);
+  test('are shown in parts, with how many there are and how to get the next', () => {
+    const part = { total: 4_321, letters: letters.slice(0, 100), isFirst: true, isLast: false };
+    const lines = letterScreen(part, plainPaint);
     expect(lines.filter((line) => line.includes('id-'))).toHaveLength(100);
-    expect(lines.at(-1)).toMatch(/^4,321 documents are parked\. These are the first 100; `--json` prints all\./);
-    expect(letterScreen({ total: 2, dead_letters: letters.slice(0, 2), next: null }, plainPaint).at(-1)).toMatch(/^2 documents are parked\. A later/);
-    expect(letterScreen({ total: 0, dead_letters: [], next: null }, plainPaint)).toEqual(['No documents are parked.']);
+    expect(lines.at(-1)).toMatch(/^4,321 documents are parked\. These are the first 100; the next: `--after products\/1\/99`\. A later/);
+    expect(letterScreen({ ...part, isFirst: false }, plainPaint).at(-1)).toContain('These are 100 of them; the next:');
+    expect(letterScreen({ total: 2, letters: letters.slice(0, 2), isFirst: true, isLast: true }, plainPaint).at(-1)).toMatch(/^2 documents are parked\. A later/);
+    expect(letterScreen({ total: 0, letters: [], isFirst: true, isLast: true }, plainPaint)).toEqual(['No documents are parked.']);
+    expect(letterScreen({ total: 9, letters: [], isFirst: false, isLast: true }, plainPaint)).toEqual(['No more documents are parked.']);
   });
 });
