@@ -9,7 +9,6 @@ import type { Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Target } from '../connector/target.ts';
-import type { DocumentTransform } from '../document/transform.ts';
 import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
@@ -147,8 +146,10 @@ export class IndexRunner {
     this.#runners.find((runner) => runner.name === name)?.end(this.#evicted());
   }
 
-  /** Begins another generation; what was being built before is given up. */
+  /** Begins another generation; what was being built before is given up. Throws USAGE for one that is held where readers would go on seeing none. */
   begin(reason: GenerationReason, held: boolean): GenerationRecord {
+    const { name } = this.definition;
+    if (held && !this.#runners.some(({ record }) => record.phase === 'serving' && isFed(record))) throw refused(`Readers of index ${name} wait for the generation that is being built: it cannot be kept from them.`, name);
     const { fingerprint, log, state, runtime, onBegun } = this.#deps;
     const record = beginGeneration(state, { definition: this.definition, fingerprint, reason, held, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
     runtime.logger.info('generation_begun', { index: record.index, generation: record.generation, reason });

@@ -296,7 +296,7 @@ function jobOf(row: Row): JobRecord {
     kind: String(row['kind']),
     what: JSON.parse(String(row['what'])) as JobRecord['what'],
     phase: String(row['phase']) as JobPhase,
-    outcome: row['outcome'] === null ? null : String(row['outcome']),
+    outcome: row['outcome'] as string | null,
     createdAtMs: Number(row['created_at_ms']),
     endedAtMs: numberOrNull(row['ended_at_ms']),
   };

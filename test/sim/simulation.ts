@@ -2,6 +2,7 @@
  * One run: a world made from a seed, chaos for a while, then peace, and the question whether every promise was kept.
  */
 import { silentLogger } from '../../src/runtime/logger.ts';
+import type { GenerationRecord } from '../../src/state/state-store.ts';
 import { isAbort } from '../../src/errors/tailrace-error.ts';
 import type { Finding } from './audit/findings.ts';
 import { auditConvergence } from './audit/g04-convergence.ts';
@@ -197,6 +198,11 @@ class Simulation {
     await auditWholeLog(findings, `${DATA_DIRECTORY}/log`, { disk: machine.disk.mount(), clock, random: random.fork('verify'), logger: silentLogger });
   }
 
+  #hasStopped({ index, generation }: GenerationRecord): boolean {
+    const status = this.#world.daemon?.status?.indices.find(({ name }) => name === index);
+    return status?.generations.find((one) => one.generation === generation)?.condition === 'stopped';
+  }
+
   #auditIndices(): void {
     const world = this.#world;
     for (const index of world.indices) {
@@ -209,7 +215,11 @@ class Simulation {
       const storage = world.storage(index);
       const promoted = storage.promoted(index.name);
       world.findings.expect('G4', promoted !== undefined && promoted === storage.index(index.name).generations.get(record.generation), () => `readers of ${index.name} do not see generation ${record.generation}`);
-      auditConvergence(world.findings, { index, record, kept: world.kept(index, record.generation), epoch: world.epoch, database: server.database, book: world.book, letters: world.letters(record) });
+      // One that can be gone back to is in step as well as the one that readers see.
+      for (const one of world.records(index.name).filter((other) => other.phase !== 'dropping' && !other.abandoned && !this.#hasStopped(other))) {
+        if (one.phase === 'retired') world.coverage.saw('a retired generation was compared');
+        auditConvergence(world.findings, { index, record: one, kept: world.kept(index, one.generation), epoch: world.epoch, database: server.database, book: world.book, letters: world.letters(one) });
+      }
     }
     for (const status of world.daemon?.status?.indices ?? []) auditAccounting(world.findings, status);
   }

@@ -70,6 +70,15 @@ export const KINDS = [
   // indices and targets
   'a generation was promoted',
   'an index was added later',
+  'a generation took the place of another',
+  'an index went back to an older generation',
+  'a generation was dropped',
+  'a retired generation was compared',
+  'asked to resync',
+  'asked to resync and hold',
+  'asked to cancel',
+  'asked to promote',
+  'asked to drop',
   'an index stopped for a person',
   'documents were parked',
   'a truncate reached a target',
@@ -107,6 +116,7 @@ const FAULTS: readonly FaultKind[] = [
   'bitFlip',
   'historyLost',
   'clockJump',
+  'generations',
 ];
 
 /** Killed in the middle of other disk operations: those that take no time, or that an opening log only does, may well not come about. */

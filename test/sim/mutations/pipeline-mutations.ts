@@ -46,6 +46,16 @@ export const pipelineMutations: readonly Mutation[] = [
     patches: [{ file: 'src/pipeline/generations.ts', from: "if (rebuild) begin('rebuild');\n  else if", to: 'if' }],
   },
   {
+    name: 'swapped-unbuilt',
+    defect: 'Readers get a generation whose snapshot is not applied yet.',
+    patches: [{ file: indexRunner, from: "record.phase === 'ready' && !record.held && isFed(record)", to: "(record.phase === 'ready' || record.phase === 'building') && isFed(record)" }],
+  },
+  {
+    name: 'retired-starves',
+    defect: 'A generation that can be gone back to is not fed any more.',
+    patches: [{ file: 'src/pipeline/generations.ts', from: "return phase !== 'dropping' && !abandoned;", to: "return phase !== 'dropping' && phase !== 'retired' && !abandoned;" }],
+  },
+  {
     name: 'ready-by-yesterday',
     defect: 'The status takes the log for complete whatever the source says.',
     patches: [{ file: 'src/pipeline/source-runner.ts', from: 'if (this.lagBytes === 0) this.#noteInStep', to: 'this.#noteInStep' }],

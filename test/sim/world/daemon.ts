@@ -89,6 +89,18 @@ export class Daemon {
     await this.#inside(async () => this.#pipeline?.caughtUp(signal));
   }
 
+  /** What somebody tells the running daemon on its command line; what it refuses changes nothing. */
+  command(work: (pipeline: Pipeline) => void): void {
+    const pipeline = this.#pipeline;
+    if (pipeline === null || !this.process.alive) return;
+    try {
+      this.#inside(() => work(pipeline));
+    } catch (error) {
+      // It answers so what cannot be done.
+      if (codeOf(error) !== 'USAGE') throw error;
+    }
+  }
+
   /** Returns at once; see `pipeline` and `ended`. */
   start(rebuild: readonly string[]): void {
     this.#inside(() => {
@@ -179,7 +191,7 @@ export function configOf(plan: Plan, withLate: boolean, logBytesMax: number): Ta
     data_directory: DATA_DIRECTORY,
     sources: plan.sources.map(({ name }) => ({ name, type: 'sim', settings: {} })),
     targets: plan.targets.map(({ name }) => ({ name, type: 'memory', settings: {} })),
-    indices: plan.indices.filter(({ late }) => withLate || !late).map(indexOf),
+    indices: plan.indices.filter(({ late }) => withLate || !late).map((index) => indexOf(index, plan.rollbackHours)),
     log: { max_bytes: logBytesMax, min_age_hours: log.minAgeHours, segment_bytes: log.segmentBytes, on_full: log.onFull, compression: 'none' },
     snapshot: { parallel: snapshot.parallel, chunk_bytes: snapshot.chunkBytes },
     memory: { max_buffered_bytes: plan.bufferedBytes },
@@ -190,7 +202,7 @@ export function configOf(plan: Plan, withLate: boolean, logBytesMax: number): Ta
   };
 }
 
-function indexOf({ name, source, table, target, shape, onError, batch }: IndexPlan): IndexDefinition {
-  const settings = indexSettings.parse({ from: `${source}.${table}`, to: target, on_error: onError, max_dead_letters: 100_000, ...SHAPES[shape] });
+function indexOf({ name, source, table, target, shape, onError, batch }: IndexPlan, rollbackHours: number): IndexDefinition {
+  const settings = indexSettings.parse({ rollback_hours: rollbackHours, from: `${source}.${table}`, to: target, on_error: onError, max_dead_letters: 100_000, ...SHAPES[shape] });
   return { ...settings, name, to: target, batch };
 }

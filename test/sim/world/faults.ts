@@ -21,7 +21,7 @@ const LARGE_FRAME_BYTES = 5_000;
 const LARGE_FRAME_CHANGES = 40;
 
 /** What the daemon says just before moments at which a death matters more than at others, how likely it then dies, and how soon. */
-const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snapshot_planned', 'snapshot_done', 'snapshot_replanned', 'index_swept', 'index_serving', 'documents_parked', 'log_tail_healed']);
+const MOMENTS: ReadonlySet<string> = new Set(['log_full', 'log_disk_full', 'snapshot_planned', 'snapshot_done', 'snapshot_replanned', 'index_swept', 'index_serving', 'generation_begun', 'generation_ready', 'generation_retired', 'generation_dropped', 'documents_parked', 'log_tail_healed']);
 const AT_MOMENT_SHARE = 0.1;
 const MOMENT_SEAMS_MAX = 12;
 
@@ -87,6 +87,7 @@ export class Faults {
     targetRestored: () => this.#operator.stopAndStart('restore target'),
     bitFlip: () => this.#operator.stopAndStart('flip a bit'),
     historyLost: () => this.#random.pick([...this.#world.servers.values()]).loseHistory(),
+    generations: () => this.#operator.changeGenerations(),
     clockJump: () => (this.#world.machine.wall.offsetMs = this.#random.pick([-DAY_MS, -1_000, 0, 5_000, DAY_MS])),
   };
 

@@ -16,6 +16,7 @@ const LINES: Readonly<Record<string, Happening>> = {
   snapshot_requested: 'a snapshot was requested',
   index_swept: 'an index was swept',
   index_serving: 'a generation was promoted',
+  generation_dropped: 'a generation was dropped',
   documents_parked: 'documents were parked',
   source_disconnected: 'a source was disconnected',
   source_stopped: 'a source stopped for a person',

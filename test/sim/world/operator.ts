@@ -59,6 +59,8 @@ export class Operator {
     if (faults.diskFull !== Infinity) this.#excused.add('DISK_FULL').add('DISK_FAILED');
     if (faults.historyLost !== Infinity) this.#excused.add('SRC_HISTORY_LOST');
     if (faults.bitFlip !== Infinity) this.#excused.add('LOG_CORRUPT');
+    // A full log waits for no generation that has gone back from its readers.
+    if (log.maxBytes < 1_000_000_000 && faults.generations !== Infinity) this.#excused.add('LOG_EVICTED').add('LOG_GAP');
     if (log.onFull === 'evict' && log.maxBytes < Infinity) this.#excused.add('LOG_EVICTED').add('LOG_GAP');
     if (faults.stateRestored !== Infinity || faults.targetRestored !== Infinity) this.#excused.add('LOG_GAP');
   }
@@ -115,10 +117,30 @@ export class Operator {
 
   /** The documents of an index are as they were earlier: what is behind the cursor is due again. */
   cursorsWentBack(index: IndexPlan): void {
-    const record = this.#world.record(index.name);
-    if (record === undefined) return;
-    this.#world.cursors.putBack(record);
-    this.#world.forgetCursorAtStart(record.index, record.generation);
+    for (const record of this.#world.records(index.name)) {
+      this.#world.cursors.putBack(record);
+      this.#world.forgetCursorAtStart(record.index, record.generation);
+    }
+  }
+
+  /** An index is built again, or another of its generations is shown or dropped. */
+  changeGenerations(): void {
+    const { daemon, indices, executor } = this.#world;
+    const { name } = this.#random.pick(indices);
+    const records = this.#world.records(name);
+    if (daemon === null || records.length === 0) return;
+    const act = this.#random.pick(['resync', 'resync', 'resync and hold', 'cancel', 'promote', 'promote', 'promote', 'drop'] as const);
+    // Mostly what can be done, now and then anything.
+    const able = records.filter(({ phase }) => phase === 'retired' || (phase === 'ready' && act === 'promote') || (phase === 'building' && act === 'drop'));
+    const { generation } = this.#random.pick(able.length > 0 && this.#random.chance(0.9) ? able : records);
+    executor.note(`somebody asks: ${act} ${name} ${generation}`);
+    daemon.command((pipeline) => {
+      if (act === 'cancel') pipeline.cancelResync(name);
+      else if (act === 'promote') pipeline.promote(name, generation);
+      else if (act === 'drop') pipeline.drop(name, generation);
+      else pipeline.resync(name, act === 'resync and hold');
+      this.#world.coverage.saw(`asked to ${act}`);
+    });
   }
 
   unflip(): void {
@@ -230,12 +252,20 @@ export class Operator {
     this.#statuses.look(status, this.#oldestMissing(status), world.executor.nowMs);
     if (world.findings.any) world.executor.note(`status ${JSON.stringify(status)}`);
     for (const { name, phase, error } of status.sources) if (phase === 'stopped') this.#judgeStop(`source ${name}`, error?.code, name);
-    for (const { name, phase, error } of status.indices) if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);
+    for (const { name, phase, error, generations } of status.indices) {
+      if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);
+      for (const one of generations) {
+        if (one.condition !== 'stopped') continue;
+        // One that nobody sees and nobody waits for is no reason to do anything.
+        if (one.phase === 'building' || (one.phase === 'ready' && !one.held)) this.#judgeStop(`generation ${one.generation} of ${name}`, one.error?.code, world.index(name).source);
+        else this.#expectExcused(`generation ${one.generation} of ${name}`, one.error?.code);
+      }
+    }
   }
 
   #judgeStop(what: string, code: string | undefined, source: string): void {
     const { findings, coverage } = this.#world;
-    findings.expect('stop', code !== undefined && this.#excused.has(code), () => `${what} stopped with ${code}`);
+    this.#expectExcused(what, code);
     if (this.#starting || findings.any) return;
     // What made an index fall behind once would do so again while it is built.
     if (code === 'LOG_EVICTED') this.#world.logBytesMax = LOG_RAISED_BYTES;
@@ -245,6 +275,10 @@ export class Operator {
       this.#rebuild.add(source);
     }
     this.stopAndStart('stop');
+  }
+
+  #expectExcused(what: string, code: string | undefined): void {
+    this.#world.findings.expect('stop', code !== undefined && this.#excused.has(code), () => `${what} stopped with ${code}`);
   }
 
   #oldestMissing(status: PipelineStatus): Map<string, number | null> {

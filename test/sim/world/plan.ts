@@ -60,6 +60,8 @@ export interface FaultPlan {
   readonly bitFlip: number;
   readonly historyLost: number;
   readonly clockJump: number;
+  /** Somebody builds an index again, gives that up, goes back, or drops a generation. */
+  readonly generations: number;
 }
 
 export type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
@@ -99,6 +101,8 @@ export interface Plan {
   readonly snapshot: { readonly parallel: number; readonly chunkBytes: number };
   readonly workload: WorkloadPlan;
   readonly faults: FaultPlan;
+  /** Of every index. */
+  readonly rollbackHours: number;
 }
 
 const SHAPES: readonly IndexShape[] = ['all', 'listed', 'where', 'renamed'];
@@ -121,6 +125,8 @@ export function planOf(random: SimRandom): Plan {
     snapshot: { parallel: random.between(1, 3), chunkBytes: random.pick([200, 1_500, 20_000]) },
     workload,
     faults,
+    // For the whole run, for no time, or for two seconds.
+    rollbackHours: random.fork('rollback').pick([24, 24, 0, 0.000_5]),
   };
 }
 
@@ -234,5 +240,6 @@ function faultsOf(random: SimRandom): FaultPlan {
     bitFlip: sometimes(0.1, 8_000),
     historyLost: sometimes(0.08, 8_000),
     clockJump: sometimes(0.2, 3_000),
+    generations: sometimes(0.5, 400, 1_500, 4_000),
   };
 }

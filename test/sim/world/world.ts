@@ -4,6 +4,8 @@ import { seqOf } from '../../../src/change/seq.ts';
 import type { FrameDraft } from '../../../src/connector/log-store.ts';
 import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
+import { SWAP_DISTANCE_CHANGES } from '../../../src/pipeline/index-runner.ts';
+import { standingFor } from '../../../src/pipeline/generations.ts';
 import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
 import type { LogAuditors, TailFrames } from '../audit/audited-log.ts';
 import { Coverage } from '../audit/coverage.ts';
@@ -62,6 +64,8 @@ export class World {
   /** What is written to the log now is written with them in the config. */
   #writesLate = false;
   #lives = 0;
+  /** Indices whose readers see one. */
+  readonly #seen = new Set<string>();
   /** Cursors that were durable as the present daemon began, by generation. */
   #cursorsAtStart = new Map<string, number>();
 
@@ -90,7 +94,10 @@ export class World {
     for (const source of plan.sources) this.#addSource(source.name);
     for (const target of plan.targets) this.#addTarget(target.name);
     auditBatches(this.findings);
-    this.executor.afterEach(() => this.daemon?.log?.settle());
+    this.executor.afterEach(() => {
+      this.daemon?.log?.settle();
+      this.#auditReaders();
+    });
   }
 
   get indices(): readonly IndexPlan[] {
@@ -108,9 +115,18 @@ export class World {
     return index;
   }
 
-  /** The generation of the index that is fed now. */
+  /** The generation that stands for the index. */
   record(index: string): GenerationRecord | undefined {
-    return [...this.machine.state(`${DATA_DIRECTORY}/state.db`).generations.values()].filter((record) => record.index === index).toSorted((a, b) => b.generation - a.generation)[0];
+    return standingFor(this.records(index), (record) => record);
+  }
+
+  /** All of its generations, in the order of their numbers. */
+  records(index: string): GenerationRecord[] {
+    return [...this.machine.state(`${DATA_DIRECTORY}/state.db`).generations.values()].filter((record) => record.index === index).toSorted((a, b) => a.generation - b.generation);
+  }
+
+  recordOf(index: string, generation: number): GenerationRecord | undefined {
+    return this.records(index).find((record) => record.generation === generation);
   }
 
   kept(index: IndexPlan, generation: number): KeptDocuments {
@@ -164,10 +180,10 @@ export class World {
   startDaemon(rebuild: readonly string[] = []): Daemon {
     this.#cursorsAtStart = new Map();
     for (const index of this.plan.indices) {
-      const record = this.record(index.name);
-      if (record === undefined) continue;
-      const cursor = this.durableCursor(index, record);
-      if (cursor !== null) this.#cursorsAtStart.set(`${record.index} ${record.generation}`, cursor);
+      for (const record of this.records(index.name)) {
+        const cursor = this.durableCursor(index, record);
+        if (cursor !== null) this.#cursorsAtStart.set(`${record.index} ${record.generation}`, cursor);
+      }
     }
     const daemon = this.makeDaemon();
     this.daemon = daemon;
@@ -239,9 +255,8 @@ export class World {
   #forgotten(register: string): void {
     const [kind, source, number] = register.split(':');
     const snapshot = kind === 'snapshot' ? this.book.snapshots.get(`${source} ${number}`) : undefined;
-    for (const { name } of this.plan.indices) {
-      const record = this.record(name);
-      if (record?.phase !== 'building' || snapshot === undefined) continue;
+    for (const record of this.plan.indices.flatMap(({ name }) => this.records(name))) {
+      if (record.phase !== 'building' || snapshot === undefined) continue;
       const own = generationName(record.index, record.generation);
       // The log gave the index up: it will be built from another snapshot.
       if (this.daemon?.pipeline?.log.stats().holds.every((hold) => hold.name !== own) === true) continue;
@@ -250,8 +265,8 @@ export class World {
   }
 
   #cursorStored(name: string, generation: number, seq: number): void {
-    const record = this.record(name);
-    if (record === undefined || record.generation !== generation) return;
+    const record = this.recordOf(name, generation);
+    if (record === undefined) return;
     const index = this.index(name);
     this.cursors.cursorStored(record, index, seq, this.kept(index, generation), this.epoch, this.letters(record));
   }
@@ -274,18 +289,39 @@ export class World {
     const kept = this.kept(index, plan.generation);
     if (batch.clearBelow !== undefined) this.#cleared(server, plan);
     this.versions.took(`${plan.index} ${plan.generation}`, batch, kept);
-    const record = this.record(plan.index);
-    if (!server.storage.atomicCursor || record === undefined || record.generation !== plan.generation) return;
+    const record = this.recordOf(plan.index, plan.generation);
+    if (!server.storage.atomicCursor || record === undefined) return;
     const cursor = server.storage.index(plan.index).generations.get(plan.generation)?.cursor ?? null;
     if (cursor !== null) this.cursors.cursorStored(record, index, cursor, kept, this.epoch, this.letters(record));
   }
 
   /** Readers are about to see the generation: it must have everything that its snapshot read. */
   #promoted({ index: name, generation }: GenerationPlan): void {
-    const record = this.record(name);
-    if (record === undefined || record.generation !== generation) return;
+    const record = this.recordOf(name, generation);
+    if (record === undefined) return this.findings.add('G9', `generation ${generation} of ${name} is promoted, and nobody knows it`);
     const index = this.index(name);
+    this.#auditSwap(record);
     this.cursors.promoted(record, index, this.kept(index, generation), this.epoch, this.letters(record));
+  }
+
+  /** Readers never go back in time by more than a swap's distance, whichever generation they get. */
+  #auditSwap({ index, generation, retiredAtMs, phase }: GenerationRecord): void {
+    const generations = this.daemon?.status?.indices.find(({ name }) => name === index)?.generations ?? [];
+    const cursorOf = (wanted: (one: (typeof generations)[number]) => boolean): number | null => generations.find(wanted)?.cursor ?? null;
+    const cursor = cursorOf((one) => one.generation === generation);
+    const before = cursorOf((one) => one.phase === 'serving' && one.generation !== generation && one.condition !== 'idle');
+    if (before === null || phase !== 'ready') return;
+    this.coverage.saw(retiredAtMs === null ? 'a generation took the place of another' : 'an index went back to an older generation');
+    this.findings.expect('G4', cursor !== null && (cursor >= before || cursor >= this.book.lastSeq - SWAP_DISTANCE_CHANGES), () => `${index} ${generation} is promoted at ${cursor}, while readers see an index at ${before}`);
+  }
+
+  /** Of every index: once its readers see a generation, they see one at every moment. */
+  #auditReaders(): void {
+    for (const index of this.plan.indices) {
+      const kept = this.storage(index).index(index.name);
+      if (kept.promoted !== null) this.#seen.add(index.name);
+      if (this.#seen.has(index.name) && (kept.promoted === null || !kept.generations.has(kept.promoted))) this.findings.add('G4', `readers of ${index.name} see no generation`);
+    }
   }
 
   #cleared(server: TargetServer, plan: GenerationPlan): void {
