@@ -46,6 +46,13 @@ describe('a command that is not understood', () => {
     ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace lag --help`.'],
     ['positions --dry-run', 'tailrace: `--dry-run` says what `--rewind` would do: give both.', '→ See `tailrace positions --help`.'],
     ['positions --rewind products', 'tailrace: `--rewind` takes an index and a seq: `--rewind products=3400`.', '→ See `tailrace positions --help`.'],
+    ['trace products', 'tailrace: `tailrace trace` lacks an argument.', '→ Type `tailrace trace INDEX ID`.'],
+    ['trace products 57 --limit 0', 'tailrace: `--limit` is a whole number from 1 to 100000.', '→ See `tailrace trace --help`.'],
+    ['trace products 57 --first new', 'tailrace: `--first` is a whole number.', '→ See `tailrace trace --help`.'],
+    ['dlq list --code DOC_FALED', 'tailrace: No error has the code `DOC_FALED`; did you mean `DOC_FAILED`?', '→ docs/errors.md has all of them.'],
+    ['dlq list --limit none', 'tailrace: `--limit` is a whole number, 1 or more.', '→ See `tailrace dlq list --help`.'],
+    ['dlq drop products', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
+    ['dlq drop products 57 --all', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
     ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace log tail --help`.'],
   ];
   test.for(cases)('ends with status 64 and says what was probably meant: %s', async ([command, message, hint]) => {
@@ -56,7 +63,7 @@ describe('a command that is not understood', () => {
   test('without any verb names all of them', async () => {
     const result = await runCli([]);
     expect(result.code).toBe(64);
-    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, check, run, status, lag, search, positions, log, dlq, schema.');
+    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, run, status, lag, search, trace, positions, log, dlq, schema.');
   });
 
   test('with --json has the error on standard output too, as one object', async () => {
@@ -152,7 +159,7 @@ describe('help and schema', () => {
   test('--help lists every verb, and the help of a verb its options', async () => {
     const { code, stdout, stderr } = await runCli(['--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    for (const verb of ['demo', 'check', 'run', 'status', 'lag', 'search', 'positions', 'log', 'dlq', 'schema']) expect(stdout).toContain(`tailrace ${verb}`);
+    for (const verb of ['demo', 'init', 'check', 'run', 'status', 'lag', 'search', 'trace', 'positions', 'log', 'dlq', 'schema']) expect(stdout).toContain(`tailrace ${verb}`);
     expect((await runCli(['run', '--help'])).stdout).toMatch(/--once.*--rebuild/s);
   });
 

@@ -33,10 +33,12 @@ const asked: Readonly<Record<string, readonly string[]>> = {
   'log dump': ['log', 'dump', '--last', '3'],
   'log verify': ['log', 'verify'],
   'dlq list': ['dlq', 'list'],
+  'dlq show': ['dlq', 'show', 'products', '7'],
+  trace: ['trace', 'products', '7'],
 };
 
 test('docs/cli.md has a shape for every verb that prints JSON', () => {
-  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'error'].toSorted());
+  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'init', 'error'].toSorted());
 });
 
 describePostgres([18], (postgres) => {
