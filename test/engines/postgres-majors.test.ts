@@ -155,8 +155,8 @@ describePostgres([13, 14, 16, 17], (postgres) => {
     if (leaf === undefined) throw new Error('the table has a heap');
     await using client = await openClient(server.url(database));
     await client.query('BEGIN');
-    const [set = '', select = ''] = scanPlaces({ leaf, from: { block: 3, line: 9 }, until: 5, rowsMax: null }, at.catalog.serverVersion).split(/; (?=SELECT )/);
-    await client.query(set);
+    const { settings, select } = scanPlaces({ leaf, from: { block: 3, line: 9 }, until: 5, rowsMax: null, predicate: null }, at.catalog.serverVersion);
+    await client.query(settings);
     const { rows: plan } = await client.query<{ 'QUERY PLAN': string }>(`EXPLAIN (ANALYZE, TIMING OFF) ${select}`);
     const text = plan.map((line) => line['QUERY PLAN']).join('\n');
     expect(text).toMatch(postgres.major === 13 ? /Tid Scan on t/ : /Tid Range Scan on t/);

@@ -130,7 +130,7 @@ describe('connections for reading', () => {
     };
     const open = async (): Promise<RawConnection> => {
       opened += 1;
-      return { pid: opened, query: async () => {}, values: async () => [], [Symbol.asyncDispose]: async () => void (closed += 1) };
+      return { pid: opened, query: async () => {}, statement: async () => {}, values: async () => [], [Symbol.asyncDispose]: async () => void (closed += 1) };
     };
     return { pool: new ReadConnections(open, clock), opened: () => opened, closed: () => closed, tick: () => timer?.() };
   }

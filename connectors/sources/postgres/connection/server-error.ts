@@ -12,6 +12,8 @@ export interface ServerError {
   readonly code?: string | undefined;
   readonly detail?: string | undefined;
   readonly hint?: string | undefined;
+  /** Place in the query's text, in characters from 1, as digits. */
+  readonly position?: string | undefined;
 }
 
 /** What was being done: it tells errors apart that share a SQLSTATE. */

@@ -58,13 +58,19 @@ export class ChunkRows {
     const ordinal = ordinalOfText(bytes, valueStart(place), rest);
     invariant(ordinal > this.#lastOrdinal, 'rows of a range come in the order of their places');
     this.#lastOrdinal = ordinal;
-    const size = COUNT_BYTES + end - rest;
-    this.#reserve(size);
-    const columns = this.#shape.schema.columns.length;
-    this.#bytes[this.#length] = columns >> 8;
-    this.#bytes[this.#length + 1] = columns & 0xff;
-    bytes.copy(this.#bytes, this.#length + COUNT_BYTES, rest, end);
-    this.#added(size);
+    this.#addFrom(bytes, rest, end);
+  }
+
+  /** Adds a row whose first column is none of its own, and is left out. */
+  addBehindOne(bytes: Buffer, start: number, end: number): void {
+    const first = start + COUNT_BYTES;
+    this.#addFrom(bytes, first + (bytes[first] === ColumnKindByte.text ? valueStart(0) + lengthAt(bytes, first) : 1), end);
+  }
+
+  /** The key of the row that was added last, as a view. */
+  get lastKey(): Buffer {
+    const last = this.#keyOffsets.length - 1;
+    return this.#keys.subarray(this.#keyOffsets[last - 1], this.#keyOffsets[last]);
   }
 
   /** Forgets all rows. */
@@ -79,6 +85,17 @@ export class ChunkRows {
   /** What was collected, as views: nothing may be added afterwards. */
   take(): Pick<Chunk, 'keyBytes' | 'keyOffsets' | 'bytes' | 'offsets'> {
     return { keyBytes: this.#keys, keyOffsets: this.#keyOffsets, bytes: this.#bytes.subarray(0, this.#length), offsets: this.#offsets };
+  }
+
+  /** Adds the columns that lie in `bytes` from `rest` on as a row. */
+  #addFrom(bytes: Buffer, rest: number, end: number): void {
+    const size = COUNT_BYTES + end - rest;
+    this.#reserve(size);
+    const columns = this.#shape.schema.columns.length;
+    this.#bytes[this.#length] = columns >> 8;
+    this.#bytes[this.#length + 1] = columns & 0xff;
+    bytes.copy(this.#bytes, this.#length + COUNT_BYTES, rest, end);
+    this.#added(size);
   }
 
   /** A row of `size` bytes lies behind the others. */

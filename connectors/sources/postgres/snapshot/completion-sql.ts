@@ -14,18 +14,22 @@ import { quoteIdentifier, quoteLiteral, quoteQualified } from '../connection/ide
 export type TextValue = Uint8Array | null;
 
 /**
- * Rows by key: each result is the number of the key it belongs to, the key's columns and `wanted`. All `keys` have their nulls in the same
- * places.
+ * Rows by key: each result is the number of the key it belongs to, and `columns`. All `keys` have their nulls in the same places.
  */
-export function selectByKey(site: RowSite, keyColumns: readonly string[], keys: readonly (readonly TextValue[])[], wanted: readonly string[]): string {
+export function selectByKey(site: RowSite, keyColumns: readonly string[], keys: readonly (readonly TextValue[])[], columns: readonly string[]): string {
   const [first] = keys;
   invariant(first !== undefined, 'at least one key is looked up');
   const present = keyColumns.filter((_, i) => first[i] !== null);
   const values = keys.map((key, n) => `(${[String(n), ...keyColumns.flatMap((name, i) => literalOf(key[i] ?? null, site, name))].join(', ')})`);
   const matches = keyColumns.map((name, i) => (first[i] === null ? `t.${quoteIdentifier(name)} IS NULL` : `t.${quoteIdentifier(name)} ${equalityOf(site, name)} v.k${present.indexOf(name)}`));
-  const columns = [...keyColumns, ...wanted].map((name) => `, t.${quoteIdentifier(name)}`).join('');
+  const selected = columns.map((name) => `, t.${quoteIdentifier(name)}`).join('');
   const names = ['n', ...present.map((_, i) => `k${i}`)].join(', ');
-  return `SELECT v.n${columns} FROM (VALUES ${values.join(', ')}) AS v(${names}) JOIN (${rowsOf(site, '*')}) AS t ON ${matches.join(' AND ')}`;
+  return `SELECT v.n${selected} FROM (VALUES ${values.join(', ')}) AS v(${names}) JOIN (${rowsOf(site, '*')}) AS t ON ${matches.join(' AND ')}`;
+}
+
+/** Fails when a value of the keys is none of its column's type, and returns nothing of interest. */
+export function castKeys(site: RowSite, keyColumns: readonly string[], keys: readonly (readonly TextValue[])[]): string {
+  return `VALUES ${keys.map((key, n) => `(${[String(n), ...keyColumns.flatMap((name, i) => literalOf(key[i] ?? null, site, name))].join(', ')})`).join(', ')}`;
 }
 
 /** Which of whole rows are there: each result is the number of one that is. `columns` name the values of each row. */

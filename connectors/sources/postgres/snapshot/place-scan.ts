@@ -21,24 +21,32 @@ const SCAN_BY_PLACE = 'SET LOCAL enable_seqscan = off; SET LOCAL enable_indexsca
 const PAGE_HEADER_BYTES = 24;
 const ROW_OVERHEAD_BYTES = 28;
 
-interface PlaceScan {
+export interface PlaceScan {
   readonly leaf: LeafShape;
   readonly from: TupleId;
   /** The first block that is not read. */
   readonly until: number;
   /** Rows to be read at most, each with its `ctid` before its columns; null for all rows, without their places. */
   readonly rowsMax: number | null;
+  /** A condition that was looked through (`predicate-text.ts`); null for all rows. */
+  readonly predicate: string | null;
 }
 
-/** Statements for within a transaction; the last one alone returns rows. `version`: `server_version_num`. */
-export function scanPlaces(scan: PlaceScan, version: number): string {
-  const select = version < RANGE_SCAN_VERSION ? selectByBlock(scan) : selectRange(scan);
-  return `${SCAN_BY_PLACE}; ${select}${scan.rowsMax === null ? '' : ` LIMIT ${scan.rowsMax}`}`;
+/** For within a transaction: `settings`, then `select`, which alone returns rows. */
+interface PlaceStatements {
+  readonly settings: string;
+  readonly select: string;
+}
+
+/** `version`: `server_version_num`. */
+export function scanPlaces(scan: PlaceScan, version: number): PlaceStatements {
+  const select = `${version < RANGE_SCAN_VERSION ? selectByBlock(scan) : selectRange(scan)}${scan.rowsMax === null ? '' : ` LIMIT ${scan.rowsMax}`}`;
+  return { settings: SCAN_BY_PLACE, select };
 }
 
 function selectRange(scan: PlaceScan): string {
   const { leaf, from, until } = scan;
-  return `${selectOf(scan)} FROM ONLY ${heapOf(leaf)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filterOf(leaf)}`;
+  return `${selectOf(scan)} FROM ONLY ${heapOf(leaf)} WHERE ctid >= '(${from.block},${from.line})' AND ctid < '(${until},0)'${filterOf(scan)}`;
 }
 
 /**
@@ -51,7 +59,7 @@ function selectByBlock(scan: PlaceScan): string {
   // The places of block B as the text of an array, made once; putting a block's number for B is far quicker than making each place.
   const places = `(SELECT '{' || pg_catalog.string_agg('"(B,' || line || ')"', ',') || '}' FROM ${lines})`;
   const after = from.line > 1 ? ` AND ctid >= '(${from.block},${from.line})'` : '';
-  const rows = `${selectOf(scan)} FROM ONLY ${heapOf(leaf)} AS heap WHERE ctid = ANY (pg_catalog.replace(blocks.places, 'B', blocks.block::pg_catalog.text)::pg_catalog.tid[])${after}${filterOf(leaf)} OFFSET 0`;
+  const rows = `${selectOf(scan)} FROM ONLY ${heapOf(leaf)} AS heap WHERE ctid = ANY (pg_catalog.replace(blocks.places, 'B', blocks.block::pg_catalog.text)::pg_catalog.tid[])${after}${filterOf(scan)} OFFSET 0`;
   return `SELECT placed.* FROM (SELECT block, ${places} AS places FROM pg_catalog.generate_series(${from.block}, ${until - 1}) AS block) AS blocks, LATERAL (${rows}) AS placed`;
 }
 
@@ -64,6 +72,6 @@ function heapOf({ relation }: LeafShape): string {
   return quoteQualified(relation.namespace, relation.name);
 }
 
-function filterOf({ filter }: LeafShape): string {
-  return filter === null ? '' : ` AND (${filter})`;
+function filterOf({ leaf: { filter }, predicate }: PlaceScan): string {
+  return `${filter === null ? '' : ` AND (${filter})`}${predicate === null ? '' : ` AND (${predicate})`}`;
 }

@@ -19,8 +19,8 @@ const MEASURE = `
   SELECT leaf.oid, pg_relation_filenode(leaf.oid::oid) AS file, pg_relation_size(leaf.oid::oid) / current_setting('block_size')::int8 AS blocks, pg_relation_filenode(leaf.oid::oid) AS file_after
   FROM unnest($1::int8[]) AS leaf(oid)`;
 
-/** `parallel` ranges or more that cover the leaves; fewer when there is not that much. */
-export async function planRanges(query: Query, leaves: readonly LeafShape[], parallel: number, signal: AbortSignal): Promise<Uint8Array[]> {
+/** `parallel` ranges or more that cover the leaves, of their selected rows; fewer when there is not that much. */
+export async function planRanges(query: Query, leaves: readonly LeafShape[], parallel: number, predicate: string | undefined, signal: AbortSignal): Promise<Uint8Array[]> {
   const measured = await measure(query, leaves, signal);
   let total = 0;
   for (const { blocks } of measured.values()) total += blocks;
@@ -30,7 +30,7 @@ export async function planRanges(query: Query, leaves: readonly LeafShape[], par
     // One that is gone by now is none of the table's any more.
     const { file, blocks } = measured.get(relation.oid) ?? { file: 0, blocks: 0 };
     for (let block = 0; block < blocks; block += rangeBlocks) {
-      ranges.push(encodeRange({ relation: fullName(relation), oid: relation.oid, file, from: { block, line: 0 }, to: Math.min(blocks, block + rangeBlocks) }));
+      ranges.push(encodeRange({ relation: fullName(relation), oid: relation.oid, file, from: { block, line: 0 }, to: Math.min(blocks, block + rangeBlocks), predicate }));
     }
   }
   return ranges;

@@ -29,6 +29,11 @@ const passing = new Set(['55P03', '40001', '40P01']);
 export interface Read {
   /** Statements of the transaction, the snapshot's own before them. Statement 1 of `onRow` is the first of them that returns rows. */
   readonly statements: string;
+  /**
+   * A statement that holds text of a person, and that returns the transaction's only rows: sent by itself, so that it is one statement to the server
+   * too. It is statement 1 of `onRow`. The connection is not used again.
+   */
+  readonly alone?: string | undefined;
   /** What follows behind the COMMIT, to be known at or after the read; its rows come to `onRow` too. */
   readonly after: string;
   readonly onRow: RowListener;
@@ -65,16 +70,24 @@ async function attemptRead(deps: ReadDeps, connections: ReadConnections, mark: n
     if (statement === 0) proven = deps.visibility.sees(snapshotOf(bytes, end), mark);
     else if (proven === true) read.onRow(bytes, start, end, statement);
   };
-  const sql = `${BEGIN}; ${SNAPSHOT}; ${read.statements}; COMMIT; ${read.after}`;
   const either = read.enough === undefined ? signal : AbortSignal.any([signal, read.enough]);
   try {
-    await connections.use(async (connection) => connection.query(sql, listener, either), either);
+    await connections.use(async (connection) => runRead(connection, read, listener, either), either, read.alone !== undefined);
   } catch (error) {
     signal.throwIfAborted();
     if (read.enough?.aborted !== true) throw error;
   }
   invariant(proven !== null, 'a read begins with its snapshot');
   return proven;
+}
+
+async function runRead(connection: RawConnection, { statements, alone, after }: Read, listener: RowListener, signal: AbortSignal): Promise<void> {
+  const begin = `${BEGIN}; ${SNAPSHOT}; ${statements}`;
+  if (alone === undefined) return connection.query(`${begin}; COMMIT; ${after}`, listener, signal);
+  await connection.query(begin, listener, signal);
+  await connection.statement(alone, (bytes, start, end) => listener(bytes, start, end, 1), signal);
+  // Older servers let a reader make large objects: whatever it did is undone.
+  await connection.query(`ROLLBACK; ${after}`, (bytes, start, end, statement) => listener(bytes, start, end, 2 + statement), signal);
 }
 
 /** `u16 1 | 't' | u32 length | text`: the one column of the snapshot's row. */

@@ -22,13 +22,16 @@ export class ReadConnections implements AsyncDisposable {
     this.#clock = clock;
   }
 
-  /** Runs `work` on a connection. When it throws, the connection is closed, in whatever state it is; otherwise it is kept. */
-  async use<T>(work: (connection: RawConnection) => Promise<T>, signal: AbortSignal): Promise<T> {
+  /**
+   * Runs `work` on a connection. When it throws, the connection is closed, in whatever state it is; otherwise it is kept, unless `isSpoilt`: what ran
+   * on it may have changed its settings.
+   */
+  async use<T>(work: (connection: RawConnection) => Promise<T>, signal: AbortSignal, isSpoilt = false): Promise<T> {
     signal.throwIfAborted();
     const connection = this.#idle.pop() ?? (await this.#opened(signal));
     try {
       const result = await work(connection);
-      if (this.#disposed) await connection[Symbol.asyncDispose]();
+      if (this.#disposed || isSpoilt) await connection[Symbol.asyncDispose]();
       else this.#keep(connection);
       return result;
     } catch (error) {

@@ -96,7 +96,7 @@ class Completer implements RowCompleter {
     const wanted = first.missing.filter((place) => readable.has(place));
     const names = wanted.map((place) => nameAt(schema, place));
     const values = batch.map((question) => question.values);
-    const sql = whole ? selectIdentical(site, schema.columns.map((column) => column.name), values) : selectByKey(site, key, values, names);
+    const sql = whole ? selectIdentical(site, schema.columns.map((column) => column.name), values) : selectByKey(site, key, values, [...key, ...names]);
     const layout = new TupleLayout();
     let found = new Map<number, Uint8Array>();
     const onRow = (bytes: Buffer, start: number, end: number): void => {

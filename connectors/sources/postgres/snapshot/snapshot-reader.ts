@@ -1,44 +1,35 @@
 /**
  * Reads tables chunk by chunk beside the stream: a chunk is a run of blocks of one heap, read in one short transaction with proof (`proven-read.ts`).
  *
+ * Rows that are asked for by key are read by `key-reader.ts`.
+ *
  * Reading by place needs no key and no index and touches each block once. A row that is moved while the ranges are read was updated, so it is in
  * the stream. A rewrite gives the relation another file; then the ranges are planned again.
  */
 import type { Chunk, ChunkRequest, Selection, SnapshotReader } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
-import type { ColumnFacts } from '../catalog/document.ts';
-import { quoteLiteral, quoteQualified } from '../connection/identifier.ts';
 import { TupleLayout } from '../tuple.ts';
+import { textsOf } from '../tuple-texts.ts';
 import { accessError, INSUFFICIENT_PRIVILEGE } from './access-error.ts';
+import { afterwards, afterwardsOf, sameColumns, type Afterwards } from './afterwards.ts';
 import { ChunkRows } from './chunk-rows.ts';
 import { ChunkSize } from './chunk-size.ts';
-import { scanPlaces } from './place-scan.ts';
+import { isKeyRange, keyRangesOf } from './key-range.ts';
+import { KeyReader } from './key-reader.ts';
+import { scanPlaces, type PlaceScan } from './place-scan.ts';
 import { planRanges } from './plan-ranges.ts';
+import { checkPredicate } from './predicate-check.ts';
+import { checkPredicateText } from './predicate-text.ts';
 import { readProven, type Read } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
+import { selectionError, type StatedPredicate } from './selection-error.ts';
 import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
-import { textsOf } from '../tuple-texts.ts';
 
 /** A chunk that has grown to so many times the wanted bytes is cut short. */
 const OVERFLOW_FACTOR = 2;
-
-/** The end of the log at or after the read, and of what was read: which relation has the name, its file and its columns, as they are now. */
-function afterwards({ relation }: LeafShape): string {
-  const { oid } = relation;
-  return `
-    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, pg_relation_filenode(${oid}), to_regclass(${quoteLiteral(nameOf(relation))})::oid,
-      (SELECT json_agg(json_build_array(attnum, attname, atttypid::int8, atttypmod) ORDER BY attnum) FROM pg_attribute WHERE attrelid = ${oid} AND attnum > 0 AND NOT attisdropped)`;
-}
-
-interface Afterwards {
-  readonly insertLsn: string;
-  readonly file: number | null;
-  readonly oid: number | null;
-  readonly columns: string | null;
-}
 
 interface RowsRead {
   readonly rows: ChunkRows;
@@ -54,20 +45,34 @@ export function createSnapshotReader(deps: ReadDeps): SnapshotReader & AsyncDisp
 class TidReader implements SnapshotReader, AsyncDisposable {
   readonly #deps: ReadDeps;
   readonly #connections: ReadConnections;
+  readonly #keys: KeyReader;
   readonly #sizes = new Map<number, ChunkSize>();
 
   constructor(deps: ReadDeps) {
     this.#deps = deps;
     this.#connections = new ReadConnections(deps.open, deps.clock);
+    this.#keys = new KeyReader(deps, this.#connections);
   }
 
-  async planRanges(table: string, parallel: number, _selection: Selection, signal: AbortSignal): Promise<Uint8Array[]> {
+  async checkSelection(table: string, selection: Selection, signal: AbortSignal): Promise<number | null> {
+    const { catalog, refreshCatalog } = this.#deps;
+    await refreshCatalog(signal);
+    if (selection.kind === 'where') return checkPredicate(this.#connections, table, catalog.sitesOf(table), selection.predicate, signal);
+    if (selection.kind === 'all') return catalog.tables.find((described) => described.table === table)?.estimatedRows ?? null;
+    this.#keys.check(table, selection.keys);
+    return selection.keys.length;
+  }
+
+  async planRanges(table: string, parallel: number, selection: Selection, signal: AbortSignal): Promise<Uint8Array[]> {
+    if (selection.kind === 'keys') return keyRangesOf(selection.keys);
+    if (selection.kind === 'where') checkPredicateText(table, selection.predicate);
     await this.#deps.refreshCatalog(signal);
-    return planRanges(this.#deps.query, this.#deps.catalog.leavesOf(table), parallel, signal);
+    return planRanges(this.#deps.query, this.#deps.catalog.leavesOf(table), parallel, selection.kind === 'where' ? selection.predicate : undefined, signal);
   }
 
   async readChunk(request: ChunkRequest, signal: AbortSignal): Promise<Chunk | 'replan'> {
     const mark = this.#deps.visibility.mark();
+    if (isKeyRange(request.range)) return this.#readKeys(request, mark, signal);
     const range = decodeRange(request.range);
     const { catalog } = this.#deps;
     const fingerprint = catalog.loadedFingerprint;
@@ -86,6 +91,16 @@ class TidReader implements SnapshotReader, AsyncDisposable {
     }
   }
 
+  async #readKeys(request: ChunkRequest, mark: number, signal: AbortSignal): Promise<Chunk> {
+    try {
+      return await this.#keys.readChunk(request, mark, signal);
+    } catch (error) {
+      const [site] = this.#deps.catalog.sitesOf(request.table);
+      if (sqlStateOf(error) !== INSUFFICIENT_PRIVILEGE || site === undefined) throw error;
+      throw await accessError(this.#deps.query, this.#deps.source, site.relation, error, signal);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connections[Symbol.asyncDispose]();
   }
@@ -95,7 +110,8 @@ class TidReader implements SnapshotReader, AsyncDisposable {
       const size = this.#sizeOf(range.oid);
       const until = Math.min(range.to, range.from.block + size.blocks);
       const { rowsMax } = size;
-      const { rows, cutShort, after } = await this.#readRows(leaf, range.from, until, rowsMax, request, mark, signal);
+      const scan = { leaf, from: range.from, until, rowsMax, predicate: range.predicate ?? null };
+      const { rows, cutShort, after } = await this.#readRows(scan, request, mark, signal);
       if (after.file !== range.file || after.oid !== range.oid || !sameColumns(leaf, after.columns)) return this.#replan(signal);
       if (cutShort && rowsMax === null) {
         size.overflowed();
@@ -114,18 +130,21 @@ class TidReader implements SnapshotReader, AsyncDisposable {
   }
 
   /** Reads rows from a place on, up to a block or a number of rows; `cutShort` when they became too many bytes before that. */
-  async #readRows(leaf: LeafShape, from: TupleId, until: number, rowsMax: number | null, request: ChunkRequest, mark: number, signal: AbortSignal): Promise<RowsRead> {
+  async #readRows(scan: PlaceScan, request: ChunkRequest, mark: number, signal: AbortSignal): Promise<RowsRead> {
+    const { leaf, rowsMax, predicate } = scan;
     const bytesMax = OVERFLOW_FACTOR * request.rowBytesMax;
     const rows = new ChunkRows(leaf.shape, request.rowBytesMax + (request.rowBytesMax >> 2));
     const seen: { after: Afterwards | null } = { after: null };
     const layout = new TupleLayout();
+    const { settings, select } = scanPlaces(scan, this.#deps.catalog.serverVersion);
     const read = (): Read => {
       const enough = new AbortController();
       return {
         table: request.table,
         enough: enough.signal,
-        statements: scanPlaces({ leaf, from, until, rowsMax }, this.#deps.catalog.serverVersion),
-        after: afterwards(leaf),
+        statements: predicate === null ? `${settings}; ${select}` : settings,
+        alone: predicate === null ? undefined : select,
+        after: afterwards(leaf.relation),
         restart: () => rows.clear(),
         onRow: (bytes, start, end, statement) => {
           if (statement > 1) seen.after = afterwardsOf(textsOf(bytes, start, end, layout));
@@ -137,13 +156,27 @@ class TidReader implements SnapshotReader, AsyncDisposable {
         },
       };
     };
-    await readProven(this.#deps, this.#connections, mark, read, signal);
+    try {
+      await readProven(this.#deps, this.#connections, mark, read, signal);
+    } catch (error) {
+      if (predicate === null) throw error;
+      throw await this.#selectionError(error, { table: request.table, predicate, before: null }, signal);
+    }
     return { rows, cutShort: rows.byteLength > bytesMax, after: seen.after ?? (await this.#afterwards(leaf, signal)) };
+  }
+
+  /** The condition's fault, unless the table has become another meanwhile: then whoever reads finds that by the server's error. */
+  async #selectionError(error: unknown, stated: StatedPredicate, signal: AbortSignal): Promise<unknown> {
+    const { catalog, refreshCatalog } = this.#deps;
+    if (!CATALOG_CHANGED.has(sqlStateOf(error) ?? '')) return selectionError(error, stated);
+    const fingerprint = catalog.loadedFingerprint;
+    await refreshCatalog(signal);
+    return catalog.loadedFingerprint === fingerprint ? selectionError(error, stated) : error;
   }
 
   async #afterwards(leaf: LeafShape, signal: AbortSignal): Promise<Afterwards> {
     return this.#connections.use(async (connection) => {
-      const [row] = await connection.values(afterwards(leaf), signal);
+      const [row] = await connection.values(afterwards(leaf.relation), signal);
       invariant(row !== undefined, 'the server tells where its log ends');
       return afterwardsOf(row);
     }, signal);
@@ -165,27 +198,4 @@ class TidReader implements SnapshotReader, AsyncDisposable {
 /** The place behind a row: the rest of its block comes with the next chunk. */
 function behind(ordinal: number): TupleId {
   return tupleIdOf(ordinal + 1);
-}
-
-function afterwardsOf(row: readonly (string | null)[]): Afterwards {
-  const [insertLsn, file, oid, columns] = row;
-  invariant(typeof insertLsn === 'string', 'the server tells where its log ends');
-  return { insertLsn, file: numberOf(file), oid: numberOf(oid), columns: columns ?? null };
-}
-
-function numberOf(text: string | null | undefined): number | null {
-  return text === null || text === undefined ? null : Number(text);
-}
-
-function nameOf(relation: LeafShape['relation']): string {
-  return quoteQualified(relation.namespace, relation.name);
-}
-
-/** Whether the columns that were read are what the catalog said: a name may have come to mean another column between snapshot and read. */
-function sameColumns(leaf: LeafShape, described: string | null): boolean {
-  const now = JSON.parse(described ?? '[]') as [number: number, name: string, type: number, modifier: number][];
-  return leaf.columns.every((column) => {
-    const known = leaf.relation.columns.find((own) => own.name === column.name) as ColumnFacts;
-    return now.some(([number, name, type, modifier]) => name === known.name && number === known.number && type === known.type && modifier === known.modifier);
-  });
 }

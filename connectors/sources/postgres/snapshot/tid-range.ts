@@ -20,6 +20,8 @@ export interface TidRange {
   readonly from: TupleId;
   /** The first block that is not. */
   readonly to: number;
+  /** SQL of the rows that are selected; without it, all are. */
+  readonly predicate?: string | undefined;
 }
 
 export function encodeRange(range: TidRange): Buffer {

@@ -11,5 +11,5 @@ export function readErrorResponse(bytes: Buffer, start: number, end: number): Se
     fields.set(String.fromCharCode(bytes[at] as number), bytes.toString('utf8', at + 1, textEnd));
     at = textEnd + 1;
   }
-  return { message: fields.get('M') ?? 'unknown error', code: fields.get('C'), detail: fields.get('D'), hint: fields.get('H') };
+  return { message: fields.get('M') ?? 'unknown error', code: fields.get('C'), detail: fields.get('D'), hint: fields.get('H'), position: fields.get('P') };
 }

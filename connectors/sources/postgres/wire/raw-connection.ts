@@ -17,15 +17,13 @@ import { appendTupleOfDataRow } from './data-row.ts';
 import { readErrorResponse } from './error-response.ts';
 import { GrowingBytes } from './growing-bytes.ts';
 import { MessageReader, type BodyParts, type MessageConsumer } from './message-reader.ts';
+import { queryMessage, statementMessages } from './query-messages.ts';
 import { QueryWatch } from './query-watch.ts';
 import type { RawConnection, RowListener } from './raw-query.ts';
 import type { SocketPieces } from './socket-pieces.ts';
 import { TupleSieve } from './tuple-sieve.ts';
 
 const MessageType = { rowDescription: 0x54, dataRow: 0x44, error: 0x45, ready: 0x5a, copyIn: 0x47, copyOut: 0x48 } as const;
-
-/** `Q` | u32 length | text | 0. */
-const QUERY = 0x51;
 
 interface RawConnectionDeps {
   readonly config: PostgresConfig;
@@ -104,21 +102,11 @@ class SocketConnection implements RawConnection, MessageConsumer {
   }
 
   async query(sql: string, onRow: RowListener | null, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#broken !== null) throw this.#broken;
-    if (this.#running !== null) throw new TailraceError('INVARIANT', { message: 'A raw connection runs one query at a time.' });
-    const running: RunningQuery = { onRow, ended: Promise.withResolvers(), statement: -1, error: null };
-    this.#running = running;
-    this.#watch.begin();
-    this.#stream.write(queryMessage(sql));
-    try {
-      await untilAborted(running.ended.promise, signal);
-    } catch (error) {
-      if (signal.aborted) await this.#giveUp();
-      throw error;
-    } finally {
-      this.#watch.end();
-    }
+    await this.#run(queryMessage(sql), onRow, signal);
+  }
+
+  async statement(sql: string, onRow: RowListener | null, signal: AbortSignal): Promise<void> {
+    await this.#run(statementMessages(sql), onRow, signal);
   }
 
   async values(sql: string, signal: AbortSignal): Promise<(string | null)[][]> {
@@ -166,6 +154,24 @@ class SocketConnection implements RawConnection, MessageConsumer {
   largeMessage(type: number): BodyParts {
     if (type !== MessageType.dataRow) throw new TailraceError('SRC_PROTOCOL', { message: `The server sent a message of type ${type} that is too large for what it is.` });
     return this.#largeRow.begin();
+  }
+
+  async #run(messages: Buffer, onRow: RowListener | null, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#broken !== null) throw this.#broken;
+    if (this.#running !== null) throw new TailraceError('INVARIANT', { message: 'A raw connection runs one query at a time.' });
+    const running: RunningQuery = { onRow, ended: Promise.withResolvers(), statement: -1, error: null };
+    this.#running = running;
+    this.#watch.begin();
+    this.#stream.write(messages);
+    try {
+      await untilAborted(running.ended.promise, signal);
+    } catch (error) {
+      if (signal.aborted) await this.#giveUp();
+      throw error;
+    } finally {
+      this.#watch.end();
+    }
   }
 
   #deliverRow(): void {
@@ -238,14 +244,4 @@ class LargeRow implements BodyParts {
     if (!this.#sieve.done) throw new TailraceError('SRC_PROTOCOL', { message: 'The server sent a row of a query that ends before it is complete.' });
     this.#onRow();
   }
-}
-
-function queryMessage(sql: string): Buffer {
-  const text = Buffer.from(sql, 'utf8');
-  const message = Buffer.allocUnsafe(6 + text.length);
-  message[0] = QUERY;
-  message.writeUInt32BE(5 + text.length, 1);
-  text.copy(message, 5);
-  message[5 + text.length] = 0;
-  return message;
 }

@@ -20,6 +20,8 @@ export interface RawConnection extends AsyncDisposable {
    * One query at a time.
    */
   query(sql: string, onRow: RowListener | null, signal: AbortSignal): Promise<void>;
+  /** Runs one statement in the extended protocol, in which a text that holds several is refused; otherwise like `query`. Its rows are of statement 0. */
+  statement(sql: string, onRow: RowListener | null, signal: AbortSignal): Promise<void>;
   /** Runs a query string and collects its rows, all statements' together, as text. For few and small ones: a value above the limits is null. */
   values(sql: string, signal: AbortSignal): Promise<(string | null)[][]>;
 }
