@@ -16,7 +16,7 @@ export interface ConfigText {
 }
 
 /** Longest line that has all settings of an index. */
-const LINE_CHARS_MAX = 120;
+const LINE_CHARS_MAX = 140;
 
 /** Tables that cannot be indexed as they are and that the file tells of; whoever wrote it was told of all. */
 const UNFIT_MAX = 20;
