@@ -3,8 +3,9 @@ import { Op } from '../../src/change/operation.ts';
 import { decodeKey } from '../../src/change/key.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
 import { EntryFlag } from '../../src/change/entry.ts';
-import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TransactionStart } from '../../src/connector/source.ts';
+import type { ChangeSink, Chunk, ConnectRequest, Selection, Source, SourceSession, TransactionStart } from '../../src/connector/source.ts';
 import { codeOf } from '../../src/errors/tailrace-error.ts';
+import { encodeKey } from '../change/encode-key.ts';
 
 /** A row of a test table. `id` is the key; `body` may be one that the source does not send when an update leaves it as it was. */
 export interface Row {
@@ -34,6 +35,8 @@ export interface SourceFixture extends AsyncDisposable {
   readonly begin?: ((writes: readonly Write[]) => Promise<{ commit(): Promise<void> }>) | undefined;
   /** The rows as the database has them now, asked in another way than the source does. */
   rows(table: string): Promise<Row[]>;
+  /** Conditions in the source's own language: of the rows that have this name (which has nothing to quote), and one that is none. */
+  readonly conditions: { readonly nameIs: (name: string) => string; readonly broken: string };
   /** Moves all rows of a table without changing one; without it, nothing in this database makes ranges useless. */
   readonly rewrite?: ((table: string) => Promise<void>) | undefined;
   /** Does at once what the database does from time to time, and needs before it lets history go; without it, it needs nothing. */
@@ -320,10 +323,22 @@ export function chunkRows(source: Source, chunk: Chunk): Row[] {
 
 /** Ids by the keys that stand beside the rows. */
 export function chunkIds({ keyBytes, keyOffsets }: Chunk): string[] {
-  return keyOffsets.slice(1).map((end, i) => {
-    const [part] = decodeKey(Buffer.from(keyBytes.subarray(keyOffsets[i], end)));
-    return part === undefined || part === null ? '' : Buffer.from(part).toString();
-  });
+  return keyOffsets.slice(1).map((end, i) => idOf(keyBytes.subarray(keyOffsets[i], end)));
+}
+
+/** Ids by the keys that no row has. */
+export function absentIds({ absentKeys }: Chunk): string[] {
+  return absentKeys.map((key) => idOf(key));
+}
+
+function idOf(key: Uint8Array): string {
+  const [part] = decodeKey(Buffer.from(key));
+  return part === undefined || part === null ? '' : Buffer.from(part).toString();
+}
+
+/** A selection of rows by their ids. */
+export function selectIds(ids: readonly string[]): Extract<Selection, { readonly kind: 'keys' }> {
+  return { kind: 'keys', keys: ids.map((id) => encodeKey([Buffer.from(id)])) };
 }
 
 export const insert = (table: string, id: string, name: string | null = null, body: string | null = null): Write => ({ kind: 'insert', table, row: { id, name, body } });

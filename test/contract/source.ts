@@ -5,6 +5,7 @@
 import { describe, expect } from 'vitest';
 import { Reading, type SourceFixture } from './source-fixture.ts';
 import { testResuming } from './source-resuming.ts';
+import { testSelections } from './source-selections.ts';
 import { testSnapshots } from './source-snapshots.ts';
 import { testStream } from './source-stream.ts';
 
@@ -37,5 +38,6 @@ export function sourceContract(name: string, factory: () => Promise<SourceFixtur
     testStream(run);
     testResuming(run);
     testSnapshots(run);
+    testSelections(run);
   });
 }

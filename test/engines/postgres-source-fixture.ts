@@ -51,6 +51,7 @@ export async function postgresFixture(server: PostgresServer): Promise<SourceFix
       return { commit: async () => commit(client) };
     },
     rows: async (table) => (await server.query(`SELECT id, name, body FROM ${quoted(table)}`, database)) as unknown as Row[],
+    conditions: { nameIs: (name) => `name = '${name}'`, broken: 'name = = 1' },
     rewrite: async (table) => void (await server.query(`VACUUM FULL ${quoted(table)}`, database)),
     // A slot's place moves on to records of the transactions that are running, which a checkpoint writes.
     tidy: async () => void (await server.query('CHECKPOINT')),

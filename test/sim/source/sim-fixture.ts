@@ -62,6 +62,8 @@ export class SimFixture implements SourceFixture {
     return [...this.#database.table(table).rows.values()].map(({ values: [id, name, body] }) => ({ id: String(id), name: textOf(name), body: textOf(body) }));
   }
 
+  readonly conditions = { nameIs: (name: string): string => `name = ${JSON.stringify(name)}`, broken: 'name = = 1' };
+
   readonly rewrite = async (table: string): Promise<void> => this.#database.rewrite(table);
 
   async cut(): Promise<void> {
@@ -105,6 +107,8 @@ export class SimFixture implements SourceFixture {
 /** The changes that a write makes in the state of its table. */
 function changesOf(write: Write, { name: table, columns }: SimTable, state: Map<string, readonly Cell[]>): HistoryChange[] {
   const none = new Set<number>();
+  // What is not there is not changed.
+  if ('id' in write && !state.has(write.id)) return [];
   switch (write.kind) {
     case 'insert': {
       const values = [write.row.id, write.row.name, write.row.body];

@@ -8,7 +8,7 @@ export type RowTest = (values: readonly Cell[]) => boolean;
 
 const KEY_PARTS = 1;
 
-/** A column that a condition may name, and whose values it fails on. */
+/** A condition on this column is found faulty only when it meets a row. */
 export const FAILING = 'fails';
 
 /** Throws SRC_SELECTION for a condition that is none, or that names a column which is not there. */
@@ -22,12 +22,21 @@ export function testOf(predicate: string, columns: readonly SimColumn[]): RowTes
   }
   const place = columns.findIndex((column) => column.name === name);
   if (place === -1) throw refused(`there is no column ${name}, at 1`);
-  const value = JSON.parse(literal) as string | number;
+  const value = valueOf(literal);
   return (values) => {
     const own = values[place] ?? columns[place]?.defaultValue ?? null;
     if (own === null) return false;
     return operator === '=' ? own === value : operator === '<' ? own < value : own >= value;
   };
+}
+
+function valueOf(literal: string): string | number {
+  try {
+    return JSON.parse(literal) as string | number;
+  } catch {
+    // It is no JSON: what a database calls a syntax error.
+    throw refused(`${literal} is no value`);
+  }
 }
 
 /** Throws SRC_SELECTION for a selection that cannot be asked for. */
