@@ -20,19 +20,22 @@ export function framesOfChunk(chunk: Chunk, schemaId: number, window: ChunkWindo
   const builder = new FrameBuilder(pool);
   const frames: BuiltFrame[] = [];
   const { keyBytes, keyOffsets, bytes, offsets, absentKeys } = chunk;
-  const rows = offsets.length - 1;
   const { untouched } = window;
-  for (let i = 0; i < rows; i += 1) {
+  const changed = (keys: Uint8Array, start: number, end: number): boolean => !untouched && window.changed(windowKey(keys.subarray(start, end)));
+  const makeRoom = (): void => {
+    if (builder.isFull) frames.push(builder.take([]));
+  };
+  for (let i = 0; i < offsets.length - 1; i += 1) {
     const keyStart = keyOffsets[i] as number;
     const keyEnd = keyOffsets[i + 1] as number;
-    if (!untouched && window.changed(windowKey(keyBytes.subarray(keyStart, keyEnd)))) continue;
-    if (builder.isFull) frames.push(builder.take([]));
+    if (changed(keyBytes, keyStart, keyEnd)) continue;
+    makeRoom();
     builder.add(Op.read, 0, schemaId, keyBytes, keyStart, keyEnd, bytes, offsets[i] as number, offsets[i + 1] as number, null);
   }
-  for (const key of absentKeys) {
-    if (!untouched && window.changed(windowKey(key))) continue;
-    if (builder.isFull) frames.push(builder.take([]));
-    builder.add(Op.delete, 0, schemaId, key, 0, key.length, noRow, 0, 0, null);
+  for (const absent of absentKeys) {
+    if (changed(absent, 0, absent.length)) continue;
+    makeRoom();
+    builder.add(Op.delete, 0, schemaId, absent, 0, absent.length, noRow, 0, 0, null);
   }
   frames.push(builder.take(registers));
   return frames;

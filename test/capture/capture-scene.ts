@@ -1,6 +1,9 @@
 /** Capture of one simulated source into a real log, with time that passes as the test says. */
 import { Capture, type CaptureStatus, type Connection } from '../../src/capture/capture.ts';
 import { SchemaRegistry } from '../../src/capture/schema-registry.ts';
+import { EntryCursor } from '../../src/change/entry.ts';
+import { decodeKey } from '../../src/change/key.ts';
+import { Op } from '../../src/change/operation.ts';
 import type { FrameDraft, LogStore } from '../../src/connector/log-store.ts';
 import { openLog } from '../../src/log/open.ts';
 import { optionsOf } from '../log/fixtures.ts';
@@ -75,6 +78,43 @@ export class CaptureScene implements AsyncDisposable {
     this.#running = this.#capture.run(this.#stop.signal);
     await this.until(() => this.status.phase === 'streaming');
     return this.#connected.promise;
+  }
+
+  async connected(): Promise<Connection> {
+    return this.#capture.connected(this.#stop.signal);
+  }
+
+  /** The outcome of something that takes time, which passes until then. */
+  async settled<T>(promise: Promise<T>): Promise<T> {
+    let isSettled = false;
+    const settle = (): void => void (isSettled = true);
+    promise.then(settle, settle);
+    await this.until(() => isSettled);
+    return promise;
+  }
+
+  /** `onRead` is called whenever a part of a table has been read. */
+  onRead(onRead: () => void): void {
+    this.#server.onRead = onRead;
+  }
+
+  /** Ids of the rows that there are by the stream's changes in the log up to a seq. */
+  async statesBySeq(): Promise<(seq: number) => ReadonlySet<string>> {
+    const changes: { readonly seq: number; readonly op: Op; readonly id: string }[] = [];
+    await using reader = this.log.reader(0);
+    for (let frame = await reader.poll(); frame !== undefined; frame = await reader.poll()) {
+      const cursor = new EntryCursor(frame.entries, frame.firstSeq);
+      while (cursor.next()) changes.push({ seq: cursor.seq, op: cursor.op, id: String(decodeKey(cursor.key()).map((part) => Buffer.from(part ?? []).toString())) });
+    }
+    return (upTo) => {
+      const ids = new Set<string>();
+      for (const { seq, op, id } of changes) {
+        if (seq > upTo) break;
+        if (op === Op.delete) ids.delete(id);
+        else ids.add(id);
+      }
+      return ids;
+    };
   }
 
   get status(): CaptureStatus {

@@ -29,7 +29,12 @@ export const captureMutations: readonly Mutation[] = [
   {
     name: 'window-ignored',
     defect: 'Rows of a chunk are logged although the stream has them newer.',
-    patches: [{ file: 'src/capture/snapshot-frames.ts', from: 'if (!untouched && window.changed(', to: 'if (!untouched && Date.length === 0 && window.changed(' }],
+    patches: [{ file: 'src/capture/snapshot-frames.ts', from: '!untouched && window.changed(', to: '!untouched && Date.length === 0 && window.changed(' }],
+  },
+  {
+    name: 'absent-key-not-looked-at',
+    defect: 'A key that was nobody\'s when it was looked up is deleted although a row came to have it meanwhile.',
+    patches: [{ file: 'src/capture/snapshot-frames.ts', from: 'if (changed(absent, 0, absent.length)) continue;', to: 'if (absent.length === 0) continue;' }],
   },
   {
     name: 'window-opened-late',
@@ -86,7 +91,7 @@ export const captureMutations: readonly Mutation[] = [
   {
     name: 'snapshot-forgotten-early',
     defect: 'A snapshot is forgotten when its rows are gone from the log, whether or not its end was acted upon.',
-    patches: [{ file: runner, from: '(this.#doneBy.get(old.number) ?? Infinity) + 1 < log.firstSeq', to: '(old.doneSeq ?? Infinity) < log.firstSeq' }],
+    patches: [{ file: runner, from: '(this.#overBy.get(old.number) ?? Infinity) + 1 < log.firstSeq', to: '(old.doneSeq ?? Infinity) < log.firstSeq' }],
   },
   {
     name: 'replan-ignored',
