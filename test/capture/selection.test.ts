@@ -164,7 +164,7 @@ describe('a snapshot under way', () => {
     await scene.pass(60_000);
     expect((await snapshotEntries(scene)).length).toBe(read);
     expect([rangesOf(scene), scene.status.snapshots, scene.said('snapshot_done')]).toEqual([[], [], [0]]);
-    for (const steered of [connection.pauseSnapshot(number, never), connection.resumeSnapshot(number, never), connection.cancelSnapshot(number, never)]) await expect(scene.settled(steered)).rejects.toMatchObject({ code: 'USAGE' });
+    for (const what of ['pauseSnapshot', 'resumeSnapshot', 'cancelSnapshot'] as const) await expect(scene.settled(connection[what](number, never))).rejects.toMatchObject({ code: 'USAGE' });
   });
 
   test('can be cancelled while its read waits for something that does not come', async () => {
