@@ -2,10 +2,12 @@
 import { checkVerb } from './commands/check.ts';
 import { demoVerb } from './commands/demo.ts';
 import { dlqVerb } from './commands/dlq.ts';
+import { generationsVerb } from './commands/generations.ts';
 import { initVerb } from './commands/init.ts';
 import { lagVerb } from './commands/lag.ts';
 import { logVerb } from './commands/log.ts';
 import { positionsVerb } from './commands/positions.ts';
+import { resyncVerb } from './commands/resync.ts';
 import { runVerb } from './commands/run.ts';
 import { schemaVerb } from './commands/schema.ts';
 import { searchVerb } from './commands/search.ts';
@@ -13,4 +15,4 @@ import { statusVerb } from './commands/status.ts';
 import { traceVerb } from './commands/trace.ts';
 import type { Verb } from './verb.ts';
 
-export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, schemaVerb];
+export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, resyncVerb, generationsVerb, schemaVerb];

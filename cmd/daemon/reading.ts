@@ -2,6 +2,7 @@
 import type { TailraceConfig } from '../../src/config/definition.ts';
 import type { SearchRequest } from '../../src/connector/target.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
+import type { GenerationStatus } from '../../src/pipeline/status.ts';
 import type { PositionReport } from '../../src/pipeline/positions.ts';
 import type { LogEntriesRequest } from '../../src/observe/log-entries.ts';
 import type { DeadLetterPage } from '../../src/observe/reports.ts';
@@ -15,6 +16,8 @@ export interface Reading extends AsyncDisposable {
   /** Page by page, one at least; those behind the place `after`, which is the `next` of a page. */
   deadLetters(filter: DeadLetterFilter, after?: string): AsyncIterable<DeadLetterPage>;
   logStat(): Promise<LogStatReport>;
+  /** Of one index, or of all. */
+  generations(index?: string): Promise<GenerationStatus[]>;
   /** Lines of JSON, each for one or more changes, with their newlines. */
   logEntries(request: LogEntriesRequest, signal: AbortSignal): AsyncIterable<string>;
   /** JSON text: documents in it keep every digit. */
@@ -57,6 +60,11 @@ class SocketReading implements Reading {
       yield page;
       ({ next } = page);
     } while (next !== null);
+  }
+
+  async generations(index?: string): Promise<GenerationStatus[]> {
+    const { generations } = await this.#ask<{ readonly generations: GenerationStatus[] }>({ path: '/v1/generations', query: index === undefined ? {} : { index } });
+    return generations;
   }
 
   logStat(): Promise<LogStatReport> {

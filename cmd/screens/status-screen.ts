@@ -75,7 +75,17 @@ function indexLines({ indices, running }: StatusReport, paint: Paint): string[] 
     running ? count(index.counters.applied) : '-',
     index.dead_letters === 0 ? '0' : paint('yellow', count(index.dead_letters)),
   ]);
-  return [...table(columns, rows, paint), ...indices.flatMap(({ name, error }) => errorBelow(name, error, paint))];
+  return [...table(columns, rows, paint), ...indices.flatMap((index) => [...errorBelow(index.name, index.error, paint), ...generationLines(index)])];
+}
+
+/** Generations beside the one that stands for the index, where somebody may wait for them or has to look at them. */
+function generationLines({ name, generation: main, generations }: IndexReport): string[] {
+  return generations.flatMap(({ generation, phase, held, condition, lag_changes: behind, error }) => {
+    if (generation === main || phase === 'retired' || phase === 'dropping') return [];
+    const what = phase === 'building' ? 'is being built' : held ? `is ready: tailrace generations promote ${name} ${generation}` : 'is about to be shown to readers';
+    const where = behind === null || behind === 0 ? '' : `, ${counted(behind, 'change')} behind`;
+    return [`  ${name}: generation ${generation} ${condition === 'stopped' ? 'has stopped' : what}${where}${error === null ? '' : `: ${printable(error.message)} (${error.code})`}`];
+  });
 }
 
 /** How far an index is behind: changes that wait in the log, and time behind the source. */

@@ -1,6 +1,7 @@
 /** The schema of the whole config, made of the engine's settings and those that connectors bring. */
 import { z, type ZodType } from 'zod';
 import type { TailraceConfig } from './definition.ts';
+import type { IndexOptions } from '../connector/target.ts';
 import { EMBEDDED_TARGET } from './cross-checks.ts';
 import { withFilePaths } from './file-paths.ts';
 import { adminSettings, loggingSettings, logSettings, memorySettings, snapshotSettings } from './engine-settings.ts';
@@ -13,7 +14,7 @@ import { type Problem, problemsError } from './problem.ts';
 /** Connectors by their `type`, with their settings as strict zod objects that have that `type` as a literal. */
 export interface ConnectorSchemas {
   readonly sources: Readonly<Record<string, { readonly configSchema: ZodType }>>;
-  readonly targets: Readonly<Record<string, { readonly configSchema: ZodType; readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined }>>;
+  readonly targets: Readonly<Record<string, { readonly configSchema: ZodType; readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined; readonly indexSchema?: ZodType<IndexOptions> | undefined }>>;
 }
 
 /** The type of target that a config without targets gets. */
@@ -78,8 +79,26 @@ export class ConfigSchema<Schemas extends ConnectorSchemas = ConnectorSchemas> {
     if (result.problems !== undefined) throw problemsError('CFG_INVALID', file, result.problems);
     const config = this.#definitions(result.settings as Settings);
     const misnamed = this.#misnamed(config).map((problem) => ({ ...problem, place: place?.(['indices'], problem.key) }));
-    if (misnamed.length > 0) throw problemsError('CFG_INVALID', file, misnamed);
-    return config;
+    const options = config.indices.map((index) => this.#withOptions(index, config, place));
+    const problems = [...misnamed, ...options.flatMap((outcome) => outcome.problems ?? [])];
+    if (problems.length > 0) throw problemsError('CFG_INVALID', file, problems);
+    return { ...config, indices: options.flatMap(({ index }) => index ?? []) };
+  }
+
+  /** What an index says to its target, as the target understands it. */
+  #withOptions(index: IndexDefinition, { targets }: TailraceConfig, place: PlaceOf | undefined): { readonly index?: IndexDefinition; readonly problems?: readonly Problem[] } {
+    const { name, to, mapping, settings, ...rest } = index;
+    const given = Object.entries({ mapping, settings }).filter(([, value]) => value !== undefined);
+    if (given.length === 0) return { index };
+    const type = targets.find((target) => target.name === to)?.type ?? '';
+    const schema = this.#connectors.targets[type]?.indexSchema;
+    const path = ['indices', name];
+    if (schema === undefined) {
+      return { problems: given.map(([key]) => ({ path, key, message: `\`${key}\` means nothing to the target \`${to}\`: targets of type \`${type}\` take none`, place: place?.(path, key) })) };
+    }
+    const result = problemsIn(schema, Object.fromEntries(given), place === undefined ? undefined : (inner, key) => place([...path, ...inner], key));
+    if (result.problems !== undefined) return { problems: result.problems.map((problem) => ({ ...problem, path: [...path, ...problem.path] })) };
+    return { index: { ...rest, name, to, ...(result.settings as IndexOptions) } };
   }
 
   /** Names that a target cannot give to an index, or not beside those before it. */

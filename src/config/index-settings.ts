@@ -69,8 +69,8 @@ export const indexSettings = z.strictObject({
   max_dead_letters: z.int().min(0).max(1_000_000).default(1000).describe('Most parked documents; with one more the index stops, because then the cause is hardly in the rows.'),
   max_document_bytes: z.int().min(1).max(512 * 1024 * 1024).default(16 * 1024 * 1024).describe('Largest document, in bytes of JSON.'),
   rollback_hours: z.number().min(0).max(24 * 366).default(24).describe('How long a generation that another one has taken the place of is kept and fed, so that `tailrace generations promote` can go back to it. 0 drops it as soon as readers see the other one.'),
-  mapping: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps fields, by field, in the words of the target (docs/targets.md). A change builds the index again.'),
-  settings: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps the index as a whole, in the words of the target (docs/targets.md).'),
+  mapping: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps fields, by field, in the words of the target, whose page says which. A change builds the index again.'),
+  settings: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps the index as a whole, in the words of the target, whose page says which.'),
   batch: batchSettings.prefault({}).describe('How documents are sent.'),
 });
 

@@ -2,7 +2,7 @@
 import type { RowSchema } from '../change/schema.ts';
 import type { SearchHit, SearchRequest } from '../connector/target.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import type { DeadLetter, DeadLetterPlace } from '../state/state-store.ts';
+import type { DeadLetter, DeadLetterPlace, JobRecord } from '../state/state-store.ts';
 
 /** JSON text: documents go in as they stand, so that their numbers keep every digit. */
 export function searchReport({ index, text, limit }: SearchRequest, hits: readonly SearchHit[]): string {
@@ -46,6 +46,21 @@ export function deadLetterPlace(next: string): DeadLetterPlace {
   const [, index, generation, seq] = /^(.+)\/(\d{1,9})\/(\d{1,15})$/.exec(next) ?? [];
   if (index === undefined) throw new TailraceError('USAGE', { message: 'The parameter `after` is the `next` of an earlier answer.' });
   return { index, generation: Number(generation), seq: Number(seq) };
+}
+
+export interface JobReport {
+  readonly id: number;
+  readonly index: string;
+  readonly kind: string;
+  readonly what: JobRecord['what'];
+  readonly phase: JobRecord['phase'];
+  readonly outcome: string | null;
+  readonly created_ms: number;
+  readonly ended_ms: number | null;
+}
+
+export function jobReport({ id, index, kind, what, phase, outcome, createdAtMs, endedAtMs }: JobRecord): JobReport {
+  return { id, index, kind, what, phase, outcome, created_ms: createdAtMs, ended_ms: endedAtMs };
 }
 
 export interface SchemaReport {

@@ -21,6 +21,8 @@ export interface FeedDeps {
 
 export interface Feed {
   readonly definition: IndexDefinition;
+  /** What the config says now of how the target keeps the index, where the generation is one that the config wants: some of it can be changed in place. */
+  readonly settings: IndexDefinition['settings'];
   readonly format: RowFormat;
   readonly transform: DocumentTransform | undefined;
 }
@@ -39,7 +41,8 @@ export function feedOf(record: GenerationRecord, deps: FeedDeps): Feed | Tailrac
   if (definition.transform !== undefined && definition.transform !== now.transform) return notFed(record, `its module ${definition.transform} is not in the config any more`);
   const transform = definition.transform === undefined ? undefined : deps.transform;
   if (fingerprintOf(definition, format, transform) !== record.fingerprint) return notFed(record, record.definition === '' ? 'it was begun by an earlier version of tailrace' : 'its module, or tailrace itself, makes other documents now');
-  return { definition, format, transform };
+  const settings = fingerprintOf(now, deps.format(now.from.source) ?? format, deps.transform) === record.fingerprint ? now.settings : definition.settings;
+  return { definition, settings, format, transform };
 }
 
 /** Null for a definition that cannot be right any more. */

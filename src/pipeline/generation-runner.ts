@@ -9,7 +9,7 @@ import type { RowSchema } from '../change/schema.ts';
 import { versionOf, type Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { LogStore } from '../connector/log-store.ts';
-import type { Target, TargetGeneration } from '../connector/target.ts';
+import type { GenerationPlan, Target, TargetGeneration } from '../connector/target.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
@@ -188,16 +188,16 @@ export class GenerationRunner {
     });
   }
 
-  async #open({ definition, format, transform }: Feed, signal: AbortSignal): Promise<void> {
+  async #open({ definition, settings, format, transform }: Feed, signal: AbortSignal): Promise<void> {
     const { log, state, runtime, hooks } = this.#deps;
     this.#condition = 'opening';
     while (this.#shape === null) await this.#shapeKnown.wait(signal);
     const documents = createDocumentBuilder(definition, { format, table: this.#shape, transform });
     const { index, generation, startSeq, fingerprint } = this.#record;
     await this.#refuseForeign(signal);
-    const options = { mapping: definition.mapping, settings: definition.settings };
     const isBuilding = this.#record.phase === 'building' || this.#record.phase === 'ready';
-    await using opened = await this.target.open({ index, generation, binding: { logId: log.logId, epoch: log.epoch, fingerprint }, fields: documents.fields, isBuilding, options }, signal);
+    const plan = { index, generation, binding: { logId: log.logId, epoch: log.epoch, fingerprint }, fields: documents.fields, isBuilding };
+    await using opened = await this.#openWith(plan, definition, settings, signal);
     this.#noteIncarnation(opened.incarnation);
     this.#error = null;
     const { batch, on_error, max_dead_letters } = definition;
@@ -229,6 +229,23 @@ export class GenerationRunner {
       this.#last = { ...status, cursor: status.cursor ?? this.#last?.cursor ?? null };
       this.#applier = null;
       this.#opened = null;
+    }
+  }
+
+  /** With the settings that the config has now; with those that it was begun with, when these cannot be changed in place and another generation gets them. */
+  async #openWith(plan: Omit<GenerationPlan, 'options'>, { mapping, ...begun }: IndexDefinition, settings: IndexDefinition['settings'], signal: AbortSignal): Promise<TargetGeneration> {
+    const { state, hooks } = this.#deps;
+    const isSame = JSON.stringify(settings) === JSON.stringify(begun.settings);
+    try {
+      const opened = await this.target.open({ ...plan, options: { mapping, settings } }, signal);
+      if (!isSame) {
+        this.#record = { ...this.#record, definition: JSON.stringify({ ...begun, mapping, settings }) };
+        state.putGenerations(this.#record);
+      }
+      return opened;
+    } catch (error) {
+      if (isSame || codeOf(error) !== 'TGT_MAPPING' || !hooks.onMappingRefused(this)) throw error;
+      return this.target.open({ ...plan, options: { mapping, settings: begun.settings } }, signal);
     }
   }
 

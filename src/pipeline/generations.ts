@@ -14,7 +14,7 @@ export function isPending({ phase, held }: Pick<GenerationRecord, 'phase' | 'hel
 }
 
 /** Built for an index that has not served it yet: another one that is begun takes its place. */
-function isUnserved({ phase, retiredAtMs }: GenerationRecord): boolean {
+export function isUnserved({ phase, retiredAtMs }: GenerationRecord): boolean {
   return phase === 'building' || (phase === 'ready' && retiredAtMs === null);
 }
 

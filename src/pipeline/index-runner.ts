@@ -16,9 +16,10 @@ import { Notifier, untilAborted } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type GenerationReason, type GenerationRecord, type StateStore } from '../state/state-store.ts';
+import type { ResyncPlan } from './status.ts';
 import { feedOf, type FeedDeps } from './generation-feed.ts';
 import { GenerationRunner } from './generation-runner.ts';
-import { beginGeneration, dropAtMs, generationsAtStart, isFed, isPending, recordsOf, served, standingFor, targetOf } from './generations.ts';
+import { beginGeneration, dropAtMs, generationsAtStart, isFed, isPending, isUnserved, recordsOf, served, standingFor, targetOf } from './generations.ts';
 
 /** A generation that is this near to the end of the log is in step. */
 export const SWAP_DISTANCE_CHANGES = 1_000;
@@ -148,8 +149,7 @@ export class IndexRunner {
 
   /** Begins another generation; what was being built before is given up. Throws USAGE for one that is held where readers would go on seeing none. */
   begin(reason: GenerationReason, held: boolean): GenerationRecord {
-    const { name } = this.definition;
-    if (held && !this.#runners.some(({ record }) => record.phase === 'serving' && isFed(record))) throw refused(`Readers of index ${name} wait for the generation that is being built: it cannot be kept from them.`, name);
+    if (held) this.#refuseHeld();
     const { fingerprint, log, state, runtime, onBegun } = this.#deps;
     const record = beginGeneration(state, { definition: this.definition, fingerprint, reason, held, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
     runtime.logger.info('generation_begun', { index: record.index, generation: record.generation, reason });
@@ -161,6 +161,20 @@ export class IndexRunner {
     onBegun();
     this.#changed.notify();
     return record;
+  }
+
+  /** What `begin` would do. */
+  plan(held: boolean): ResyncPlan {
+    if (held) this.#refuseHeld();
+    const { name, from } = this.definition;
+    const generation = (this.#deps.state.lastBegun(name)?.generation ?? 0) + 1;
+    return { index: name, table: `${from.source}.${from.table}`, generation, gives_up: this.#runners.find(({ record }) => isUnserved(record))?.record.generation ?? null, swap: !held };
+  }
+
+  #refuseHeld(): void {
+    const { name } = this.definition;
+    if (this.#runners.some(({ record }) => record.phase === 'serving' && isFed(record))) return;
+    throw refused(`Readers of index ${name} wait for the generation that is being built: it cannot be kept from them.`, name);
   }
 
   /** Readers shall see this generation. It is durable that they shall when this returns; they do when it is in step. Throws USAGE when it cannot be. */
@@ -387,9 +401,7 @@ export class IndexRunner {
     if (isFed(record)) log.hold(name, state.cursor(record.index, record.generation) ?? record.startSeq);
     // The log was opened with a hold of what was fed before; nobody moves it any more.
     else log.release(name);
-    const runner = new GenerationRunner({ record, feed: feedOf(record, this.#deps), target, isFirst, log, state, runtime, hooks });
-    this.#tell(runner);
-    return runner;
+    return new GenerationRunner({ record, feed: feedOf(record, this.#deps), target, isFirst, log, state, runtime, hooks });
   }
 
   #tell(runner: GenerationRunner): void {

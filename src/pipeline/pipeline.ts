@@ -7,7 +7,7 @@ import type { Connection } from '../capture/capture.ts';
 import type { TailraceConfig } from '../config/definition.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { RowFormat } from '../connector/row-format.ts';
-import type { Source, TableRequest } from '../connector/source.ts';
+import type { Source, TableDescription, TableRequest } from '../connector/source.ts';
 import type { SearchHit, SearchRequest, Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
@@ -23,8 +23,9 @@ import { resyncJob, settleJobs } from './jobs.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
 import { indexPositions, sourcePosition, type PositionReport } from './positions.ts';
 import { generationStatuses, pipelineStatus } from './pipeline-status.ts';
+import { retryLetters, type RetryDeps, type RetryReport } from './retry-letters.ts';
 import { SourceRunner } from './source-runner.ts';
-import type { GenerationStatus, PipelineStatus } from './status.ts';
+import type { GenerationStatus, PipelineStatus, ResyncPlan } from './status.ts';
 
 /** While somebody waits for the indices to catch up, their cursors are looked at this often. */
 const CATCH_UP_POLL_MS = 10;
@@ -108,6 +109,17 @@ export class Pipeline implements AsyncDisposable {
     return dropLetters(this.#parts.state, filter);
   }
 
+  /** Has the rows of parked documents read again. Errors: as `retryLetters`, and those of the source. */
+  async retryDeadLetters({ index, ...filter }: DeadLetterFilter & { readonly index: string }, signal: AbortSignal): Promise<RetryReport> {
+    const { definition } = this.#index(index);
+    const request: RetryDeps['request'] = async (name, wanted) => {
+      const source = this.#sources.find((runner) => runner.source.name === name);
+      invariant(source !== undefined, `a generation that is fed has its source ${name}`);
+      return source.requestSnapshot(wanted, signal);
+    };
+    return retryLetters(filter, { state: this.#parts.state, definition, request });
+  }
+
   schemas(): RowSchema[] {
     return this.#schemas.all();
   }
@@ -136,6 +148,11 @@ export class Pipeline implements AsyncDisposable {
     const { state, runtime } = this.#parts;
     const runner = this.#index(index);
     return resyncJob(state, runner.begin('resync', held), runtime.clock.nowMs());
+  }
+
+  /** What `resync` would do. Throws USAGE. */
+  resyncPlan(index: string, held: boolean): ResyncPlan {
+    return this.#index(index).plan(held);
   }
 
   /** Gives up what `resync` asked for. Throws USAGE when nothing is being built because of it. */
@@ -234,8 +251,9 @@ export class Pipeline implements AsyncDisposable {
 
   /** Tells the indices what their tables look like, and asks for the snapshots that generations in building lack, until the connection ends. */
   async #connected(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
-    for (const { table, schema } of connection.tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
+    let { tables } = connection;
     for (;;) {
+      for (const { table, schema } of tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
       const begun = this.#begun.wait(signal);
       begun.catch(() => {});
       const requested = new Set(snapshotsIn(this.#parts.log.registers).flatMap((snapshot) => snapshot.for));
@@ -247,7 +265,14 @@ export class Pipeline implements AsyncDisposable {
       // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
       for (const [table, names] of lacking) await connection.requestSnapshot({ table, selection: { kind: 'all' }, for: names, reason: 'build', sweep: true }, signal);
       await begun;
+      // What the connection said when it was made may be long ago.
+      tables = await this.#describe(source, signal);
     }
+  }
+
+  async #describe(name: string, signal: AbortSignal): Promise<readonly TableDescription[]> {
+    const source = this.#parts.sources.get(name)?.source;
+    return (await source?.describe(this.#tablesOf(name), signal)) ?? [];
   }
 
   async #run(): Promise<void> {

@@ -80,6 +80,17 @@ export interface GenerationStatus {
   readonly dead_letters: number;
 }
 
+/** What a resync would do. */
+export interface ResyncPlan {
+  readonly index: string;
+  readonly table: string;
+  /** Number that the new one would have. */
+  readonly generation: number;
+  /** The one that is being built, and would be given up. */
+  readonly gives_up: number | null;
+  readonly swap: boolean;
+}
+
 export interface IndexStatus {
   readonly name: string;
   readonly target: string;

@@ -52,6 +52,7 @@ describe('a command that is not understood', () => {
     ['dlq list --code DOC_FALED', 'tailrace: No error has the code `DOC_FALED`; did you mean `DOC_FAILED`?', '→ docs/errors.md has all of them.'],
     ['dlq list --limit none', 'tailrace: `--limit` is a whole number, 1 or more.', '→ See `tailrace dlq list --help`.'],
     ['dlq drop products', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
+    ['dlq retry products', 'tailrace: What is to be tried again is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq retry --help`.'],
     ['dlq drop products 57 --all', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
     ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace log tail --help`.'],
   ];
@@ -63,7 +64,7 @@ describe('a command that is not understood', () => {
   test('without any verb names all of them', async () => {
     const result = await runCli([]);
     expect(result.code).toBe(64);
-    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, run, status, lag, search, trace, positions, log, dlq, schema.');
+    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, run, status, lag, search, trace, positions, log, dlq, resync, generations, schema.');
   });
 
   test('with --json has the error on standard output too, as one object', async () => {

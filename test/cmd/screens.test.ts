@@ -52,6 +52,21 @@ describe('status', () => {
     expect(lines.slice(-2)).toEqual(['NEXT', 'tailrace check  see what sources and targets lack, with the statements that mend it']);
   });
 
+  test('tells of generations that somebody waits for or has to look at, below their index', () => {
+    const [serving] = indexStatus.generations;
+    if (serving === undefined) throw new Error('there is one');
+    const error = { code: 'TGT_MAPPING', message: 'The field price is kept as text.', did: 'd', hint: 'h' };
+    const below = (...more: readonly Partial<typeof serving>[]): string[] => {
+      const generations = [serving, ...more.map((one, i) => ({ ...serving, generation: i + 2, ...one }))];
+      return statusScreen({ ...quiet, indices: [{ ...quietIndex, generations }] }, plainPaint).slice(9);
+    };
+    expect(below({ phase: 'retired' }, { phase: 'dropping' })).toEqual([]);
+    expect(below({ phase: 'building', lag_changes: 1200 })).toEqual(['  products: generation 2 is being built, 1,200 changes behind']);
+    expect(below({ phase: 'ready', held: true, lag_changes: 0 })).toEqual(['  products: generation 2 is ready: tailrace generations promote products 2']);
+    expect(below({ phase: 'ready', lag_changes: 1 })).toEqual(['  products: generation 2 is about to be shown to readers, 1 change behind']);
+    expect(below({ phase: 'building', condition: 'stopped', error, lag_changes: 0 })).toEqual(['  products: generation 2 has stopped: The field price is kept as text. (TGT_MAPPING)']);
+  });
+
   test('without a daemon shows dashes and question marks where only a daemon would know', () => {
     const sources = [{ ...quietSource, phase: null, head: null, lag_bytes: null, lag_seconds: null }];
     const indices = [{ ...quietIndex, phase: null, cursor: null, lag_changes: null, lag_seconds: null }];

@@ -129,6 +129,29 @@ lgo: 3
     `);
   });
 
+  test('refuses what an index says to a target that takes none of it, or takes it otherwise, with the place in the file', async () => {
+    const text = `sources: { shop: { type: postgres, url: x } }
+targets:
+  search: { type: opensearch, url: http://localhost:9200 }
+  file: { type: sqlite }
+indices:
+  a: { from: shop.public.a, to: file, mapping: { name: { type: text } } }
+  b: { from: shop.public.b, to: search, mapping: { name: text }, settings: { gc_deletes: 1h, dynamic: sometimes } }
+  c: { from: shop.public.c, to: search, mapping: { name: { type: keyword } }, settings: { number_of_shards: 2 } }
+`;
+    expect(await problems(text)).toMatchInlineSnapshot(`
+      [
+        "CFG_INVALID",
+        "line 6, column 39: indices.a: \`mapping\` means nothing to the target \`file\`: targets of type \`sqlite\` take none",
+        "line 7, column 58: indices.b.mapping.name: expected settings, found text",
+        "line 7, column 76: indices.b.settings: \`gc_deletes\` is kept by tailrace: deletes are remembered with it",
+        "line 7, column 103: indices.b.settings.dynamic: \`dynamic\` is \`strict\`, \`true\` or \`false\`",
+      ]
+    `);
+    const config = await load(text.replace(/^  [ab]:.*\n/gm, ''));
+    expect(config.indices[0]).toMatchObject({ name: 'c', mapping: { name: { type: 'keyword' } }, settings: { number_of_shards: 2 }, rollback_hours: 24 });
+  });
+
   test('refuses indices of one table that tell its rows apart by other columns', async () => {
     const of = (second: string): string => `sources: { shop: { type: postgres, url: x } }\nindices:\n  a: { from: shop.public.t, key: [id, tenant] }\n  b: { from: ${second} }\n`;
     const refused = 'line 4, column NN: indices.b.key: differs from that of the index `a`, which is made from the same table: give both the same `key`, in the same order';

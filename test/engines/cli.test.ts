@@ -35,10 +35,11 @@ const asked: Readonly<Record<string, readonly string[]>> = {
   'dlq list': ['dlq', 'list'],
   'dlq show': ['dlq', 'show', 'products', '7'],
   trace: ['trace', 'products', '7'],
+  'generations list': ['generations', 'list'],
 };
 
 test('docs/cli.md has a shape for every verb that prints JSON', () => {
-  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'init', 'error'].toSorted());
+  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'init', 'error', 'resync'].toSorted());
 });
 
 describePostgres([18], (postgres) => {
@@ -211,6 +212,23 @@ describePostgres([18], (postgres) => {
       expect(code).toBe(0);
     });
 
+    test('an index is built again beside the one that readers see, shown to them, gone back from and dropped', async () => {
+      const phases = async (): Promise<string> => (await cli('generations', 'list', 'products', '--json')).stdout.replace(/.*"generation":(\d+).*?"phase":"(\w+)".*\n/g, '$1 $2, ');
+      expect(JSON.parse((await cli('resync', 'products', '--dry-run', '--json')).stdout)).toEqual({ index: 'products', table: 'shop.public.products', generation: 2, gives_up: null, swap: true });
+      const { stdout } = await cli('resync', 'products', '--no-swap', '--json');
+      expect(shapeDifferences(documented.get('resync'), JSON.parse(stdout))).toEqual([]);
+      await eventually('it is ready', 60_000, async () => (await phases()) === '1 serving, 2 ready, ');
+      expect((await cli('generations', 'list')).stdout).toMatch(/\nproducts +2 +ready, held +working +\d+ +resync/);
+      expect((await cli('generations', 'drop', 'products', '1')).code).toBe(64);
+      await cli('generations', 'promote', 'products', '2');
+      await eventually('readers see it', 60_000, async () => (await phases()) === '1 retired, 2 serving, ');
+      await cli('generations', 'promote', 'products', '1');
+      await eventually('readers are back', 60_000, async () => (await phases()) === '1 serving, 2 retired, ');
+      expect((await cli('generations', 'drop', 'products', '2')).stdout).toContain('Generation 2 of products is removed.');
+      await eventually('it is gone', 60_000, async () => (await phases()) === '1 serving, ');
+      expect((await cli('resync', 'products', '--cancel')).code).toBe(64);
+    });
+
     test('SIGTERM ends it with status 0, and everything that was in step stays so', async () => {
       daemon.kill('SIGTERM');
       expect(await daemon.exit()).toEqual({ code: 0, signal: null });
@@ -220,6 +238,10 @@ describePostgres([18], (postgres) => {
   });
 
   describe('without a daemon', () => {
+    test('nothing is built again, promoted or dropped', async () => {
+      for (const command of [['resync', 'products'], ['generations', 'promote', 'products', '1'], ['generations', 'drop', 'products', '1']]) expect(await cli(...command)).toMatchObject({ stderr: expect.stringContaining('NOT_RUNNING') as unknown });
+    });
+
     test('reading verbs print the same shapes, from the data directory', async () => {
       expect(await undocumented(Object.keys(asked))).toEqual([]);
     });

@@ -15,6 +15,8 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeHttpServe } from '../../src/runtime/node/http.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { Secret } from '../../src/runtime/secret.ts';
+import type { JobRecord } from '../../src/state/state-store.ts';
+import { recordOf } from '../state/generation-record.ts';
 import { appendRows, testFormat } from './log-fixture.ts';
 import { indexStatus, pipelineStatus } from './sample-status.ts';
 
@@ -60,18 +62,28 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
+const job: JobRecord = { id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, phase: 'running', outcome: null, createdAtMs: 5, endedAtMs: null };
+
 function subject(): AdminSubject {
   return {
     log,
     status: () => pipelineStatus,
     search: async ({ text, limit }) => (text === 'none' ? [] : [{ id: '7', score: 1.5, document: `{"id":7,"name":${JSON.stringify(text)},"big":12345678901234567890,"limit":${limit}}` }]),
     dropDeadLetters: () => 3,
+    retryDeadLetters: async ({ index }) => Promise.resolve({ index, asked: 2, snapshots: [5] }),
     deadLetters: ({ index, after, limit }) => {
       const letters = Array.from({ length: LETTERS }, (_, i) => ({ index: index ?? 'products', generation: 1, id: `9-${i}`, seq: 12 + i, code: 'DOC_FAILED' as const, reason: 'no such field', parkedAtMs: 5 }));
       return { total: LETTERS, letters: letters.filter(({ seq }) => seq > (after?.seq ?? 0)).slice(0, limit) };
     },
     positions: () => ({ log: { id: 'a', epoch: 1, first_seq: 1, durable_seq: 0 }, sources: [], indices: [] }),
     schemas: () => [],
+    generations: () => indexStatus.generations.slice(),
+    jobs: () => [job],
+    resync: (index, held) => ({ ...job, index, what: { rows: 'all', generation: 2, swap: !held } }),
+    resyncPlan: (index, held) => ({ index, table: 'shop.public.products', generation: 2, gives_up: null, swap: !held }),
+    cancelResync: () => job,
+    promote: (index, generation) => recordOf({ index, generation, phase: 'ready' }),
+    drop: (index, generation) => recordOf({ index, generation, phase: 'dropping' }),
   };
 }
 
@@ -136,6 +148,30 @@ describe('the unix socket', () => {
   });
 });
 
+describe('commands about generations', () => {
+  const post = async (admin: AdminServer, path: string): Promise<Answer> => ask(admin, path, { method: 'POST' });
+
+  test('are taken over the socket, and say what is begun', async () => {
+    await using admin = await start();
+    expect(await post(admin, '/v1/resync?index=products')).toMatchObject({ status: 202, body: expect.stringContaining('"what":{"rows":"all","generation":2,"swap":true}') as unknown });
+    expect((await post(admin, '/v1/resync?index=products&swap=0')).body).toContain('"swap":false');
+    expect(JSON.parse((await post(admin, '/v1/resync?index=products&dry_run=1')).body)).toEqual({ index: 'products', table: 'shop.public.products', generation: 2, gives_up: null, swap: true });
+    expect(JSON.parse((await post(admin, '/v1/resync?index=products&cancel=1')).body)).toMatchObject({ cancelled: { id: 3 } });
+    expect(JSON.parse((await post(admin, '/v1/generations/promote?index=products&generation=2')).body)).toEqual({ index: 'products', generation: 2, promoted: true });
+    expect(JSON.parse((await post(admin, '/v1/generations/drop?index=products&generation=1')).body)).toEqual({ index: 'products', generation: 1, dropped: true });
+    expect(JSON.parse((await ask(admin, '/v1/jobs')).body)).toEqual({ jobs: [{ id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, phase: 'running', outcome: null, created_ms: 5, ended_ms: null }] });
+  });
+
+  test('that lack something, or are refused, change nothing', async () => {
+    const refused = new TailraceError('USAGE', { message: 'Readers see it.' });
+    await using admin = await start({}, { drop: () => { throw refused; } });
+    expect((await post(admin, '/v1/resync')).status).toBe(400);
+    expect((await post(admin, '/v1/generations/promote?index=products&generation=x')).status).toBe(400);
+    expect(await post(admin, '/v1/generations/drop?index=products&generation=1')).toMatchObject({ status: 400, body: expect.stringContaining('Readers see it.') as unknown });
+    expect((await ask(admin, '/v1/resync?index=products')).status).toBe(405);
+  });
+});
+
 describe('answers', () => {
   test('to /readyz follow the status, and /healthz says that the process works', async () => {
     await using admin = await start({}, { status: () => ({ ...pipelineStatus, ready: false, problems: ['Source shop is waiting'] }) });
@@ -183,7 +219,8 @@ describe('over TCP', () => {
     for (const [path, { method }] of Object.entries(routes)) statuses[path] = (await ask(at, path, { method })).status;
     expect(statuses).toEqual({
       '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
-      '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/stop': 403,
+      '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/dead-letters/retry': 403, '/v1/stop': 403,
+      '/v1/generations': 200, '/v1/jobs': 200, '/v1/generations/promote': 403, '/v1/generations/drop': 403, '/v1/resync': 403,
     });
     expect(stops).toBe(0);
   });
@@ -211,6 +248,7 @@ describe('over TCP', () => {
     expect(await drop('index=products&id=a%2Fb')).toMatchObject({ status: 200, body: '{"dropped":1}\n' });
     expect(await drop('index=products&code=DOC_FAILED')).toMatchObject({ body: '{"dropped":2}\n' });
     expect((await drop('id=a')).status).toBe(400);
+    expect(await ask(admin, '/v1/dead-letters/retry?index=products&id=a', { method: 'POST' })).toMatchObject({ status: 202, body: '{"index":"products","asked":2,"snapshots":[5]}\n' });
     expect((await ask(admin, '/v1/dead-letters/drop?index=products')).status).toBe(405);
     expect(dropped).toEqual([{ index: 'products', id: 'a/b', code: undefined }, { index: 'products', id: undefined, code: 'DOC_FAILED' }]);
   });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { encodeKey } from '../change/encode-key.ts';
 import { Op } from '../../src/change/operation.ts';
-import type { DeclaredSchema } from '../../src/change/schema.ts';
+import type { ColumnKind, DeclaredSchema } from '../../src/change/schema.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
 import { logSettings } from '../../src/config/engine-settings.ts';
 import { indexSettings } from '../../src/config/index-settings.ts';
@@ -29,9 +29,9 @@ const format: RowFormat = {
   decoder: (_, columns) => ({ decode: (row) => columns.map((name) => (JSON.parse(Buffer.from(row).toString()) as Record<string, string>)[name] ?? null) }),
 };
 
-function schemaOf(table: string): DeclaredSchema {
-  const column = (name: string, keyOrdinal: number): DeclaredSchema['columns'][number] => ({ name, kind: 'text', sourceType: 'text', nullable: false, keyOrdinal, decoding: {} });
-  return { table, format: format.name, columns: [column('id', 1), column('name', 0)] };
+function schemaOf(table: string, nameKind: ColumnKind): DeclaredSchema {
+  const column = (name: string, kind: ColumnKind, keyOrdinal: number): DeclaredSchema['columns'][number] => ({ name, kind, sourceType: kind, nullable: false, keyOrdinal, decoding: {} });
+  return { table, format: format.name, columns: [column('id', 'text', 1), column('name', nameKind, 0)] };
 }
 
 const keyOf = (id: string): Buffer => encodeKey([Buffer.from(id)]);
@@ -43,12 +43,15 @@ interface Transaction {
   /** Null: the row is deleted. */
   readonly name: string | null;
   readonly commitTimeMs: number;
+  readonly nameKind: ColumnKind;
 }
 
 export class ScriptedServer {
   /** The server's wall clock, which stands still unless it is moved. */
   nowMs = 1_800_000_000_000;
   readonly tables = new Map<string, Map<string, string>>();
+  /** Of the column `name` of every table, from now on. */
+  nameKind: ColumnKind = 'text';
   /** A transaction's position is its place here, from 1. */
   readonly history: Transaction[] = [];
   /** What a question for the head is answered with instead of the head. */
@@ -68,7 +71,7 @@ export class ScriptedServer {
     this.tables.set(table, rows);
     if (name === null) rows.delete(id);
     else rows.set(id, name);
-    this.history.push({ table, id, name, commitTimeMs: this.nowMs });
+    this.history.push({ table, id, name, commitTimeMs: this.nowMs, nameKind: this.nameKind });
     this.committed.notify();
   }
 
@@ -77,7 +80,7 @@ export class ScriptedServer {
       name,
       format,
       check: async () => [],
-      describe: async () => [],
+      describe: async (tables) => tables.map(({ table }): TableDescription => ({ table, schema: schemaOf(table, this.nameKind), estimatedRows: null })),
       connect: async (request) => this.#session(request),
       comparePositions: (a, b) => Buffer.compare(a, b),
       bytesBetween: (from, to) => placeOf(to) - placeOf(from),
@@ -100,7 +103,7 @@ export class ScriptedServer {
     let isNudged = false;
     return {
       identity: 'scripted',
-      tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table), estimatedRows: null })),
+      tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table, this.nameKind), estimatedRows: null })),
       start: positionOf(start),
       snapshots: {
         checkSelection: async () => null,
@@ -135,13 +138,13 @@ export class ScriptedServer {
     const rows = [...(this.tables.get(table) ?? [])];
     const keys = rows.map(([id]) => keyOf(id));
     const bodies = rows.map(([id, name]) => rowOf(id, name));
-    return { schema: schemaOf(table), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys: [], next: null, high: positionOf(this.history.length) };
+    return { schema: schemaOf(table, this.nameKind), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys: [], next: null, high: positionOf(this.history.length) };
   }
 }
 
-function push(sink: ChangeSink, place: number, { table, id, name, commitTimeMs }: Transaction, wanted: ReadonlySet<string>): void {
+function push(sink: ChangeSink, place: number, { table, id, name, commitTimeMs, nameKind }: Transaction, wanted: ReadonlySet<string>): void {
   if (!wanted.has(table)) return;
-  const schemaId = sink.declare(schemaOf(table));
+  const schemaId = sink.declare(schemaOf(table, nameKind));
   const key = keyOf(id);
   const row = name === null ? Buffer.alloc(0) : rowOf(id, name);
   sink.begin({ id: BigInt(place), position: positionOf(place), commitTimeMs });
@@ -183,21 +186,22 @@ export interface ScriptedOptions {
 /** A data directory and a target that pipelines are started on, one after the other. */
 export class ScriptedStage implements AsyncDisposable {
   readonly directory: string;
-  readonly storage = new MemoryStorage({ atomicCursor: true });
+  readonly storage: MemoryStorage;
   /** Of all pipelines that were started. */
   readonly lines: LoggedLine[] = [];
   /** Called before each batch of an index is applied, which waits for it. */
-  beforeApply: (index: string) => Promise<void> | void = () => {};
+  beforeApply: (index: string, generation: number) => Promise<void> | void = () => {};
   /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
   beforeCursor: () => Promise<void> | void = () => {};
   beforePromote: (generation: number) => Promise<void> | void = () => {};
 
-  private constructor(directory: string) {
+  private constructor(directory: string, storage: MemoryStorage) {
     this.directory = directory;
+    this.storage = storage;
   }
 
-  static async make(): Promise<ScriptedStage> {
-    return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')));
+  static async make({ atomicCursor = true } = {}): Promise<ScriptedStage> {
+    return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')), new MemoryStorage({ atomicCursor }));
   }
 
   async start({ servers, indices, log, rebuild, beforeSwap }: ScriptedOptions): Promise<Pipeline> {
@@ -249,7 +253,7 @@ export class ScriptedStage implements AsyncDisposable {
         await promote(s);
       };
       generation.apply = async (batch, s) => {
-        await this.beforeApply(plan.index);
+        await this.beforeApply(plan.index, plan.generation);
         return apply(batch, s);
       };
       return generation;

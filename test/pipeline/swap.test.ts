@@ -237,7 +237,7 @@ describe('a run that ended in the middle of a swap', () => {
     at.stage.beforePromote = () => void seen.push(at.stage.storage.index('items').promoted);
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
-    expect([phases(pipeline), at.stage.storage.index('items').promoted, seen]).toEqual([['1 retired', '2 serving'], 2, [promoted]]);
+    expect([phases(pipeline), at.stage.storage.index('items').promoted, seen[0], new Set(seen.slice(1))]).toEqual([['1 retired', '2 serving'], 2, promoted, new Set([2])]);
   });
 
   test('in the middle of dropping a generation does not make it anew', async () => {

@@ -1,11 +1,11 @@
 /** What the admin surface answers: one entry for each path, with who may ask for it. */
 import type { RowSchema } from '../../change/schema.ts';
 import type { SearchHit, SearchRequest } from '../../connector/target.ts';
-import { TailraceError } from '../../errors/tailrace-error.ts';
 import type { PositionReport } from '../../pipeline/positions.ts';
-import type { PipelineStatus } from '../../pipeline/status.ts';
+import type { GenerationStatus, PipelineStatus, ResyncPlan } from '../../pipeline/status.ts';
+import type { RetryReport } from '../../pipeline/retry-letters.ts';
 import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
-import type { DeadLetter, DeadLetterFilter, DeadLetterRequest } from '../../state/state-store.ts';
+import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord } from '../../state/state-store.ts';
 import type { LogStore } from '../../connector/log-store.ts';
 import { logEntries, type LogEntriesDeps } from '../log-entries.ts';
 import { errorRecord } from '../logging/error-record.ts';
@@ -13,6 +13,8 @@ import type { Scrubber } from '../logging/scrub.ts';
 import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, schemaReport, searchReport } from '../reports.ts';
 import { logStatReport, statusReport } from '../status-report.ts';
 import type { Need } from './access.ts';
+import { json, required, wholeNumber } from './answers.ts';
+import { generationRoutes } from './generation-routes.ts';
 
 /** What is looked at: the running pipeline. */
 export interface AdminSubject {
@@ -21,8 +23,16 @@ export interface AdminSubject {
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]>;
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] };
   dropDeadLetters(filter: DeadLetterFilter): number;
+  retryDeadLetters(filter: DeadLetterFilter & { readonly index: string }, signal: AbortSignal): Promise<RetryReport>;
   positions(): PositionReport;
   schemas(): RowSchema[];
+  generations(index?: string): GenerationStatus[];
+  jobs(): JobRecord[];
+  resync(index: string, held: boolean): JobRecord;
+  resyncPlan(index: string, held: boolean): ResyncPlan;
+  cancelResync(index: string): JobRecord;
+  promote(index: string, generation: number): GenerationRecord;
+  drop(index: string, generation: number): GenerationRecord;
 }
 
 export interface RouteDeps {
@@ -81,6 +91,12 @@ export const routes: Readonly<Record<string, Route>> = {
     need: 'command',
     answer: ({ query }, { subject }) => json({ dropped: subject.dropDeadLetters({ ...deadLetterFilter(query), index: required(query, 'index') }) }),
   },
+  ...generationRoutes,
+  '/v1/dead-letters/retry': {
+    method: 'POST',
+    need: 'command',
+    answer: async ({ query, signal }, { subject }) => json(await subject.retryDeadLetters({ ...deadLetterFilter(query), index: required(query, 'index') }, signal), 202),
+  },
   '/v1/stop': {
     method: 'POST',
     need: 'command',
@@ -90,10 +106,6 @@ export const routes: Readonly<Record<string, Route>> = {
     },
   },
 };
-
-export function json(value: unknown, status = 200): HttpReply {
-  return { status, contentType: 'application/json', body: `${JSON.stringify(value)}\n` };
-}
 
 /** An error that comes when the answer has begun is the last line of it. */
 async function* endingWithError(lines: AsyncIterable<string>, scrubber: Scrubber): AsyncGenerator<string> {
@@ -106,17 +118,4 @@ async function* endingWithError(lines: AsyncIterable<string>, scrubber: Scrubber
 
 function deadLetterFilter(query: URLSearchParams): DeadLetterFilter {
   return { index: query.get('index') ?? undefined, id: query.get('id') ?? undefined, code: query.get('code') ?? undefined };
-}
-
-function required(query: URLSearchParams, name: string): string {
-  const value = query.get(name);
-  if (value === null || value === '') throw new TailraceError('USAGE', { message: `The request lacks the parameter \`${name}\`.` });
-  return value;
-}
-
-function wholeNumber(query: URLSearchParams, name: string, otherwise: number): number {
-  const text = query.get(name);
-  if (text === null) return otherwise;
-  if (!/^\d{1,15}$/.test(text)) throw new TailraceError('USAGE', { message: `The parameter \`${name}\` is a whole number.` });
-  return Number(text);
 }

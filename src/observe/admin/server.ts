@@ -6,7 +6,8 @@ import type { HttpAddress, HttpHandler, HttpListener, HttpReply, HttpRequest, Ht
 import type { Logger } from '../../runtime/logger.ts';
 import { errorRecord } from '../logging/error-record.ts';
 import { isLoopback, refusalOf, type Entrance } from './access.ts';
-import { json, routes, type Route, type RouteDeps } from './routes.ts';
+import { json } from './answers.ts';
+import { routes, type Route, type RouteDeps } from './routes.ts';
 
 /** The longest path that every system takes for a unix socket (`sun_path` of macOS is 104 bytes with its end mark). */
 export const SOCKET_PATH_BYTES_MAX = 103;

@@ -1,0 +1,65 @@
+/** `tailrace generations`: the builds of each index, which of them readers see, and changing that. */
+import { ExitCode } from '../../src/errors/policy.ts';
+import { refuseUnknownIndex } from '../index-name.ts';
+import { configOptions, jsonOption } from '../options.ts';
+import { generationScreen } from '../screens/generation-screen.ts';
+import { standardOutput } from '../terminal/output.ts';
+import { defineVerb, groupVerbs } from '../verb.ts';
+
+const oneOf = {
+  index: { type: 'string', demandOption: true, describe: 'Name of the index' },
+  generation: { type: 'number', demandOption: true, describe: 'Number of the generation' },
+} as const;
+
+const listVerb = defineVerb({
+  command: 'list [index]',
+  describe: 'List the generations of an index, or of all',
+  options: { ...configOptions, ...jsonOption },
+  positionals: { index: { type: 'string', describe: 'Only those of this index' } },
+  run: async (args) => {
+    const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
+    const { config } = await readConfig(args);
+    if (args.index !== undefined) refuseUnknownIndex(args.index, config);
+    await using reading = await openReading(config);
+    const generations = await reading.generations(args.index);
+    if (args.json) standardOutput.write(generations.map((one) => `${JSON.stringify(one)}\n`).join(''));
+    else standardOutput.lines(generationScreen(generations, Date.now(), standardOutput.paint));
+    return ExitCode.ok;
+  },
+});
+
+const promoteVerb = defineVerb({
+  command: 'promote <index> <generation>',
+  describe: 'Show readers another generation, as soon as it is in step: a new one, or one from before',
+  options: { ...configOptions, ...jsonOption },
+  positionals: oneOf,
+  examples: [['$0 generations promote products 3', 'Go back to generation 3 of the index']],
+  run: async (args) => command(args, 'promote', `Readers of ${args.index} get generation ${args.generation} as soon as it is in step: tailrace generations list ${args.index}`),
+});
+
+const dropVerb = defineVerb({
+  command: 'drop <index> <generation>',
+  describe: 'Remove a generation that readers do not see',
+  options: { ...configOptions, ...jsonOption },
+  positionals: oneOf,
+  run: async (args) => command(args, 'drop', `Generation ${args.generation} of ${args.index} is removed.`),
+});
+
+interface CommandArguments {
+  readonly config?: string | undefined;
+  readonly 'data-directory'?: string | undefined;
+  readonly index: string;
+  readonly generation: number;
+  readonly json: boolean;
+}
+
+async function command(args: CommandArguments, what: 'promote' | 'drop', done: string): Promise<ExitCode> {
+  const [{ readConfig }, { commandDaemon }] = await Promise.all([import('../config-file.ts'), import('../daemon/commanding.ts')]);
+  const { config } = await readConfig(args);
+  refuseUnknownIndex(args.index, config);
+  const answer = await commandDaemon(config, `/v1/generations/${what}`, { index: args.index, generation: String(args.generation) });
+  standardOutput.lines([args.json ? JSON.stringify(answer) : done]);
+  return ExitCode.ok;
+}
+
+export const generationsVerb = groupVerbs('generations', 'The builds of each index: list them, show readers another one, drop one', [listVerb, promoteVerb, dropVerb]);

@@ -1,0 +1,40 @@
+/** Routes about the generations of indices: what there is, building one again, showing readers another, dropping one. */
+import { jobReport } from '../reports.ts';
+import type { Route } from './routes.ts';
+import { json, required, wholeNumber } from './answers.ts';
+
+export const generationRoutes: Readonly<Record<string, Route>> = {
+  '/v1/generations': {
+    method: 'GET',
+    need: 'state',
+    answer: ({ query }, { subject, scrubber }) => json({ generations: subject.generations(query.get('index') ?? undefined).map((one) => ({ ...one, error: scrubber.value(one.error) })) }),
+  },
+  '/v1/generations/promote': {
+    method: 'POST',
+    need: 'command',
+    answer: ({ query }, { subject }) => {
+      const { index, generation } = subject.promote(required(query, 'index'), wholeNumber(query, 'generation', 0));
+      return json({ index, generation, promoted: true }, 202);
+    },
+  },
+  '/v1/generations/drop': {
+    method: 'POST',
+    need: 'command',
+    answer: ({ query }, { subject }) => {
+      const { index, generation } = subject.drop(required(query, 'index'), wholeNumber(query, 'generation', 0));
+      return json({ index, generation, dropped: true }, 202);
+    },
+  },
+  '/v1/jobs': { method: 'GET', need: 'state', answer: (_, { subject }) => json({ jobs: subject.jobs().map(jobReport) }) },
+  '/v1/resync': {
+    method: 'POST',
+    need: 'command',
+    answer: ({ query }, { subject }) => {
+      const index = required(query, 'index');
+      const held = query.get('swap') === '0';
+      if (query.get('cancel') === '1') return json({ cancelled: jobReport(subject.cancelResync(index)) }, 202);
+      if (query.get('dry_run') === '1') return json(subject.resyncPlan(index, held));
+      return json(jobReport(subject.resync(index, held)), 202);
+    },
+  },
+};
