@@ -6,6 +6,7 @@ import { catalogue } from '../../src/errors/catalogue.ts';
 import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { layoutOf } from '../../src/pipeline/layout.ts';
+import type { RetryReport } from '../../src/pipeline/retry-letters.ts';
 import type { DeadLetterFilter } from '../../src/state/state-store.ts';
 import type { Reading } from '../daemon/reading.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
@@ -91,13 +92,9 @@ const dropVerb = defineVerb({
   positionals: { ...oneOf, ids: { type: 'string', array: true, describe: 'Ids of the documents' } },
   examples: [['$0 dlq drop products 57', 'Do without the document 57'], ['$0 dlq drop products --code DOC_TOO_LARGE', 'Do without all that are too large']],
   run: async (args) => {
-    const ids = args.ids ?? [];
-    const code = knownCode(args.code);
-    const ways = [ids.length > 0, code !== undefined, args.all].filter(Boolean).length;
-    if (ways !== 1) throw new TailraceError('USAGE', { message: 'What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.' });
+    const filters = filtersOf(args, 'dropped');
     const { readConfig } = await import('../config-file.ts');
     const { config } = await readConfig(args);
-    const filters: DeadLetterFilter[] = ids.length > 0 ? ids.map((id) => ({ index: args.index, id })) : [{ index: args.index, code }];
     const dropped = await dropAll(config, filters);
     if (dropped === 0) refuseUnknownIndex(args.index, config);
     if (args.json) standardOutput.write(`${JSON.stringify({ index: args.index, dropped })}\n`);
@@ -106,15 +103,58 @@ const dropVerb = defineVerb({
   },
 });
 
+const retryVerb = defineVerb({
+  command: 'retry <index> [ids..]',
+  describe: 'Have the rows of parked documents read again, when what was in the way is mended; the daemon must run',
+  options: { ...configOptions, ...jsonOption, ...codeOption, all: { type: 'boolean', default: false, describe: 'All of the index' } },
+  positionals: { ...oneOf, ids: { type: 'string', array: true, describe: 'Ids of the documents' } },
+  examples: [['$0 dlq retry products --code DOC_TOO_LARGE', 'After `max_document_bytes` was raised']],
+  run: async (args) => {
+    const filters = filtersOf(args, 'tried again');
+    const [{ readConfig }, { socketPathOf }, { askDaemon, daemonAnswers }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts'), import('../daemon/admin-client.ts')]);
+    const { config } = await readConfig(args);
+    refuseUnknownIndex(args.index, config);
+    const socketPath = socketPathOf(config);
+    if (!(await daemonAnswers(socketPath))) throw new TailraceError('NOT_RUNNING', { message: 'No daemon runs that could read rows again.' });
+    let asked = 0;
+    const snapshots: number[] = [];
+    for (const filter of filters) {
+      const answer = JSON.parse(await askDaemon(socketPath, { path: '/v1/dead-letters/retry', method: 'POST', query: queryOf(filter) })) as RetryReport;
+      asked += answer.asked;
+      snapshots.push(...answer.snapshots);
+    }
+    if (args.json) standardOutput.write(`${JSON.stringify({ index: args.index, asked, snapshots })}\n`);
+    else standardOutput.lines([`${counted(asked, 'row is', 'rows are')} read again. What still makes no document is parked again: tailrace dlq list ${args.index}`]);
+    return ExitCode.ok;
+  },
+});
+
+interface Chosen {
+  readonly index: string;
+  readonly ids?: readonly string[] | undefined;
+  readonly code?: string | undefined;
+  readonly all: boolean;
+}
+
+/** Which letters are meant. Throws USAGE unless that is said in one way: a slip must not drop all of them. */
+function filtersOf({ index, ids = [], code, all }: Chosen, what: string): readonly DeadLetterFilter[] {
+  const ways = [ids.length > 0, code !== undefined, all].filter(Boolean).length;
+  if (ways !== 1) throw new TailraceError('USAGE', { message: `What is to be ${what} is said in one way: by ids, by \`--code\`, or with \`--all\`.` });
+  return ids.length > 0 ? ids.map((id) => ({ index, id })) : [{ index, code: knownCode(code) }];
+}
+
+function queryOf({ index, id, code }: DeadLetterFilter): Record<string, string> {
+  return Object.fromEntries(Object.entries({ index, id, code }).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
 /** Through the daemon when one runs, else in its data directory, with its lock. */
 async function dropAll(config: TailraceConfig, filters: readonly DeadLetterFilter[]): Promise<number> {
   const [{ socketPathOf }, { askDaemon, daemonAnswers }] = await Promise.all([import('../daemon/reading.ts'), import('../daemon/admin-client.ts')]);
   const socketPath = socketPathOf(config);
   let dropped = 0;
   if (await daemonAnswers(socketPath)) {
-    for (const { index, id, code } of filters) {
-      const query = Object.fromEntries(Object.entries({ index, id, code }).filter((entry): entry is [string, string] => entry[1] !== undefined));
-      const answer = JSON.parse(await askDaemon(socketPath, { path: '/v1/dead-letters/drop', method: 'POST', query })) as { readonly dropped: number };
+    for (const filter of filters) {
+      const answer = JSON.parse(await askDaemon(socketPath, { path: '/v1/dead-letters/drop', method: 'POST', query: queryOf(filter) })) as { readonly dropped: number };
       dropped += answer.dropped;
     }
     return dropped;
@@ -143,4 +183,4 @@ function wholeNumber(name: string, text: string): number {
   return Number(text);
 }
 
-export const dlqVerb = groupVerbs('dlq', 'Dead letters: documents that a target refused for good', [listVerb, showVerb, dropVerb]);
+export const dlqVerb = groupVerbs('dlq', 'Dead letters: documents that a target refused for good', [listVerb, showVerb, retryVerb, dropVerb]);

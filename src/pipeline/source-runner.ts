@@ -1,12 +1,14 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
 import { Capture, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
 import { positionRegister } from '../capture/resume-point.ts';
-import { rangesIn, snapshotsIn } from '../capture/snapshot-state.ts';
+import type { SnapshotRequest } from '../capture/snapshot-runner.ts';
+import { rangesIn, snapshotsIn, type Snapshot } from '../capture/snapshot-state.ts';
 import type { Seq } from '../change/seq.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead } from '../connector/source.ts';
 import { namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
 import { together } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -112,6 +114,14 @@ export class SourceRunner {
       },
       async (s) => this.#watchHead(AbortSignal.any([s, capturing.signal])),
     ]);
+  }
+
+  /** Asks for a snapshot; resolves when that is durable. Rejects with what the source waits or stopped with, and SRC_CONN while it connects. */
+  async requestSnapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
+    const { phase, error } = this.capture;
+    // Who asks is a person, who is told at once instead of when the source is back.
+    if (phase !== 'streaming') throw error === null ? new TailraceError('SRC_CONN', { message: `Source ${this.source.name} is being connected to.`, hint: 'Try again in a moment.', entity: this.source.name }) : namingSource(error, this.source.name);
+    return (await this.#capture.connected(signal)).requestSnapshot(request, signal);
   }
 
   /** Resolves when everything that is committed now is in the log and durable; rejects when the source has stopped. */
