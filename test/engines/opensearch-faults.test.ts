@@ -1,6 +1,6 @@
 /** Faults of a real OpenSearch or Elasticsearch, each provoked: nothing is lost, applied twice or put down to another document, and work goes on. */
 import { testAnswers, testBusyServer, testRefusedEntry } from './opensearch-answers.ts';
-import { testCrashes, testSnapshots, testZombies } from './opensearch-node-faults.ts';
+import { testCrashes, testShards, testSnapshots, testZombies } from './opensearch-node-faults.ts';
 import { testBlocks, testLongHistory, testRefusedDocuments } from './opensearch-refusals.ts';
 import { allVersions, describeOpenSearch } from './opensearch.ts';
 
@@ -14,6 +14,7 @@ describeOpenSearch(
     testBusyServer(openSearch);
     testRefusedEntry(openSearch);
     testZombies(openSearch);
+    testShards(openSearch);
     testSnapshots(openSearch);
     testCrashes(openSearch);
   },

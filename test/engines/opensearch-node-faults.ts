@@ -232,3 +232,42 @@ export function testSnapshots({ server }: OpenSearchSuite): void {
     expect(await held()).toEqual(['7s', '1', '1h']);
   });
 }
+
+export function testShards({ server }: OpenSearchSuite): void {
+  test('an index of several shards is written, scanned, cleared, repaired and swapped like one of one', async () => {
+    const options = { settings: { number_of_shards: 4 } };
+    await using scene = await faultScene(await server(), {}, planOf(index, { options }));
+    const { generation, target } = scene;
+    const ids = Array.from({ length: 2_000 }, (_, i) => `key ${i}`);
+    const model = new TargetModel();
+    await load(generation, [batchOf(1, ...ids.map((id, i) => put(id, BigInt(i + 1), { text: 'amber' })))], model);
+    await expectExactly(generation, ids, model);
+    await load(generation, [{ operations: [put('key 0', 5_000n)], clearBelow: 501n, cursor: 2 }, batchOf(3, ...ids.slice(600, 900).map((id) => del(id, 6_000n)))], model);
+    await expectExactly(generation, ids, model);
+    expect(await generation.sweep(1_201n, signal)).toBe(400);
+    model.sweep(1_201n);
+    await expectExactly(generation, ids, model);
+    await generation.remove(ids.slice(1_500), signal);
+    expect((await scanned(generation)).length).toBe(301);
+    await using second = await target.open(planOf(index, { generation: 2, options }), signal);
+    await outcomes(second, batchOf(1, ...ids.map((id) => put(id, 1n, { text: 'amber' }))));
+    expect(second.incarnation).not.toBe(generation.incarnation);
+    await second.promote(signal);
+    expect((await target.search({ index, text: 'amber', limit: 3_000 }, signal)).map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
+    await using again = await target.open(planOf(index, { options }), signal);
+    expect(again.incarnation).toBe(generation.incarnation);
+  });
+
+  test('a name that readers find something else behind is not taken over', async () => {
+    await using scene = await faultScene(await server());
+    const { node, target } = scene;
+    await node.ask('PUT', '/theirs', { settings: { number_of_replicas: 0 }, aliases: { taken: {} } });
+    await node.ask('PUT', '/also', { settings: { number_of_replicas: 0 } });
+    for (const name of ['taken', 'also']) {
+      await using generation = await target.open(planOf(name), signal);
+      await outcomes(generation, batchOf(1, put('a', 1n)));
+      await expect(generation.promote(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    }
+    expect(await node.ask('GET', '/_cat/aliases/taken?format=json&h=index')).toEqual([{ index: 'theirs' }]);
+  });
+}

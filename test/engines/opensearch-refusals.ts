@@ -57,6 +57,29 @@ export function testRefusedDocuments({ server }: OpenSearchSuite): void {
     else expect(result).toMatchObject({ outcome: 'poison', reason: expect.stringContaining('free') as unknown });
   });
 
+  test('a document nested deeper than a node survives is refused at its place, the node lives, and all others are applied', async () => {
+    await using scene = await faultScene(await server(), {}, planOf(index, { fields: [{ name: 'free', kind: 'json' }] }));
+    const { node, generation } = scene;
+    const { pid } = node;
+    // The document itself is a level.
+    const nested = (levels: number): string => `{"id":"x","free":${'{"a":'.repeat(levels - 1)}1${'}'.repeat(levels - 1)}}`;
+    const operations = [50, 20_000, 100, 2_000, 600].map((levels): Operation => ({ kind: 'put', id: `levels ${levels}`, version: 1n, document: nested(levels) }));
+    expect(await outcomes(generation, batchOf(1, ...operations))).toEqual(['applied', 'poison', 'applied', 'poison', 'poison']);
+    expect(node.pid).toBe(pid);
+    expect((await scanned(generation)).map(({ id }) => id)).toEqual(['levels 100', 'levels 50']);
+  });
+
+  test('an id that tailrace uses itself in requests stands for a document like any other', async () => {
+    await using scene = await faultScene(await server());
+    const { generation, target } = scene;
+    await outcomes(generation, batchOf(1, put('tailrace:guard', 7n, { n: 1 }), put('a', 1n)));
+    expect(await outcomes(generation, batchOf(2, del('a', 2n)))).toEqual(['applied']);
+    expect(await versions(target, index, ['tailrace:guard', 'a'])).toEqual([7n, null]);
+    expect(await outcomes(generation, batchOf(3, put('tailrace:guard', 8n, { n: 2 }), del('b', 8n)))).toEqual(['applied', 'applied']);
+    expect(await outcomes(generation, batchOf(4, del('tailrace:guard', 9n)))).toEqual(['applied']);
+    expect(await scanned(generation)).toEqual([]);
+  });
+
   test('more fields than the server takes by itself are taken, more than the config allows end with TGT_MAPPING, and the index goes on', async () => {
     await using scene = await faultScene(await server(), {}, planOf(index, { fields: many(900, (i) => ({ name: `f${i}`, kind: 'int' })) }));
     await scene.generation.prepare(many(600, (i) => ({ name: `later${i}`, kind: 'int' })), signal);
