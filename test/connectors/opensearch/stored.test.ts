@@ -33,6 +33,7 @@ test('fetched documents stand in the order asked for, an index that is not there
   expect(fetchedDocuments(Buffer.from(`{"docs":[{"_id":"a","found":false},{"_id":"b","_version":3,"found":true,"_source":${exact}}]}`))).toEqual([null, { id: 'b', version: 3n, document: exact }]);
   expect(fetchedDocuments(Buffer.from('{"docs":[{"_id":"a","error":{"type":"index_not_found_exception"}}]}'))).toBeUndefined();
   expect(() => fetchedDocuments(Buffer.from('{"docs":[{"_id":"a","error":{"type":"no_shard_available_action_exception"}}]}'))).toThrow(expect.objectContaining({ code: 'TGT_CONN' }));
+  expect(() => fetchedDocuments(Buffer.from('{"docs":[{"_id":"a","error":{"type":"security_exception","reason":"action [indices:data/read/mget] is unauthorized"}}]}'))).toThrow(expect.objectContaining({ code: 'TGT_BLOCKED', hint: expect.stringContaining('right') as unknown }));
 });
 
 test('hits have their score and their document as it stands', () => {
