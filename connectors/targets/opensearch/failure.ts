@@ -95,6 +95,7 @@ export function failureOf(status: number, error: ServerError, asked: string | As
   if (status === 401) return failure('TGT_AUTH');
   if (isBlock(error) || status === 403) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
   if (status === 402) return failure('TGT_BLOCKED');
+  if (status === 404 && type === 'index_not_found_exception') return failure('TGT_MISSING');
   if (status === 429 || status >= 500) return failure('TGT_CONN');
   return failure('UNKNOWN');
 }

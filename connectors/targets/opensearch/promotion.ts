@@ -22,7 +22,7 @@ export async function promote({ plan, physical, alias }: Promotion, cluster: Clu
   const state = await indexState(cluster, physical, signal);
   if (state?.meta === undefined || !state.aliases.includes(alias)) return false;
   await putSettings(plan, state, { ...state.meta.settings, ...keptSettings }, cluster, signal);
-  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, `refreshing ${physical}`, signal);
+  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, { what: `refreshing ${physical}`, physical }, signal);
   const isAlone = await hasOneDataNode(cluster, signal);
   await waitForShards(cluster, physical, isAlone ? 'yellow' : 'green', COPIES_WITHIN, signal);
   const seen = await seenByReaders(plan.index, cluster, signal);

@@ -58,6 +58,18 @@ describe('an index that changes while it is written', () => {
     expect(on.cluster.indices.size).toBe(0);
   });
 
+  test('is missing to everything else that is done with it', async () => {
+    await using on = await scene();
+    await using generation = await on.open();
+    on.cluster.indices.clear();
+    const works = [() => generation.remove(['a'], signal), () => generation.sweep(9n, signal), () => generation.promote(signal), () => generation.prepare([{ name: 'new', kind: 'int' }], signal), () => Array.fromAsync(generation.scan(signal)), () => generation.apply({ operations: [], clearBelow: 3n, cursor: 1 }, signal)];
+    for (const work of works) await expect(work()).rejects.toMatchObject({ code: 'TGT_MISSING' });
+    on.cluster.intercept = ({ path }) => (path.includes('/_refresh') ? { status: 404, json: { error: { type: 'index_not_found_exception', reason: 'no such index' } } } : undefined);
+    await using other = await on.open();
+    await expect(other.sweep(9n, signal)).rejects.toMatchObject({ code: 'TGT_MISSING' });
+    expect(on.cluster.indices.size).toBe(1);
+  });
+
   test('is another one when it was deleted and made anew', async () => {
     await using on = await scene();
     await using generation = await on.open();
