@@ -44,7 +44,7 @@ test('bodies hold whole operations within their limits, and one that is larger a
   expect(taken).toEqual([[0, 1], [2], [3, 4]]);
 });
 
-test('whatever ids and documents hold arrives as it was, also in buffers that are used again', () => {
+test('whatever ids and documents hold arrives as it was, also in buffers that are used again', { timeout: 30_000 }, () => {
   const writer = new BodyWriter();
   const operation = fc.record({ id: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 30 }), version: fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }), value: fc.jsonValue({ noUnicodeString: false }), isPut: fc.boolean() });
   fc.assert(

@@ -19,16 +19,16 @@ async function withCluster<T>(tell: (asked: Asked) => Told, work: (cluster: Clus
 const docs = (ids: readonly string[], text: string): Told => ({ json: { docs: ids.map((_id) => ({ _id, _version: 3, found: true, _source: { text } })) } });
 const idsOf = ({ body }: Asked): string[] => (JSON.parse(body) as { ids: string[] }).ids;
 
-test('documents that are too large for one answer together are asked for in halves, and stand in their order', async () => {
-  const ids = Array.from({ length: 10 }, (_, i) => `k${i}`);
-  const large = 'x'.repeat(20 << 20);
+test('documents that are too large for one answer together are asked for in halves, and stand in their order', { timeout: 30_000 }, async () => {
+  const ids = Array.from({ length: 5 }, (_, i) => `k${i}`);
+  const large = 'x'.repeat(16 << 20);
   await withCluster(
     (asked) => docs(idsOf(asked), large),
     async (cluster, server) => {
       const held = await fetchDocuments('things', ids, cluster, signal);
       expect(held.map((one) => one?.id)).toEqual(ids);
       expect(held.every((one) => one?.document.length === large.length + 11)).toBe(true);
-      expect(server.asked.length).toBeGreaterThan(3);
+      expect(server.asked.length).toBe(3);
     },
   );
 });

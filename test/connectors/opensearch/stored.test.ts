@@ -5,7 +5,7 @@ import { fetchedDocuments, scannedPage, searchHits } from '../../../connectors/t
 
 const exact = '{"a" : 12345678901234567890.1234567890, "b":"\\u00e9\\"]}", "c":[1e3,{"_source":{}}]}';
 
-test('members and elements of any JSON are found where they stand', () => {
+test('members and elements of any JSON are found where they stand', { timeout: 30_000 }, () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string({ unit: 'binary' }).filter((name) => name !== '__proto__'), fc.jsonValue()), fc.constantFrom(undefined, 1, '\t'), (object, space) => {
       const text = JSON.stringify(object, null, space);
