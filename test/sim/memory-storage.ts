@@ -2,8 +2,9 @@
  * What outlives the client of the simulator's target: the server, or the file. It has two natures:
  * - `atomicCursor`, like SQLite: a batch and its cursor take effect together or not at all, deletes are remembered until `forgetBelow`, readers see
  *   what was written at once, fields are of any kind;
- * - otherwise like OpenSearch: every operation by itself, no cursor, deletes are remembered until `forgetDeletes` is called, searches and counts see
- *   what was written before the last `refresh`, a field stays of the kind that it began with, and every generation has an incarnation.
+ * - otherwise like OpenSearch: every operation by itself, no cursor, deletes (clearings and sweeps are such) are remembered until `forgetDeletes`
+ *   or `remove` is called or a batch allows it, searches and counts see what was written before the last `refresh`, a field stays of the kind that
+ *   it began with, and every generation has an incarnation.
  */
 import type { ColumnKind } from '../../src/change/schema.ts';
 import type { Seq } from '../../src/change/seq.ts';

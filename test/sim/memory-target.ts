@@ -174,6 +174,8 @@ class MemoryGeneration implements TargetGeneration {
     signal.throwIfAborted();
     this.#mustBeThere();
     for (const id of ids) if (this.#kept.documents.has(id)) this.#set(id, undefined);
+    // A server like OpenSearch forgets single deletes only with all others that it remembers.
+    if (ids.length > 0 && !this.#storage.atomicCursor) this.#forget(null);
     this.#kept.unanswered.length = 0;
   }
 
@@ -228,7 +230,8 @@ class MemoryGeneration implements TargetGeneration {
     let cleared = 0;
     for (const [id, kept] of this.#kept.documents) {
       if (kept.version >= version || kept.document === null) continue;
-      this.#set(id, undefined);
+      // A server like OpenSearch deletes one by one, and remembers those deletes too.
+      this.#set(id, this.#storage.atomicCursor ? undefined : { version: version - 1n, document: null });
       cleared += 1;
     }
     if (this.#storage.atomicCursor && version > this.#kept.floor) {
@@ -239,8 +242,9 @@ class MemoryGeneration implements TargetGeneration {
     return cleared;
   }
 
-  #forget(version: bigint): void {
-    for (const [id, kept] of this.#kept.documents) if (kept.document === null && kept.version < version) this.#set(id, undefined);
+  /** Deletes below a version, or all. */
+  #forget(version: bigint | null): void {
+    for (const [id, kept] of this.#kept.documents) if (kept.document === null && (version === null || kept.version < version)) this.#set(id, undefined);
   }
 
   #moveCursor(cursor: Seq): void {

@@ -28,7 +28,7 @@ export const GONE = 'gone';
 
 /** Rejects (throws) when the batch as a whole is to fail: TGT_BLOCKED, TGT_CONN for an answer that does not fit the request, UNKNOWN. */
 export function readAnswer(answer: Buffer, operations: readonly Operation[], body: BulkBody, asked: Asked): ItemsRead | typeof GONE {
-  if (!body.hasGuard && isAllApplied(answer, operations, body.positions)) return { results: new Array<ItemResult>(body.positions.length).fill(applied), rejected: 0, isShortOfMemory: false };
+  if (!body.hasGuard && isAllApplied(answer, operations, body.positions)) return { results: body.positions.map(() => applied), rejected: 0, isShortOfMemory: false };
   const items = itemsOf(answer, operations, body, asked);
   if (items.some(({ error }) => error.type === 'index_not_found_exception')) return GONE;
   const results: ItemResult[] = [];

@@ -7,7 +7,7 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
 import { authorizationOf, openEndpoint, type Authorization, type Endpoint } from './connection.ts';
 import type { OpenSearchConfig } from './config.ts';
-import { failureOf, serverErrorOf } from './failure.ts';
+import { failureOf, serverErrorOf, type Asked } from './failure.ts';
 
 /** What takes long by its nature gets this much of the ordinary time. */
 const PATIENCE = 10;
@@ -65,11 +65,11 @@ export class Cluster {
     return answer;
   }
 
-  /** The parsed body of a success; `what` was asked for, as part of a sentence. Rejects for every other answer. */
-  async json(request: Request, what: string, signal: AbortSignal): Promise<unknown> {
+  /** The parsed body of a success. Rejects for every other answer. */
+  async json(request: Request, asked: string | Asked, signal: AbortSignal): Promise<unknown> {
     const answer = await this.request(request, signal);
-    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), what);
-    return parsed(answer, what);
+    if (answer.status >= 300) throw failureOf(answer.status, serverErrorOf(answer.body), asked);
+    return parsed(answer, typeof asked === 'string' ? asked : asked.what);
   }
 
   async close(): Promise<void> {

@@ -17,8 +17,7 @@ const tlsSettings = z.strictObject({
 });
 
 const awsSettings = z.strictObject({
-  region: z.string().min(1).describe('The region of the domain: `eu-central-1`.'),
-  service: z.enum(['es', 'aoss']).default('es').describe('`es` for a domain of Amazon OpenSearch Service, `aoss` for OpenSearch Serverless.'),
+  region: z.string().min(1).describe('The region of the domain in Amazon OpenSearch Service: `eu-central-1`.'),
   access_key_id: secretSetting('Access key. Without it: the environment variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.').optional(),
   secret_access_key: secretSetting('Secret of the access key.').optional(),
   session_token: secretSetting('Token of temporary credentials. They are not renewed while tailrace runs.').optional(),
@@ -45,7 +44,7 @@ export const openSearchConfigSchema = z
   .strictObject({
     type: z.literal('opensearch'),
     url: secretSetting('Where the cluster is: `https://user:password@host:9200`. A path in front of the API (a proxy\'s) may stand behind it.').optional(),
-    nodes: z.array(secretSetting('Url of one node.')).min(1).optional().describe('Urls of several nodes of the cluster, instead of `url`. They are asked in turn.'),
+    nodes: z.array(secretSetting('Url of one node.')).min(1).optional().describe('Urls of several nodes of the cluster, instead of `url`. They are asked in turn; a user and password in the first counts for all.'),
     auth: authSettings.default({}).describe('How tailrace shows who it is.'),
     tls: tlsSettings.prefault({}).describe('Encryption of the connection.'),
     request_timeout_ms: z.int().min(100).max(3_600_000).default(60_000).describe('How long a request may take from its first byte to the last of its answer. What takes long by its nature (a refresh after loading) is given ten times as long.'),

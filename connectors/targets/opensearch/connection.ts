@@ -25,7 +25,7 @@ export async function openEndpoint(config: OpenSearchConfig): Promise<Endpoint> 
   const urls = (config.nodes ?? (config.url === undefined ? [] : [config.url])).map(parseUrl);
   const ssl = await tlsOptions(config);
   const { aws } = config.auth;
-  const signer = aws === undefined ? undefined : AwsSigv4Signer({ region: aws.region, service: aws.service, getCredentials: async () => credentialsOf(aws) as never });
+  const signer = aws === undefined ? undefined : AwsSigv4Signer({ region: aws.region, service: 'es', getCredentials: async () => credentialsOf(aws) as never });
   const client = new Client({
     nodes: urls.map((url) => ({ url: withoutUser(url) })),
     Connection: quiet(signer?.Connection ?? Connection),

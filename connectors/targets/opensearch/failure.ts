@@ -92,10 +92,10 @@ export function failureOf(status: number, error: ServerError, asked: string | As
   const { type, reason } = error;
   const said = reason === '' ? `status ${status}` : `${type === '' ? '' : `${type}: `}${reason}`;
   const failure = (code: ErrorCode, hint?: string): TailraceError => new TailraceError(code, { message: `${capital(what)} failed: ${said}.`, hint, entity });
-  if (isBlock(error)) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
   if (status === 401) return failure('TGT_AUTH');
+  if (isBlock(error) || status === 403) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
   if (status === 402) return failure('TGT_BLOCKED');
-  if (status === 403) return failure('TGT_BLOCKED', 'Give tailrace\'s user the right that the message names; docs/targets/opensearch.md lists all that it needs.');
+  if (status === 404 && type === 'index_not_found_exception') return failure('TGT_MISSING');
   if (status === 429 || status >= 500) return failure('TGT_CONN');
   return failure('UNKNOWN');
 }
@@ -106,6 +106,7 @@ export function isBlock({ type }: ServerError): boolean {
 }
 
 function unblocking({ type, reason }: ServerError, index: string): string | undefined {
+  if (type !== 'index_closed_exception' && type !== 'cluster_block_exception') return 'Give tailrace\'s user the right that the message names; docs/targets/opensearch.md lists all that it needs.';
   if (type === 'index_closed_exception') return `Open the index: POST /${index}/_open`;
   if (/read-only-allow-delete/.test(reason)) return `Free space on the cluster's disks; the block is then lifted by the server, or by PUT /${index}/_settings {"index.blocks.read_only_allow_delete": null}`;
   if (/FORBIDDEN\/6\//.test(reason)) return 'PUT /_cluster/settings {"persistent": {"cluster.blocks.read_only": null}}';

@@ -83,7 +83,7 @@ function isFieldLimit({ reason, causedBy }: ServerError): boolean {
 
 /** Throws TGT_MAPPING with the server's own words for a mapping that it refused: there are only names in them. */
 export function accepted(answer: Answer, physical: string, plan: GenerationPlan, fields: readonly string[]): unknown {
-  const what = `putting the mapping of ${physical}`;
+  const what = `making or changing the index ${physical}`;
   if (answer.status < 300) return parsed(answer, what);
   const error = serverErrorOf(answer.body);
   if (answer.status === 404) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index });

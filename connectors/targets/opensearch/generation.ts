@@ -81,7 +81,7 @@ export class OpenSearchGeneration implements TargetGeneration {
   }
 
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    await this.#look(signal);
+    await this.#lookNow(signal);
     await this.#troubled(() => removeAndForget(ids, this.physical, this.#deps.opened.alias, this.#removal(), (s) => this.#gone(s), signal));
   }
 

@@ -10,6 +10,11 @@ export type FlatSettings = Readonly<Record<string, unknown>>;
 /** Memory of deletes, so that an older write that arrives late stays stale. A second belt: the server forgets them all when it restarts. */
 export const GC_DELETES = '1h';
 
+/**
+ * What every generation has, whatever a template of the cluster says: deletes are remembered, and no pipeline makes other documents of ours.
+ */
+export const keptSettings: FlatSettings = { gc_deletes: GC_DELETES, default_pipeline: '_none', final_pipeline: '_none' };
+
 /** While a generation is built nobody searches it, and copies of it would only be written twice. */
 export const loadingSettings: FlatSettings = { refresh_interval: '-1', number_of_replicas: '0' };
 
@@ -26,6 +31,7 @@ const kept: readonly (readonly [RegExp, string])[] = [
   [/^soft_deletes\./, 'is kept by the server'],
   [/^(uuid|creation_date|provided_name|version\..*|history\.uuid|resize\..*|routing_path|mode)$/, 'is kept by the server'],
   [/^blocks\./, 'would block what tailrace writes'],
+  [/^mapping\.source\.mode$/, 'would give documents back otherwise than they were written'],
   [/^hidden$/, 'would hide the index from tailrace'],
   [/^(default_pipeline|final_pipeline)$/, 'would change documents on their way, so that they are never those of the source'],
   [/^number_of_routing_shards$/, 'has no use here'],

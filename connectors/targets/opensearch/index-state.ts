@@ -82,7 +82,7 @@ interface ShardStats {
 export async function incarnationOf(cluster: Cluster, { name, settings }: IndexState, signal: AbortSignal): Promise<string> {
   await waitForShards(cluster, name, 'yellow', SHARDS_WITHIN, signal);
   const path = `${pathOf(name)}/_stats/docs?level=shards&filter_path=indices.*.uuid,indices.*.shards.*.commit.user_data.history_uuid`;
-  const { indices } = (await cluster.json({ method: 'GET', path }, `asking for the shards of ${name}`, signal)) as ShardStats;
+  const { indices } = (await cluster.json({ method: 'GET', path }, { what: `asking for the shards of ${name}`, physical: name }, signal)) as ShardStats;
   const stats = indices?.[name];
   const histories = Object.entries(stats?.shards ?? {}).map(([shard, copies]) => `${shard}:${[...new Set(copies.map(({ commit }) => commit?.user_data?.history_uuid ?? ''))].toSorted().join()}`);
   if (stats?.uuid === undefined || histories.length !== Number(settings['number_of_shards'] ?? 1)) throw new TailraceError('TGT_CONN', { message: `Not all shards of ${name} are there.` });

@@ -9,7 +9,7 @@ import { pathOf, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
 import { accepted, bringFields, recordFields, refusedLimit } from './fields.ts';
-import { changedSettings, GC_DELETES, loadingSettings, settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, wantedSettings, type FlatSettings } from './index-settings.ts';
+import { changedSettings, keptSettings, loadingSettings, settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, wantedSettings, type FlatSettings } from './index-settings.ts';
 import { incarnationOf, indexState, indexStates, type IndexState } from './index-state.ts';
 import { canonicalText, dynamicOf, plannedMappings } from './mapping.ts';
 import { assertOwn, newMeta } from './meta.ts';
@@ -68,7 +68,7 @@ async function ownState(plan: GenerationPlan, physical: string, wanted: FlatSett
 /** Makes the index with everything that identifies it, so that there is no moment at which it is anybody's. One that is there is left alone. */
 async function create(plan: GenerationPlan, physical: string, wanted: FlatSettings, token: string, { cluster, dialect }: OpeningDeps, signal: AbortSignal): Promise<void> {
   const properties = Object.fromEntries(plannedMappings(plan.fields, plan.options, dialect));
-  const given = Object.fromEntries(Object.entries({ ...wanted, ...(plan.isBuilding ? loadingFor(wanted) : {}), gc_deletes: GC_DELETES }).filter(([, value]) => value !== null));
+  const given = Object.fromEntries(Object.entries({ ...wanted, ...(plan.isBuilding ? loadingFor(wanted) : {}), ...keptSettings }).filter(([, value]) => value !== null));
   const mappings = { dynamic: dynamicOf(plan.options), _meta: { tailrace: newMeta(plan, wanted) }, properties };
   const aliases = { [writeAlias(physical, 1, token)]: {} };
   let limit = Number(given[TOTAL_FIELDS] ?? TOTAL_FIELDS_DEFAULT);
@@ -130,7 +130,7 @@ async function removeStrays(cluster: Cluster, physical: string, signal: AbortSig
 async function bringSettings(plan: GenerationPlan, state: IndexState, wanted: FlatSettings, cluster: Cluster, signal: AbortSignal): Promise<void> {
   const isLoading = plan.isBuilding && !state.aliases.includes(plan.index);
   const dropped = Object.fromEntries(Object.keys(state.meta?.settings ?? {}).filter((name) => !(name in wanted)).map((name) => [name, null]));
-  const target = { ...dropped, ...wanted, ...(isLoading ? loadingFor(wanted) : {}), gc_deletes: GC_DELETES };
+  const target = { ...dropped, ...wanted, ...(isLoading ? loadingFor(wanted) : {}), ...keptSettings };
   await putSettings(plan, state, target, cluster, signal);
   if (state.meta !== undefined && canonicalText(state.meta.settings) !== canonicalText(wanted)) await recordFields(cluster, state.name, { ...state.meta, settings: wanted }, signal);
 }

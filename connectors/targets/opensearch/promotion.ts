@@ -3,7 +3,7 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { GenerationPlan } from '../../../src/connector/target.ts';
 import { pathOf, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
-import { GC_DELETES } from './index-settings.ts';
+import { keptSettings } from './index-settings.ts';
 import { indexState, indexStates, waitForShards, type IndexState } from './index-state.ts';
 import { putSettings } from './opening.ts';
 
@@ -21,8 +21,8 @@ export interface Promotion {
 export async function promote({ plan, physical, alias }: Promotion, cluster: Cluster, signal: AbortSignal): Promise<boolean> {
   const state = await indexState(cluster, physical, signal);
   if (state?.meta === undefined || !state.aliases.includes(alias)) return false;
-  await putSettings(plan, state, { ...state.meta.settings, gc_deletes: GC_DELETES }, cluster, signal);
-  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, `refreshing ${physical}`, signal);
+  await putSettings(plan, state, { ...state.meta.settings, ...keptSettings }, cluster, signal);
+  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, { what: `refreshing ${physical}`, physical }, signal);
   const isAlone = await hasOneDataNode(cluster, signal);
   await waitForShards(cluster, physical, isAlone ? 'yellow' : 'green', COPIES_WITHIN, signal);
   const seen = await seenByReaders(plan.index, cluster, signal);

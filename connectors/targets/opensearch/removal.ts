@@ -68,7 +68,7 @@ export async function removeAndForget(ids: readonly string[], physical: string, 
 }
 
 async function rememberFor(time: string, physical: string, cluster: Cluster, signal: AbortSignal): Promise<void> {
-  await cluster.json({ method: 'PUT', path: `${pathOf(physical)}/_settings`, body: JSON.stringify(settingsBody({ gc_deletes: time })) }, `setting gc_deletes of ${physical}`, signal);
+  await cluster.json({ method: 'PUT', path: `${pathOf(physical)}/_settings`, body: JSON.stringify(settingsBody({ gc_deletes: time })) }, { what: `setting gc_deletes of ${physical}`, physical }, signal);
 }
 
 async function removePlainly(ids: readonly string[], physical: string, alias: string, cluster: Cluster, onGone: (signal: AbortSignal) => Promise<never>, signal: AbortSignal): Promise<void> {
@@ -88,7 +88,7 @@ async function untilForgotten(ids: readonly string[], physical: string, cluster:
   let remembered = ids;
   while (remembered.length > 0) {
     await clock.sleep(FORGET_EVERY_MS, signal);
-    await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, `refreshing ${physical}`, signal);
+    await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, { what: `refreshing ${physical}`, physical }, signal);
     const results = await send(remembered.map((id): Operation => ({ kind: 'delete', id, version: 0n })), 'external', signal);
     const refused = remembered.filter((_, i) => results[i]?.outcome !== 'applied');
     // A document that is there was put again meanwhile, with the version that it had.

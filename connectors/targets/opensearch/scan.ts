@@ -36,7 +36,7 @@ export interface ScanRequest {
 export async function* scanPages(request: ScanRequest, cluster: Cluster, dialect: Dialect, signal: AbortSignal): AsyncGenerator<readonly StoredDocument[], void, undefined> {
   const { physical, shards } = request;
   const what = `scanning ${physical}`;
-  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, `refreshing ${physical}`, signal);
+  await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, { what: `refreshing ${physical}`, physical }, signal);
   const opened = (await cluster.json({ method: 'POST', path: openViewPath(dialect, encodeURIComponent(physical), KEEP_ALIVE) }, what, signal)) as { readonly id?: string; readonly pit_id?: string };
   const view = opened.pit_id ?? opened.id ?? '';
   try {

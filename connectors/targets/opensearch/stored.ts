@@ -1,6 +1,7 @@
 /** Documents in answers of the cluster, cut out as they were stored. Answers with them are never filtered: the server would write numbers anew. */
 import type { SearchHit, StoredDocument } from '../../../src/connector/target.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { failureOf, isBlock, serverErrorIn } from './failure.ts';
 import { elementsUnder, membersAt, textOf, type Span } from './raw-json.ts';
 
 export interface ScannedPage {
@@ -33,9 +34,10 @@ export function fetchedDocuments(body: Buffer): (StoredDocument | null)[] | unde
       const held = membersAt(text, from);
       const error = held.get('error');
       if (error !== undefined) {
-        const { type } = JSON.parse(textOf(text, error)) as { readonly type?: string };
-        if (type === 'index_not_found_exception') return undefined;
-        throw new TailraceError('TGT_CONN', { message: `A document could not be read (${type ?? 'no reason given'}).` });
+        const said = serverErrorIn(JSON.parse(textOf(text, error)));
+        if (said.type === 'index_not_found_exception') return undefined;
+        // A right or a shard is missing: the answer as a whole is a success all the same, and says no other status.
+        throw failureOf(isBlock(said) ? 403 : 503, said, 'reading a document');
       }
       const found = held.get('found');
       documents.push(found !== undefined && textOf(text, found) === 'true' ? storedIn(text, held) : null);
