@@ -82,7 +82,7 @@ function verdict(report: TraceReport): string {
   switch (last.outcome) {
     case 'applied':
       if (stored === null) return 'It is in step: the row is gone, and so is the document.';
-      return stored.as_built === false ? `The document is not what its row makes: something else wrote it, or the transform makes something else now. Read the row again: tailrace resync ${index}` : 'It is in step.';
+      return stored.as_built === false ? `The document is not what its row makes: something else wrote it, or the transform makes something else now. Build the index again: tailrace resync ${index}` : 'It is in step.';
     case 'filtered':
       return 'It is in step: its row makes no document, as `where` or the transform says.';
     case 'swept':
@@ -96,7 +96,7 @@ function verdict(report: TraceReport): string {
     case 'before_generation':
       return 'Its last change is older than this build of the index, which read the row afterwards; the log holds that no more.';
     case 'lost':
-      return `The target does not hold what it should. Read the row again: tailrace resync ${index}`;
+      return `The target does not hold what it should. Build the index again: tailrace resync ${index}`;
     case 'superseded':
     case 'not_taken':
     case 'unknown':

@@ -31,8 +31,8 @@ export interface Feed {
 export function feedOf(record: GenerationRecord, deps: FeedDeps): Feed | TailraceError {
   const { definition: now, keyOf } = deps;
   const begun = record.definition === '' ? now : (JSON.parse(record.definition) as IndexDefinition);
-  const { batch, on_error, max_dead_letters, rollback_hours } = now;
-  const definition: IndexDefinition = { ...begun, name: now.name, batch, on_error, max_dead_letters, rollback_hours };
+  const { batch, on_error, max_dead_letters, max_document_bytes, rollback_hours } = now;
+  const definition: IndexDefinition = { ...begun, name: now.name, batch, on_error, max_dead_letters, max_document_bytes, rollback_hours };
   const { source, table } = definition.from;
   const format = deps.format(source);
   if (format === undefined) return notFed(record, `its source ${source} is not in the config any more`);

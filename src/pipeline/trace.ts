@@ -180,7 +180,8 @@ const unknownMade: MadeDocument = { made: 'unknown', json: null };
 /** The document that the change's row makes by the definition that the generation is built by; `configured` stands in where that was not kept. */
 async function documentOf(change: RowChange, configured: IndexDefinition, record: GenerationRecord | undefined, { log, formats, transform }: TraceDeps): Promise<MadeDocument> {
   if (change.op === Op.delete || change.op === Op.truncate) return { made: 'nothing', json: null };
-  const definition = record === undefined || record.definition === '' ? configured : (JSON.parse(record.definition) as IndexDefinition);
+  const begun = record === undefined || record.definition === '' ? configured : (JSON.parse(record.definition) as IndexDefinition);
+  const definition = { ...begun, max_document_bytes: configured.max_document_bytes };
   // The module is that of the config, which may have come or gone since.
   if ((definition.transform === undefined) !== (transform === undefined)) return unknownMade;
   const found = await rowAt(log, change.seq);
