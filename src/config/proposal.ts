@@ -61,6 +61,9 @@ export function propose(tables: readonly SurveyedTable[], targetProblem: TargetN
   return { indices, unfit };
 }
 
+/** What an index is called whose table's name has no letter that it may have. */
+const ANY_TABLE = 'table';
+
 /** Names that a config has another use for at the place of a field. */
 const unnameable = new Set(['*', '__proto__']);
 
@@ -90,17 +93,19 @@ function indexName(schema: string, table: string, taken: readonly string[], targ
   const withSchema = `${plain(schema)}_${own}`.slice(0, NAME_LENGTH_MAX);
   const isFree = (name: string): boolean => nameProblem(name) === undefined && !taken.includes(name) && targetProblem(name, taken) === undefined;
   for (const name of [own, withSchema]) if (isFree(name)) return name;
-  // A name with a number is not like any that a target keeps for itself; of so many, one is free.
-  for (let number = 2; number <= taken.length + 2; number += 1) {
-    const suffix = `_${number}`;
-    const name = `${withSchema.slice(0, NAME_LENGTH_MAX - suffix.length)}${suffix}`;
-    if (isFree(name)) return name;
+  // A target may keep names that begin like this one for itself, but none like the last; each index before is in the way of two at most.
+  for (const base of [withSchema, own, ANY_TABLE]) {
+    for (let number = 2; number <= 2 * taken.length + 2; number += 1) {
+      const suffix = `_${number}`;
+      const name = `${base.slice(0, NAME_LENGTH_MAX - suffix.length)}${suffix}`;
+      if (isFree(name)) return name;
+    }
   }
   invariant(false, `there is a name for the index of ${JSON.stringify(`${schema}.${table}`)}`);
 }
 
 /** The name in letters that every source and index may have, or `otherwise` when there is none; accents are dropped, other letters are not spelled out. */
-export function plain(name: string, otherwise = 'table'): string {
+export function plain(name: string, otherwise = ANY_TABLE): string {
   const letters = words(name.normalize('NFKD').replaceAll(/\p{M}/gu, '')).replaceAll(/[^a-z0-9_]+/g, '_').replace(/^[^a-z]+/, '').replace(/_+$/, '');
   return letters === '' ? otherwise : letters.slice(0, NAME_LENGTH_MAX);
 }
