@@ -110,6 +110,11 @@ export function isOver({ phase }: Pick<Snapshot, 'phase'>): boolean {
   return phase !== 'planned' && phase !== 'reading';
 }
 
+/** True for a snapshot that makes a generation of this name whole, unless it was given up: all rows, addressed to it. */
+export function builds({ selection, phase, for: names }: Snapshot, generation: string): boolean {
+  return selection.kind === 'all' && phase !== 'cancelled' && phase !== 'failed' && names.includes(generation);
+}
+
 /** True when the generation of this name takes the snapshot's rows. */
 export function isFor(snapshot: Snapshot, generation: string): boolean {
   return snapshot.for.includes(EVERYONE) || snapshot.for.includes(generation);

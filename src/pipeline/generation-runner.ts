@@ -4,7 +4,7 @@
  */
 import { Applier, type ApplyStatus } from '../apply/applier.ts';
 import { newCounters } from '../apply/counters.ts';
-import type { Snapshot } from '../capture/snapshot-state.ts';
+import { builds, type Snapshot } from '../capture/snapshot-state.ts';
 import type { RowSchema } from '../change/schema.ts';
 import { versionOf, type Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
@@ -288,7 +288,7 @@ export class GenerationRunner {
       const swept = await opened.sweep(versionOf(log.epoch, snapshot.startSeq + 1), signal);
       runtime.logger.info('index_swept', { index, generation, snapshot: snapshot.number, documents: swept });
     }
-    if (!snapshot.for.includes(this.name)) return;
+    if (!builds(snapshot, this.name)) return;
     hooks.onWhole(this, snapshot.doneSeq ?? log.durableSeq);
     // A target that was put back to an earlier time comes by here again.
     if (hooks.assertsPromotion(this)) await opened.promote(signal);

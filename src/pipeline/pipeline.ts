@@ -2,7 +2,7 @@
 import type { RowSchema } from '../change/schema.ts';
 import type { Seq } from '../change/seq.ts';
 import { SchemaRegistry } from '../capture/schema-registry.ts';
-import { snapshotsIn } from '../capture/snapshot-state.ts';
+import { builds, snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Connection } from '../capture/capture.ts';
 import type { TailraceConfig } from '../config/definition.ts';
 import type { LogStore } from '../connector/log-store.ts';
@@ -118,6 +118,13 @@ export class Pipeline implements AsyncDisposable {
       return source.requestSnapshot(wanted, signal);
     };
     return retryLetters(filter, { state: this.#parts.state, definition, request });
+  }
+
+  /** What can be asked of a source as soon as it streams. Rejects as `Capture.connected` does, and with USAGE when there is none of this name. */
+  async connection(source: string, signal: AbortSignal): Promise<Connection> {
+    const runner = this.#sources.find((one) => one.source.name === source);
+    if (runner === undefined) throw new TailraceError('USAGE', { message: `There is no source ${source} that an index is made from.` });
+    return runner.connected(signal);
   }
 
   schemas(): RowSchema[] {
@@ -256,10 +263,10 @@ export class Pipeline implements AsyncDisposable {
       for (const { table, schema } of tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
       const begun = this.#begun.wait(signal);
       begun.catch(() => {});
-      const requested = new Set(snapshotsIn(this.#parts.log.registers).flatMap((snapshot) => snapshot.for));
+      const requested = snapshotsIn(this.#parts.log.registers);
       const lacking = new Map<string, string[]>();
       for (const { definition, name, record } of this.#indices.flatMap(({ generations }) => generations)) {
-        if (record.phase !== 'building' || definition?.from.source !== source || requested.has(name)) continue;
+        if (record.phase !== 'building' || definition?.from.source !== source || requested.some((snapshot) => builds(snapshot, name))) continue;
         lacking.set(definition.from.table, [...(lacking.get(definition.from.table) ?? []), name]);
       }
       // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.

@@ -1,5 +1,5 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
-import { Capture, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
+import { Capture, type CaptureDeps, type CaptureStatus, type Connection } from '../capture/capture.ts';
 import { positionRegister } from '../capture/resume-point.ts';
 import type { SnapshotRequest } from '../capture/snapshot-runner.ts';
 import { rangesIn, snapshotsIn, type Snapshot } from '../capture/snapshot-state.ts';
@@ -122,6 +122,11 @@ export class SourceRunner {
     // Who asks is a person, who is told at once instead of when the source is back.
     if (phase !== 'streaming') throw error === null ? new TailraceError('SRC_CONN', { message: `Source ${this.source.name} is being connected to.`, hint: 'Try again in a moment.', entity: this.source.name }) : namingSource(error, this.source.name);
     return (await this.#capture.connected(signal)).requestSnapshot(request, signal);
+  }
+
+  /** See `Capture.connected`. */
+  async connected(signal: AbortSignal): Promise<Connection> {
+    return this.#capture.connected(signal);
   }
 
   /** Resolves when everything that is committed now is in the log and durable; rejects when the source has stopped. */

@@ -62,6 +62,16 @@ export const KINDS = [
   'a snapshot was requested',
   'a snapshot was planned again',
   'a snapshot was done',
+  'keys were read',
+  'a condition was read',
+  'a whole table was read for everyone',
+  'a key was found absent',
+  'a snapshot was paused',
+  'a snapshot was resumed',
+  'a snapshot was cancelled',
+  'a snapshot failed',
+  'rows were read as of a seq',
+  'a key changed while rows were read as of a seq',
   'a frame of a snapshot',
   'a row changed while its chunk was read',
   'a chunk was read again',
@@ -117,6 +127,7 @@ const FAULTS: readonly FaultKind[] = [
   'historyLost',
   'clockJump',
   'generations',
+  'selections',
 ];
 
 /** Killed in the middle of other disk operations: those that take no time, or that an opening log only does, may well not come about. */

@@ -220,11 +220,15 @@ export class LogPrefixAuditor {
     return state;
   }
 
-  /** A row of a snapshot. */
+  /** A row of a snapshot, or a key that was looked up and that nobody has. */
   #checkRead(entry: LoggedEntry): void {
     const table = entry.schema?.table ?? '';
     const truth = this.#state(table).get(entry.key);
     const at = `row ${entry.key} of ${table}, read by snapshot ${entry.snapshot} and logged with seq ${entry.seq} at position ${this.#position},`;
+    if (entry.op === Op.delete) {
+      this.#coverage.saw('a key was found absent');
+      return this.#findings.expect('G7', truth === undefined, () => `${at} was in the table then, and is deleted`);
+    }
     if (entry.op !== Op.read || truth === undefined) return this.#findings.add('G7', `${at} was not in the table then`);
     const columns = this.#server.database.table(table).columns;
     for (const [i, column] of (entry.schema?.columns ?? []).entries()) {

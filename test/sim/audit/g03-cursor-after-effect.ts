@@ -1,4 +1,5 @@
 /** G3: when a cursor is durable, everything up to it has taken effect at the target. */
+import { builds } from '../../../src/capture/snapshot-state.ts';
 import { Op } from '../../../src/change/operation.ts';
 import { versionOf } from '../../../src/change/seq.ts';
 import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
@@ -36,7 +37,7 @@ export class CursorAuditor {
   /** Readers get to see a generation: it must be as complete as if its cursor stood behind its snapshot. */
   promoted(record: GenerationRecord, index: IndexPlan, kept: KeptDocuments, epoch: number, letters: ReadonlySet<string>): void {
     const own = generationName(record.index, record.generation);
-    const done = this.#book.items.findLast((item) => item.kind === 'done' && item.snapshot.for.includes(own));
+    const done = this.#book.items.findLast((item) => item.kind === 'done' && builds(item.snapshot, own));
     if (done === undefined) return this.#findings.add('G7', `${own} is promoted, and its snapshot is not done`);
     const name = `${record.index} ${record.generation} as it is promoted,`;
     this.#checked.delete(name);

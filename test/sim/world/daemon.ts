@@ -101,6 +101,13 @@ export class Daemon {
     }
   }
 
+  /** The same for what takes time. Null when no daemon runs; rejects with whatever it answers. Never settles when the process dies. */
+  async ask<T>(work: (pipeline: Pipeline) => Promise<T>): Promise<T | null> {
+    const pipeline = this.#pipeline;
+    if (pipeline === null || !this.process.alive) return null;
+    return this.#inside(async () => work(pipeline));
+  }
+
   /** Returns at once; see `pipeline` and `ended`. */
   start(rebuild: readonly string[]): void {
     this.#inside(() => {

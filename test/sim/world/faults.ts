@@ -4,6 +4,7 @@ import type { CrashKind, SimOperationKind } from '../sim-disk.ts';
 import type { SimRandom } from '../kernel/sim-random.ts';
 import type { FaultKind } from './plan.ts';
 import type { Operator } from './operator.ts';
+import { Selections } from './selections.ts';
 import type { TargetServer } from './sim-target.ts';
 import type { World } from './world.ts';
 
@@ -32,12 +33,14 @@ export class Faults {
   readonly #world: World;
   readonly #operator: Operator;
   readonly #random: SimRandom;
+  readonly #selections: Selections;
   #over = false;
 
   constructor(world: World, operator: Operator) {
     this.#world = world;
     this.#operator = operator;
     this.#random = world.random.fork('faults');
+    this.#selections = new Selections(world, world.random.fork('selections'));
   }
 
   begin(): void {
@@ -68,6 +71,7 @@ export class Faults {
     world.diskTrouble.killAt = null;
     world.daemon?.process.dieAfterSeams(Infinity);
     this.#operator.unflip();
+    this.#selections.resumeAll();
   }
 
   readonly #acts: Readonly<Record<FaultKind, () => void>> = {
@@ -88,6 +92,7 @@ export class Faults {
     bitFlip: () => this.#operator.stopAndStart('flip a bit'),
     historyLost: () => this.#random.pick([...this.#world.servers.values()]).loseHistory(),
     generations: () => this.#operator.changeGenerations(),
+    selections: () => this.#selections.act(),
     clockJump: () => (this.#world.machine.wall.offsetMs = this.#random.pick([-DAY_MS, -1_000, 0, 5_000, DAY_MS])),
   };
 

@@ -62,6 +62,8 @@ export interface FaultPlan {
   readonly clockJump: number;
   /** Somebody builds an index again, gives that up, goes back, or drops a generation. */
   readonly generations: number;
+  /** Somebody has a part of a table read again, or steers a snapshot, or reads rows as of a seq. */
+  readonly selections: number;
 }
 
 export type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
@@ -241,5 +243,6 @@ function faultsOf(random: SimRandom): FaultPlan {
     historyLost: sometimes(0.08, 8_000),
     clockJump: sometimes(0.2, 3_000),
     generations: sometimes(0.5, 400, 1_500, 4_000),
+    selections: sometimes(0.5, 200, 1_000),
   };
 }

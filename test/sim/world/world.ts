@@ -1,5 +1,6 @@
 /** One simulated world: databases and targets, a machine, the daemon's lives on it, and the auditors who watch all of it. */
 import { Notifier } from '../../../src/runtime/abort.ts';
+import { builds } from '../../../src/capture/snapshot-state.ts';
 import { seqOf } from '../../../src/change/seq.ts';
 import type { FrameDraft } from '../../../src/connector/log-store.ts';
 import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
@@ -260,7 +261,7 @@ export class World {
       const own = generationName(record.index, record.generation);
       // The log gave the index up: it will be built from another snapshot.
       if (this.daemon?.pipeline?.log.stats().holds.every((hold) => hold.name !== own) === true) continue;
-      this.findings.expect('G7', !snapshot.for.includes(own), () => `snapshot ${snapshot.number} of ${snapshot.source} is forgotten, and ${own} is still being built from it`);
+      this.findings.expect('G7', !builds(snapshot, own), () => `snapshot ${snapshot.number} of ${snapshot.source} is forgotten, and ${own} is still being built from it`);
     }
   }
 
