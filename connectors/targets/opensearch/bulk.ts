@@ -8,7 +8,7 @@ import { ANSWER_FILTER, GONE, readAnswer } from './answer.ts';
 import { pathOf, type Answer, type Cluster } from './cluster.ts';
 import { failureOf, isDocumentFault, refusalReason, serverErrorOf } from './failure.ts';
 import { isNestedTooDeep, NESTING_MAX } from './nesting.ts';
-import { BodyWriter, type BulkBody, type VersionRule } from './ndjson.ts';
+import { BodyWriter, type BulkBody } from './ndjson.ts';
 import type { Pressure } from './pressure.ts';
 
 /** Limit of both servers for an id. */
@@ -18,7 +18,6 @@ export interface BulkWork {
   readonly operations: readonly Operation[];
   /** Through which alias. */
   readonly alias: string;
-  readonly rule: VersionRule;
   /** The generation's index, for messages. */
   readonly physical: string;
   /** Called instead of taking results when the alias is not there; says what that means by rejecting. */
@@ -115,7 +114,7 @@ class Run {
   }
 
   #body(positions: readonly number[], from: number, limits: { readonly bytesMax: number; readonly countMax: number }): BulkBody {
-    return this.#writer.write(this.#work.operations, positions, from, limits, this.#work.rule);
+    return this.#writer.write(this.#work.operations, positions, from, limits);
   }
 
   async #send(positions: readonly number[], body: BulkBody): Promise<void> {

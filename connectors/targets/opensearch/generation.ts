@@ -10,7 +10,6 @@ import { failureOf, serverErrorOf } from './failure.ts';
 import { bringFields } from './fields.ts';
 import { incarnationOf, indexState } from './index-state.ts';
 import { writeAliasNumber } from './names.ts';
-import type { VersionRule } from './ndjson.ts';
 import type { OpenedIndex } from './opening.ts';
 import { promote } from './promotion.ts';
 import { removeAndForget, sweepBelow, type RemovalDeps } from './removal.ts';
@@ -61,7 +60,7 @@ export class OpenSearchGeneration implements TargetGeneration {
     await this.#look(signal);
     return await this.#troubled(async () => {
       if (clearBelow !== undefined) await this.#sweep(clearBelow, signal);
-      return await this.#send(operations, 'external', signal);
+      return await this.#send(operations, signal);
     });
   }
 
@@ -115,12 +114,12 @@ export class OpenSearchGeneration implements TargetGeneration {
 
   #removal(): RemovalDeps {
     const { cluster, dialect, clock } = this.#deps;
-    return { cluster, dialect, clock, send: (operations, rule, signal) => this.#send(operations, rule, signal) };
+    return { cluster, dialect, clock, send: (operations, signal) => this.#send(operations, signal) };
   }
 
-  async #send(operations: readonly Operation[], rule: VersionRule, signal: AbortSignal): Promise<ItemResult[]> {
+  async #send(operations: readonly Operation[], signal: AbortSignal): Promise<ItemResult[]> {
     const { sender, opened } = this.#deps;
-    return await sender.send({ operations, rule, alias: opened.alias, physical: opened.physical, onGone: (s) => this.#gone(s) }, signal);
+    return await sender.send({ operations, alias: opened.alias, physical: opened.physical, onGone: (s) => this.#gone(s) }, signal);
   }
 
   async #shards(signal: AbortSignal): Promise<number> {

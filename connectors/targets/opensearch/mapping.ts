@@ -16,7 +16,7 @@ const WHOLE_TEXT_CHARS_MAX = 1024;
 const keyword: FieldMapping = { type: 'keyword', ignore_above: TERM_CHARS_MAX };
 const wholeText: FieldMapping = { type: 'keyword', ignore_above: WHOLE_TEXT_CHARS_MAX };
 const text: FieldMapping = { type: 'text', fields: { keyword: wholeText } };
-/** In the document, found by nothing: any JSON is taken. */
+/** In the document, found by nothing: any JSON is taken, where every type that is searched refuses some. */
 const kept: FieldMapping = { type: 'object', enabled: false };
 /** A value out of range or of another form is kept in the document, and found by nothing, instead of costing the document. */
 const lenient = { ignore_malformed: true } as const;
@@ -52,7 +52,7 @@ const withoutSubfield: ReadonlySet<unknown> = new Set(['text', 'match_only_text'
 
 /** The mapping of a field, with what the config says of it laid over what follows from its kind. */
 export function fieldMapping({ kind, searched }: FieldPlan, given: FieldMapping | undefined, dialect: Dialect): FieldMapping {
-  const derived = kind === 'json' || kind === 'object' ? dialect.flatObject : byKind[kind];
+  const derived = kind === 'json' || kind === 'object' ? (searched === true ? dialect.flatObject : kept) : byKind[kind];
   const base = given === undefined ? derived : merged(derived, given);
   if (searched !== true || withoutSubfield.has(base['type'])) return base;
   return { ...base, fields: { ...(base['fields'] as FieldMapping | undefined), [SEARCH_SUBFIELD]: { type: 'text' } } };

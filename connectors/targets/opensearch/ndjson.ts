@@ -24,8 +24,8 @@ const KEPT_BUFFERS_MAX = 16;
  */
 const guardLines = '{"update":{"_id":"tailrace:guard"}}\n{"doc":{}}\n';
 
-/** How a line's version is compared with the one that is there. */
-export type VersionRule = 'external' | 'external_gte';
+const PUT_TAIL = ',"version_type":"external"}}\n';
+const DELETE_TAIL = ',"version_type":"external_gte"}}\n';
 
 export interface BodyLimits {
   readonly bytesMax: number;
@@ -50,10 +50,10 @@ export class BodyWriter {
   readonly #kept: Buffer[] = [];
 
   /**
-   * A body of the operations at `positions` from its place `from` on, as many as the limits allow and one at least. `rule` is how versions
-   * are compared.
+   * A body of the operations at `positions` from its place `from` on, as many as the limits allow and one at least. A put wins over lower versions, a
+   * delete over a document of its own version, too.
    */
-  write(operations: readonly Operation[], positions: readonly number[], from: number, limits: BodyLimits, rule: VersionRule): BulkBody {
+  write(operations: readonly Operation[], positions: readonly number[], from: number, limits: BodyLimits): BulkBody {
     let buffer = this.#kept.pop() ?? Buffer.allocUnsafe(FIRST_BUFFER_BYTES);
     let used = 0;
     let piece = '';
@@ -64,15 +64,14 @@ export class BodyWriter {
       used += buffer.write(piece, used);
       piece = '';
     };
-    const tail = `,"version_type":"${rule}"}}\n`;
     for (; end < positions.length && end - from < limits.countMax; end += 1) {
       const operation = operations[positions[end] as number] as Operation;
       const size = operation.kind === 'put' ? operation.document.length : 0;
       if (end > from && used + piece.length + size > limits.bytesMax) break;
       if (operation.kind === 'put') {
         hasPut = true;
-        piece += `{"index":{"_id":${idText(operation.id)},"version":${operation.version}${tail}${oneLine(operation.document)}\n`;
-      } else piece += `{"delete":{"_id":${idText(operation.id)},"version":${operation.version}${tail}`;
+        piece += `{"index":{"_id":${idText(operation.id)},"version":${operation.version}${PUT_TAIL}${oneLine(operation.document)}\n`;
+      } else piece += `{"delete":{"_id":${idText(operation.id)},"version":${operation.version}${DELETE_TAIL}`;
       if (piece.length > PIECE_CHARS) flush();
     }
     if (!hasPut) piece += guardLines;

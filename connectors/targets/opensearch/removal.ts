@@ -7,7 +7,7 @@ import { idProblem } from './bulk.ts';
 import { parsed, pathOf, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
 import { GC_DELETES, settingsBody } from './index-settings.ts';
-import { plainDeletes, type VersionRule } from './ndjson.ts';
+import { plainDeletes } from './ndjson.ts';
 import { scanPages, type ScanRequest } from './scan.ts';
 import type { Dialect } from './dialect.ts';
 
@@ -15,7 +15,7 @@ const SWEEP_RETRY_MS = 250;
 const SWEEP_TRIES_MAX = 40;
 
 /** Sends operations through the generation's write alias. */
-export type Send = (operations: readonly Operation[], rule: VersionRule, signal: AbortSignal) => Promise<ItemResult[]>;
+export type Send = (operations: readonly Operation[], signal: AbortSignal) => Promise<ItemResult[]>;
 
 export interface RemovalDeps {
   readonly cluster: Cluster;
@@ -33,7 +33,7 @@ export async function sweepBelow(version: bigint, request: Omit<ScanRequest, 'id
   for await (const page of scanPages({ ...request, idsOnly: true }, cluster, dialect, signal)) {
     let deletes = page.filter((held) => held.version < version).map(({ id }): Operation => ({ kind: 'delete', id, version: version - 1n }));
     for (let tries = 0; deletes.length > 0; tries += 1) {
-      const results = await send(deletes, 'external_gte', signal);
+      const results = await send(deletes, signal);
       removed += results.filter(({ outcome }) => outcome === 'applied').length;
       deletes = deletes.filter((_, i) => results[i]?.outcome === 'retry');
       if (deletes.length === 0) break;
@@ -89,7 +89,7 @@ async function untilForgotten(ids: readonly string[], physical: string, cluster:
   while (remembered.length > 0) {
     await clock.sleep(FORGET_EVERY_MS, signal);
     await cluster.json({ method: 'POST', path: `${pathOf(physical)}/_refresh`, isSlow: true }, { what: `refreshing ${physical}`, physical }, signal);
-    const results = await send(remembered.map((id): Operation => ({ kind: 'delete', id, version: 0n })), 'external', signal);
+    const results = await send(remembered.map((id): Operation => ({ kind: 'delete', id, version: 0n })), signal);
     const refused = remembered.filter((_, i) => results[i]?.outcome !== 'applied');
     // A document that is there was put again meanwhile, with the version that it had.
     const held = await heldOf(refused, physical, cluster, signal);

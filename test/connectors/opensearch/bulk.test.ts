@@ -23,7 +23,7 @@ function sending(server: ProtocolServer, { bytesMax = 1 << 20, countMax = 1000, 
   const onGone = async (): Promise<never> => {
     throw new TailraceError('TGT_FENCED', { message: 'gone' });
   };
-  return { send: (operations, given = signal) => sender.send({ operations, alias: 'things-g0001-w1-00', rule: 'external', physical: 'things-g0001', onGone }, given), pressure, [Symbol.asyncDispose]: () => cluster.close() };
+  return { send: (operations, given = signal) => sender.send({ operations, alias: 'things-g0001-w1-00', physical: 'things-g0001', onGone }, given), pressure, [Symbol.asyncDispose]: () => cluster.close() };
 }
 
 const outcomes = (results: readonly ItemResult[]): string[] => results.map(({ outcome }) => outcome);

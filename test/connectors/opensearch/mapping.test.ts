@@ -8,7 +8,7 @@ import type { ColumnKind } from '../../../src/change/schema.ts';
 const dialect: Dialect = { kind: 'opensearch', version: '3.6.0', flatObject: { type: 'flat_object' } };
 const types: Readonly<Record<ColumnKind, string>> = {
   boolean: 'boolean', int: 'long', bigint: 'long', decimal: 'double', float: 'double', text: 'text', uuid: 'keyword', date: 'date', time: 'keyword', timestamp: 'date', timestamptz: 'date',
-  interval: 'keyword', json: 'flat_object', bytes: 'binary', enum: 'keyword', ip: 'ip', geometry: 'object', vector: 'object', array: 'text', object: 'flat_object', other: 'keyword',
+  interval: 'keyword', json: 'object', bytes: 'binary', enum: 'keyword', ip: 'ip', geometry: 'object', vector: 'object', array: 'text', object: 'object', other: 'keyword',
 };
 
 describe.each(Object.entries(types) as [ColumnKind, string][])('a field of kind %s', (kind, type) => {

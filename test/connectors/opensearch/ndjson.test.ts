@@ -12,21 +12,21 @@ const del = (id: string, version: bigint): Operation => ({ kind: 'delete', id, v
 
 test('each operation is a line with its exact version, a put\'s document behind it', () => {
   const operations = [put('a', 2n ** 63n - 1n, '{"x":1.10}'), del('b"\n', 2n ** 53n + 1n)];
-  const body = new BodyWriter().write(operations, all(operations), 0, limits, 'external');
-  expect(body.bytes.toString()).toBe('{"index":{"_id":"a","version":9223372036854775807,"version_type":"external"}}\n{"x":1.10}\n{"delete":{"_id":"b\\"\\n","version":9007199254740993,"version_type":"external"}}\n');
+  const body = new BodyWriter().write(operations, all(operations), 0, limits);
+  expect(body.bytes.toString()).toBe('{"index":{"_id":"a","version":9223372036854775807,"version_type":"external"}}\n{"x":1.10}\n{"delete":{"_id":"b\\"\\n","version":9007199254740993,"version_type":"external_gte"}}\n');
   expect(body.hasGuard).toBe(false);
 });
 
 test('line breaks between the parts of a document, as a json column may have them, end no line', () => {
   const operations = [put('a', 1n, '{\n  "x": [1,\n 2],\n "y": "a\\nb"\n}'), del('b', 1n)];
-  const lines = bulkLines(new BodyWriter().write(operations, all(operations), 0, limits, 'external').bytes.toString());
+  const lines = bulkLines(new BodyWriter().write(operations, all(operations), 0, limits).bytes.toString());
   expect(lines.map(({ id }) => id)).toEqual(['a', 'b']);
   expect(JSON.parse(lines[0]?.document ?? '')).toEqual({ x: [1, 2], y: 'a\nb' });
 });
 
 test('a body of deletes only has a guard behind it, which makes no index and changes no document', () => {
   const operations = [del('a', 1n), del('b', 2n)];
-  const body = new BodyWriter().write(operations, all(operations), 0, limits, 'external_gte');
+  const body = new BodyWriter().write(operations, all(operations), 0, limits);
   expect(body.hasGuard).toBe(true);
   expect(body.bytes.toString()).toBe('{"delete":{"_id":"a","version":1,"version_type":"external_gte"}}\n{"delete":{"_id":"b","version":2,"version_type":"external_gte"}}\n{"update":{"_id":"tailrace:guard"}}\n{"doc":{}}\n');
 });
@@ -36,7 +36,7 @@ test('bodies hold whole operations within their limits, and one that is larger a
   const writer = new BodyWriter();
   const taken: number[][] = [];
   for (let from = 0; from < operations.length; ) {
-    const body = writer.write(operations, all(operations), from, { bytesMax: 1100, countMax: 2 }, 'external');
+    const body = writer.write(operations, all(operations), from, { bytesMax: 1100, countMax: 2 });
     taken.push([...body.positions]);
     from += body.positions.length;
     body.release();
@@ -50,7 +50,7 @@ test('whatever ids and documents hold arrives as it was, also in buffers that ar
   fc.assert(
     fc.property(fc.array(operation, { minLength: 1, maxLength: 40 }), (given) => {
       const operations = given.map(({ id, version, value, isPut }) => (isPut ? put(id, version, JSON.stringify(value)) : del(id, version)));
-      const body = writer.write(operations, all(operations), 0, limits, 'external');
+      const body = writer.write(operations, all(operations), 0, limits);
       const lines = bulkLines(body.bytes.toString());
       body.release();
       expect(lines.filter(({ action }) => action !== 'update').map(({ id, version, document }) => [id, version, document])).toEqual(operations.map((one) => [one.id, String(one.version), one.kind === 'put' ? one.document : undefined]));
@@ -60,11 +60,11 @@ test('whatever ids and documents hold arrives as it was, also in buffers that ar
 
 test('a buffer is not used again before it is released', () => {
   const writer = new BodyWriter();
-  const first = writer.write([put('first', 1n)], [0], 0, limits, 'external');
-  const second = writer.write([put('second', 1n)], [0], 0, limits, 'external');
+  const first = writer.write([put('first', 1n)], [0], 0, limits);
+  const second = writer.write([put('second', 1n)], [0], 0, limits);
   expect(first.bytes.toString()).toContain('first');
   first.release();
-  expect(writer.write([put('third', 1n)], [0], 0, limits, 'external').bytes.buffer).toBe(first.bytes.buffer);
+  expect(writer.write([put('third', 1n)], [0], 0, limits).bytes.buffer).toBe(first.bytes.buffer);
   expect(second.bytes.toString()).toContain('second');
 });
 
