@@ -1,6 +1,6 @@
 /** Histories of batches made from a seed, and the model that says what a target holds after any of them. */
 import { versionOf, type Seq } from '../../src/change/seq.ts';
-import type { Batch, ItemResult, Operation } from '../../src/connector/target.ts';
+import type { Batch, ItemResult, Operation, Target } from '../../src/connector/target.ts';
 
 /** Reproducible numbers in [0, 1) (mulberry32). */
 export function numbersFrom(seed: number): () => number {
@@ -62,10 +62,21 @@ function documentOf(id: string, seq: Seq, next: () => number): string {
 
 export type HeldDocument = { readonly document: string; readonly version: bigint } | null;
 
+/** What a target says to a delete that it has: one that does not keep the cursor need not know. */
+export function repeatedDelete({ capabilities }: Pick<Target, 'capabilities'>): 'applied' | 'stale' {
+  return capabilities.atomicCursor ? 'stale' : 'applied';
+}
+
 /** A target as it should be, in a few lines. It remembers deletes for ever. */
 export class TargetModel {
   readonly #kept = new Map<string, { readonly version: bigint; readonly document: string | null }>();
+  readonly #deleteAgain: 'applied' | 'stale';
   cursor: Seq | null = null;
+
+  /** A delete that comes again changes nothing; what a target says to it is its own affair (see `repeatedDelete`). */
+  constructor(target: Pick<Target, 'capabilities'>) {
+    this.#deleteAgain = repeatedDelete(target);
+  }
 
   /** What each operation comes to. */
   apply({ operations, clearBelow, cursor }: Batch): ItemResult['outcome'][] {
@@ -74,8 +85,9 @@ export class TargetModel {
     return operations.map((operation) => {
       const { id, version } = operation;
       const kept = this.#kept.get(id) ?? { version: -1n, document: null };
-      const isTakenOut = operation.kind === 'delete' && kept.version === version && kept.document !== null;
-      if (kept.version >= version && !isTakenOut) return 'stale';
+      const isOwn = operation.kind === 'delete' && kept.version === version;
+      if (isOwn && kept.document === null) return this.#deleteAgain;
+      if (kept.version >= version && !isOwn) return 'stale';
       this.#kept.set(id, { version, document: operation.kind === 'put' ? operation.document : null });
       return 'applied';
     });

@@ -31,7 +31,9 @@ export async function killAndCompare(
   const next = numbersFrom(shape.seed);
   const source = history(shape);
   const batches: Batch[] = [];
-  const model = new TargetModel();
+  const capabilities = await withTarget(fixture, async (target) => target.capabilities);
+  const { atomicCursor } = capabilities;
+  const model = new TargetModel({ capabilities });
   let taken = 0;
   let unconfirmed = 0;
   const takeThrough = (number: number): void => {
@@ -40,7 +42,6 @@ export async function killAndCompare(
       model.apply(batches[taken] as Batch);
     }
   };
-  const { atomicCursor } = await withTarget(fixture, async ({ capabilities }) => capabilities);
   for (let kill = 0; kill < kills; kill += 1) {
     const task: WriterTask = { plan, shape, from: null, again: Math.floor(next() * 4) };
     const from = taken;

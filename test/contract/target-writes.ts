@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import type { Batch } from '../../src/connector/target.ts';
 import { batchOf, del, eventually, expectModel, index, outcomes, planOf, put, scanned, signal, versions, type Run } from './target-fixture.ts';
-import { history, numbersFrom, TargetModel } from './target-history.ts';
+import { history, numbersFrom, repeatedDelete, TargetModel } from './target-history.ts';
 
 export function testDocuments(run: Run): void {
   test(
@@ -47,7 +47,7 @@ export function testDocuments(run: Run): void {
       expect(await outcomes(generation, batchOf(6, del('a', 5n), put('b', 5n, { n: 'again' })))).toEqual(['applied', 'stale']);
       expect(await versions(target, index, ['a', 'b'])).toEqual([null, 5n]);
       await eventually(async () => expect((await generation.stats()).documents).toBe(1));
-      expect(await outcomes(generation, batchOf(6, del('a', 5n), put('b', 4n)))).toEqual(['stale', 'stale']);
+      expect(await outcomes(generation, batchOf(6, del('a', 5n), put('b', 4n)))).toEqual([repeatedDelete(target), 'stale']);
       expect(await outcomes(generation, batchOf(6, put('a', 5n)))).toEqual(['stale']);
       expect(await outcomes(generation, batchOf(6, put('a', 6n)))).toEqual(['applied']);
       expect(await versions(target, index, ['a', 'b'])).toEqual([6n, 5n]);
@@ -134,7 +134,7 @@ export function testRefusals(run: Run): void {
       expect(results.map(({ outcome }) => outcome)).toEqual(['applied', 'poison', 'stale', 'applied', 'poison', 'applied']);
       for (const result of results) if (result.outcome === 'poison') expect(result).toMatchObject({ code: 'TGT_REJECTED', reason: expect.stringMatching(/\w/) as unknown });
       expect(await versions(target, index, ['a', 'bad', 'old', 'b', 'new', 'c'])).toEqual([6n, 5n, 5n, null, null, 9n]);
-      expect(await outcomes(generation, mixed)).toEqual(['stale', 'poison', 'stale', 'stale', 'poison', 'stale']);
+      expect(await outcomes(generation, mixed)).toEqual(['stale', 'poison', 'stale', repeatedDelete(target), 'poison', 'stale']);
       expect(await outcomes(generation, batchOf(11, put('bad', 10n), put('new', 11n)))).toEqual(['applied', 'applied']);
       await eventually(async () => expect((await generation.stats()).documents).toBe(5));
     })();
@@ -177,7 +177,7 @@ export function testHistories(run: Run, seedCount: number): void {
     run(async ({ target, generation }) => {
       const batches = history({ seed, ids, changesMax: 12, clears: false, forgetAfter: 0 }).take(40).toArray();
       const next = numbersFrom(seed);
-      const model = new TargetModel();
+      const model = new TargetModel(target);
       for (let step = 0, reached = 0; reached < batches.length; step += 1) {
         const at = next() < 0.5 ? reached++ : Math.floor(next() * reached);
         const batch = batches[at] as Batch;
@@ -193,7 +193,7 @@ export function testHistories(run: Run, seedCount: number): void {
       const atomic = target.capabilities.atomicCursor;
       const batches = history({ seed, ids, changesMax: 40, clears: true, forgetAfter: 6 }).take(40).toArray();
       const next = numbersFrom(seed);
-      const model = new TargetModel();
+      const model = new TargetModel(target);
       for (let reached = 0; reached < batches.length; reached += 1) {
         // No further back than the batches themselves say.
         const from = next() < 0.3 ? Math.max(0, reached - 1 - Math.floor(next() * 5)) : reached;

@@ -34,7 +34,7 @@ export function testAnswers({ server }: OpenSearchSuite): void {
   test('a request that breaks off on its way may be applied in part, and sent again all of it is', async () => {
     await using scene = await faultScene(await server());
     const { generation, proxy } = scene;
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     await load(generation, [batchOf(1, ...Array.from({ length: 40 }, (_, i) => put(`k${i}`, 1n)))], model);
     let cuts = 5;
     proxy.rule = ({ isWrite }) => (isWrite && (cuts -= 1) >= 0 ? { kind: 'cut the request' } : undefined);
@@ -50,7 +50,7 @@ export function testAnswers({ server }: OpenSearchSuite): void {
     const next = numbersFrom(11);
     const faults: readonly Fault[] = [{ kind: 'cut the request' }, { kind: 'lose the answer' }, { kind: 'cut the answer' }, { kind: 'shorten the answer' }, { kind: 'drop a result' }, noRoom, { kind: 'answer', status: 502, body: page, type: 'text/html' }, { kind: 'refuse operations', isRefused: (at) => at % 3 === 1 }];
     scene.proxy.rule = ({ isWrite }) => (isWrite && next() < 0.5 ? faults[Math.floor(next() * faults.length)] : undefined);
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     const { failures, retries } = await load(scene.generation, batchesOf(3, 40), model);
     scene.proxy.rule = () => undefined;
     expect(new Set(failures)).toEqual(new Set(['TGT_CONN']));
@@ -83,7 +83,7 @@ export function testBusyServer({ server }: OpenSearchSuite): void {
     expect(await generation.apply(batchOf(1, put('x', 1n), del('y', 1n)), signal)).toEqual([{ outcome: 'retry', afterMs: 2000 }, { outcome: 'retry', afterMs: 2000 }]);
     let storm = 60;
     proxy.rule = ({ isWrite }) => (isWrite && (storm -= 1) > 0 ? (storm % 2 === 0 ? noRoom : { kind: 'refuse operations', isRefused: (at) => at % 2 === 0 }) : undefined);
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     const { failures, retries } = await load(generation, batchesOf(5, 15), model);
     expect(failures).toEqual([]);
     expect(retries).toBeGreaterThan(100);
@@ -134,7 +134,7 @@ export function testRefusedEntry({ server }: OpenSearchSuite): void {
   ])('while %s (%i) nothing is refused for good, and afterwards it goes on', async (_, status, code, body) => {
     await using scene = await faultScene(await server());
     const { generation, proxy } = scene;
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     let refusals = 6;
     const type = body === page ? 'text/html' : 'application/json';
     proxy.rule = () => ((refusals -= 1) > 0 ? { kind: 'answer', status, body, type } : undefined);

@@ -20,7 +20,7 @@ export function testCrashes({ server }: OpenSearchSuite): void {
     const { node, generation } = scene;
     const ids = Array.from({ length: 400 }, (_, i) => `key ${i}`);
     const batches = history({ seed: 21, ids, changesMax: 400, clears: true, forgetAfter: 0 }).take(60).toArray();
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     let applied = 0;
     const counted = function* (): Iterable<Batch> {
       for (const batch of batches) {
@@ -45,7 +45,7 @@ export function testCrashes({ server }: OpenSearchSuite): void {
     await using scene = await faultScene(await server());
     const { node, generation, target } = scene;
     const replayed = [batchOf(1, put('a', 1n), put('b', 1n)), batchOf(9, put('a', 9n)), batchOf(10, del('a', 10n), del('never', 10n))];
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     await load(generation, replayed, model);
     const { incarnation } = generation;
     node.kill('SIGKILL');
@@ -94,7 +94,7 @@ export function testCrashes({ server }: OpenSearchSuite): void {
   test('a node that hangs is waited for, and the batch goes through when it wakes', async () => {
     await using scene = await faultScene(await server(), { request_timeout_ms: 1_000 });
     const { node, generation } = scene;
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     node.kill('SIGSTOP');
     let woke = false;
     try {
@@ -239,7 +239,7 @@ export function testShards({ server }: OpenSearchSuite): void {
     await using scene = await faultScene(await server(), {}, planOf(index, { options }));
     const { generation, target } = scene;
     const ids = Array.from({ length: 2_000 }, (_, i) => `key ${i}`);
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     await load(generation, [batchOf(1, ...ids.map((id, i) => put(id, BigInt(i + 1), { text: 'amber' })))], model);
     await expectExactly(generation, ids, model);
     await load(generation, [{ operations: [put('key 0', 5_000n)], clearBelow: 501n, cursor: 2 }, batchOf(3, ...ids.slice(600, 900).map((id) => del(id, 6_000n)))], model);

@@ -119,7 +119,7 @@ export function testBlocks({ server }: OpenSearchSuite): void {
     await expect(generation.apply(batch, signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED', hint: expect.stringMatching(/block|disk/i) as unknown });
     await expect(generation.apply(batchOf(2, del('b', 2n)), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
     expect(await versions(target, index, ['a', 'b', 'c'])).toEqual([1n, 1n, null]);
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     model.apply(batchOf(1, put('a', 1n), put('b', 1n)));
     const loading = load(generation, [batch], model);
     await node.ask('PUT', `/${physical}/_settings`, { [setting]: null });
@@ -130,7 +130,7 @@ export function testBlocks({ server }: OpenSearchSuite): void {
   test('a closed index is waited for, and goes on when it is open again', async () => {
     await using scene = await faultScene(await server());
     const { node, generation } = scene;
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     await load(generation, [batchOf(1, put('a', 1n))], model);
     await node.ask('POST', `/${physical}/_close`);
     await expect(generation.apply(batchOf(2, put('b', 2n)), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
@@ -170,7 +170,7 @@ export function testLongHistory({ server }: OpenSearchSuite): void {
   test('batches in which every tenth document is refused come to what the model says of the others', async () => {
     await using scene = await faultScene(await server());
     const ids = Array.from({ length: 200 }, (_, i) => `key ${i}`);
-    const model = new TargetModel();
+    const model = new TargetModel({ capabilities: { atomicCursor: false } });
     const batches = history({ seed: 7, ids, changesMax: 150, clears: false, forgetAfter: 0 }).take(25).toArray();
     const spoiled = batches.map((batch) => ({ ...batch, operations: batch.operations.map((one, i) => (i % 10 === 3 && one.kind === 'put' ? { ...one, document: JSON.stringify({ id: one.id, undeclared: true }) } : one)) }));
     const { failures, retries } = await load(scene.generation, spoiled, model);

@@ -220,10 +220,15 @@ class MemoryGeneration implements TargetGeneration {
     const { id, version } = operation;
     const before = this.#kept.documents.get(id);
     const document = operation.kind === 'put' ? operation.document : null;
-    if (version < this.#kept.floor || (before !== undefined && !winsOver(before, version, document))) return { outcome: 'stale' };
+    if (version < this.#kept.floor || (before !== undefined && !this.#winsOver(before, version, document))) return { outcome: 'stale' };
     if (document !== null && !isJson(document)) return { outcome: 'poison', code: 'TGT_REJECTED', reason: 'The document is not JSON.' };
     this.#set(id, { version, document });
     return { outcome: 'applied' };
+  }
+
+  /** A delete wins over a document of its own version, too; a server like OpenSearch does not tell one that it has from one that it did not have. */
+  #winsOver(before: Kept, version: bigint, document: string | null): boolean {
+    return before.version < version || (before.version === version && document === null && (before.document !== null || !this.#storage.atomicCursor));
   }
 
   #clear(version: bigint): number {
@@ -263,11 +268,6 @@ class MemoryGeneration implements TargetGeneration {
       else documents.set(id, before);
     });
   }
-}
-
-/** A delete wins over a document of its own version, too. */
-function winsOver(before: Kept, version: bigint, document: string | null): boolean {
-  return before.version < version || (before.version === version && document === null && before.document !== null);
 }
 
 function isJson(text: string): boolean {
