@@ -31,6 +31,8 @@ const shop = `
   ALTER TABLE logged REPLICA IDENTITY FULL;
   CREATE TABLE measured (at date, sensor int, value real, PRIMARY KEY (at, sensor)) PARTITION BY RANGE (at);
   CREATE TABLE measured_2026 PARTITION OF measured FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+  CREATE TABLE parent (id int PRIMARY KEY);
+  CREATE TABLE child (PRIMARY KEY (id)) INHERITS (parent);
   CREATE TABLE events (at timestamptz, what text);
   CREATE TABLE guarded (id int NOT NULL, what text);
   CREATE UNIQUE INDEX guarded_id ON guarded (id);
@@ -80,6 +82,8 @@ describePostgres([15, 18], (postgres) => {
         'public.UserAccounts-g0001': 'user_accounts_g0001',
         'public.logged': 'logged',
         'public.measured': 'measured',
+        'public.parent': 'parent',
+        'public.child': 'child',
       });
     });
 
@@ -101,12 +105,13 @@ describePostgres([15, 18], (postgres) => {
       expect(text).toMatch(/# public\.events: Table public\.events has REPLICA IDENTITY DEFAULT and no primary key: .*\n {2}# {3}ALTER TABLE "?public"?\."?events"? REPLICA IDENTITY FULL;\n {2}# then events: \{ from: /);
       expect(text).toMatch(/# {3}ALTER TABLE .*guarded"? REPLICA IDENTITY USING INDEX "?guarded_id"?;/);
       expect(text).toMatch(/# public\.cache: /);
+      expect(text).toMatch(/# ! public\.child inherit from it and are not read with it\n {2}parent: /);
     });
 
     test('passes the check, and what is said to be left out is what is shown', async () => {
       const checked = await cli(['check', '--json'], { [variable()]: url() });
       expect(JSON.parse(checked.stdout)).toMatchObject({ ok: true });
-      expect(result.stdout).toMatch(/^Wrote .*tailrace\.yaml: 12 indices from /);
+      expect(result.stdout).toMatch(/^Wrote .*tailrace\.yaml: 14 indices from /);
       expect(result.stdout).toMatch(/\nproducts +public\.products +250 +id +name, description +photo, passwordHash\n/);
       expect(result.stdout).toMatch(/✗ {2}table public\.events: /);
       expect(result.stdout).toContain('Besides there are 1 view, 1 materialised view: they write no changes that could be followed.');

@@ -1,9 +1,9 @@
 /** All tables of a database that are the user's own, each as it would be read, or with what stands in the way: the same findings as those of the preflight. */
-import type { SourceContext } from '../../../src/connector/source.ts';
+import type { SourceContext, TableRequest } from '../../../src/connector/source.ts';
 import type { SourceSurvey, SurveyedTable } from '../../../src/connector/survey.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
-import { describeDocument } from './catalog/describe.ts';
-import { readDocument, type CatalogReading } from './catalog/document.ts';
+import { describe, typesOf } from './catalog/describe.ts';
+import { fullName, readDocument, type CatalogDocument, type CatalogReading, type RelationFacts } from './catalog/document.ts';
 import { asPublished, examine } from './catalog/logical-table.ts';
 import { readRole } from './check/role.ts';
 import { readSettings } from './check/server.ts';
@@ -57,20 +57,43 @@ function othersAmong(relations: readonly Named[]): string[] {
 
 async function surveyTables(query: Query, named: readonly Named[], publication: string, signal: AbortSignal): Promise<SurveyedTable[]> {
   // Two tables may have one full name: `a.b` in `c`, and `b` in `c.a`. Neither can be told from the other, which is what is found of both.
-  const requests = [...new Set(named.map(({ schema, name }) => `${schema}.${name}`))].map((table) => ({ table }));
-  const reading = await readDocument(query, requests.map(({ table }) => table), publication, signal);
-  const document = asPublished(reading.document, publication);
-  const access = await readAccess(query, document.relations, signal);
-  const look = { document, estimates: reading.estimates, access, role: await readRole(query, signal), adds: false };
-  const shapes = new Map(describeDocument(document, requests).map(({ table, schema }) => [table, schema]));
+  const names = [...new Set(named.map(({ schema, name }) => `${schema}.${name}`))];
+  const { document, estimates } = await readDocument(query, names, publication, signal);
+  const published = asPublished(document, publication);
+  const access = await readAccess(query, published.relations, signal);
+  const role = await readRole(query, signal);
+  const types = typesOf(document);
+  const parts = partsByTable(published, new Set(names));
   return named.map(({ schema, name }): SurveyedTable => {
     const request = { table: `${schema}.${name}` };
+    // What is said of a table is found among its own relations: to look through those of thousands of others for each would take minutes.
+    const { relations, requests } = parts.get(request.table) ?? { relations: [], requests: [request] };
+    const look = { document: { ...published, relations }, estimates, access, role, adds: false };
     const findings = tableFindings(look, request, requests).filter(({ level }) => level !== 'ok');
-    return { schema, name, shape: shapes.get(request.table) ?? null, estimatedRows: estimateOf({ ...reading, document }, request, requests), findings };
+    return { schema, name, shape: describe(look.document, request, requests, types)?.schema ?? null, estimatedRows: estimateOf(look, request, requests), findings };
   });
 }
 
-function estimateOf({ document, estimates }: CatalogReading, request: { readonly table: string }, requests: readonly { readonly table: string }[]): number | null {
+/** The relations of each table, and the tables that are asked for among them. */
+function partsByTable({ relations }: CatalogDocument, names: ReadonlySet<string>): ReadonlyMap<string, { readonly relations: readonly RelationFacts[]; readonly requests: readonly TableRequest[] }> {
+  const byRoot = new Map<number, RelationFacts[]>();
+  for (const relation of relations) {
+    for (const root of relation.roots) {
+      const parts = byRoot.get(root);
+      if (parts === undefined) byRoot.set(root, [relation]);
+      else parts.push(relation);
+    }
+  }
+  const roots = Map.groupBy(relations.filter(({ oid, roots: of }) => of.includes(oid)), (relation) => fullName(relation));
+  return new Map(
+    [...roots].map(([table, own]) => {
+      const parts = [...new Set(own.flatMap(({ oid }) => byRoot.get(oid) ?? []))];
+      return [table, { relations: parts, requests: parts.map((relation) => ({ table: fullName(relation) })).filter((request) => names.has(request.table)) }];
+    }),
+  );
+}
+
+function estimateOf({ document, estimates }: Pick<CatalogReading, 'document' | 'estimates'>, request: TableRequest, requests: readonly TableRequest[]): number | null {
   const leaves = examine(document, request, requests).table?.leaves ?? [];
   const counts = leaves.map(({ relation }) => estimates[relation.oid] ?? -1);
   return counts.length === 0 || counts.some((count) => count < 0) ? null : Math.round(counts.reduce((sum, count) => sum + count, 0));

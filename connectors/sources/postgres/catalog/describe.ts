@@ -14,20 +14,16 @@ export async function describeTables(query: Query, requests: readonly TableReque
   return requests.flatMap((request) => describe(document, request, requests, types) ?? describe(asPublished(document, publication), request, requests, types) ?? []);
 }
 
-/** The tables of one document, as its publication sends them. */
-export function describeDocument(document: CatalogDocument, requests: readonly TableRequest[]): TableDescription[] {
-  const types = typesOf(document);
-  return requests.flatMap((request) => describe(document, request, requests, types) ?? []);
-}
-
-function typesOf(document: CatalogDocument): TypeRegistry {
+/** The types of a document's columns. */
+export function typesOf(document: CatalogDocument): TypeRegistry {
   const types = new TypeRegistry();
   types.add(document.types);
   for (const relation of document.relations) for (const column of relation.columns) types.addFormatted(column.type, column.modifier, column.formatted);
   return types;
 }
 
-function describe(document: CatalogDocument, request: TableRequest, requests: readonly TableRequest[], types: TypeRegistry): TableDescription | undefined {
+/** A table as the document's publication sends it; undefined when it cannot be read. */
+export function describe(document: CatalogDocument, request: TableRequest, requests: readonly TableRequest[], types: TypeRegistry): TableDescription | undefined {
   const { table } = examine(document, request, requests);
   if (table === null) return undefined;
   const leaf = table.leaves[0] ?? { streamed: table.root, columns: publishedColumns(table.root, table.root.published, document.version) };
