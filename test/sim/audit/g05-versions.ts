@@ -38,10 +38,14 @@ export class VersionAuditor {
     for (const newest of this.#newest.values()) for (const [id, { isDelete }] of newest) if (isDelete) newest.delete(id);
   }
 
-  /** Documents were cleared or swept; a target without a floor remembers nothing of them. */
+  /** Documents were cleared or swept: a target remembers a delete of each, or nothing of them. */
   cleared(name: string, kept: KeptDocuments): void {
     const newest = this.#of(name);
-    for (const id of newest.keys()) if (!kept.has(id)) newest.delete(id);
+    for (const id of newest.keys()) {
+      const now = kept.get(id);
+      if (now === undefined) newest.delete(id);
+      else if (now.document === null) newest.set(id, { version: now.version, isDelete: true });
+    }
   }
 
   /** The server is as it was earlier. */
