@@ -57,7 +57,7 @@ class TidReader implements SnapshotReader, AsyncDisposable {
   async checkSelection(table: string, selection: Selection, signal: AbortSignal): Promise<number | null> {
     const { catalog, refreshCatalog } = this.#deps;
     await refreshCatalog(signal);
-    if (selection.kind === 'where') return checkPredicate(this.#connections, table, catalog.sitesOf(table), selection.predicate, signal);
+    if (selection.kind === 'where') return checkPredicate(this.#connections, { table, sites: catalog.sitesOf(table), leaves: catalog.leavesOf(table) }, selection.predicate, signal);
     if (selection.kind === 'all') return catalog.tables.find((described) => described.table === table)?.estimatedRows ?? null;
     this.#keys.check(table, selection.keys);
     return selection.keys.length;
