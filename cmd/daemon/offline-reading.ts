@@ -23,7 +23,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
-import { generationName, type DeadLetterFilter, type StateStore } from '../../src/state/state-store.ts';
+import { generationName, type DeadLetterFilter, type GenerationRecord, type StateStore } from '../../src/state/state-store.ts';
 import { packageVersion } from '../version.ts';
 import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
 import type { Reading } from './reading.ts';
@@ -84,7 +84,7 @@ class OfflineReading implements Reading {
       log: { id: log.logId, epoch: log.epoch, first_seq: log.firstSeq, durable_seq: log.durableSeq },
       sources: config.sources.map(({ name }) => sourcePosition(name, log.registers, (position) => formats.format(name, position))),
       indices: config.indices.flatMap(({ name, to }) => {
-        return indexPositions(recordsOf(this.#deps.state, name).map((record) => ({ record, cursor: standings.of(record, targetOf(record, to)).cursor })));
+        return indexPositions(recordsOf(this.#deps.state, name).map((record) => ({ record, cursor: standings.of(record, this.#targetOf(record, to)).cursor })));
       }),
     };
   }
@@ -106,7 +106,7 @@ class OfflineReading implements Reading {
     const standings = await this.#standings();
     const holds = config.indices.flatMap(({ name, to }) => {
       const fed = recordsOf(this.#deps.state, name).filter((record) => isFed(record));
-      return fed.map((record) => ({ name: generationName(name, record.generation), seq: standings.of(record, targetOf(record, to)).cursor ?? record.startSeq }));
+      return fed.map((record) => ({ name: generationName(name, record.generation), seq: standings.of(record, this.#targetOf(record, to)).cursor ?? record.startSeq }));
     });
     return logStatReport({ ...log.stats(), holds });
   }
@@ -142,10 +142,15 @@ class OfflineReading implements Reading {
     const { config, log, state } = this.#deps;
     const scrubber = new Scrubber(secretsIn(config));
     return recordsOf(state, definition.name).map((record) => {
-      const { cursor, error } = standings.of(record, targetOf(record, definition.to));
+      const target = this.#targetOf(record, definition.to);
+      const { cursor, error } = standings.of(record, target);
       const shown = scrubber.value(statusError(error, definition.from.source)) as StatusError | null;
-      return { ...recordStatus(record, definition, state), condition: null, error: shown, cursor, lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor) };
+      return { ...recordStatus(record, target, definition.rollback_hours, state), condition: null, error: shown, cursor, lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor) };
     });
+  }
+
+  #targetOf(record: GenerationRecord, ofIndex: string): string {
+    return targetOf(record, ofIndex, (target) => this.#deps.config.targets.some(({ name }) => name === target));
   }
 
   #source({ name, type }: TailraceConfig['sources'][number]): SourceReport {
@@ -178,7 +183,7 @@ class OfflineReading implements Reading {
     const { config, log, state } = this.#deps;
     const { name, to: target, from } = definition;
     const record = recordOfIndex(state, name);
-    const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, targetOf(record, target));
+    const { cursor, error } = record === undefined ? { cursor: null, error: null } : standings.of(record, this.#targetOf(record, target));
     return {
       name,
       target,

@@ -81,6 +81,8 @@ export interface RunStart {
   readonly fingerprint: string;
   /** A new generation is asked for in any case: the history of the source begins anew. */
   readonly rebuild: boolean;
+  /** True for targets that the config has. */
+  readonly hasTarget: (target: string) => boolean;
   readonly durableSeq: Seq;
   readonly nowMs: number;
 }
@@ -89,11 +91,11 @@ export interface RunStart {
  * What a run begins with: the generations that there are, and another one if the config wants other documents, or the same at another target, than
  * the last that was begun, and than the one that serves. So an index that was put back to an older generation stays there until the config changes.
  */
-export function generationsAtStart(state: StateStore, { definition, fingerprint, rebuild, durableSeq, nowMs }: RunStart): GenerationRecord[] {
+export function generationsAtStart(state: StateStore, { definition, fingerprint, rebuild, durableSeq, nowMs, hasTarget }: RunStart): GenerationRecord[] {
   const records = recordsOf(state, definition.name);
   const last = state.lastBegun(definition.name);
   const serving = records.find(({ phase }) => phase === 'serving');
-  const isAsWanted = (record: GenerationRecord): boolean => record.fingerprint === fingerprint && targetOf(record, definition.to) === definition.to;
+  const isAsWanted = (record: GenerationRecord): boolean => record.fingerprint === fingerprint && targetOf(record, definition.to, hasTarget) === definition.to;
   const newest = records.find(({ generation }) => generation === last?.generation);
   const lastAsWanted = newest === undefined ? last?.fingerprint === fingerprint : isAsWanted(newest);
   const hasAny = records.some((record) => isFed(record));
@@ -105,11 +107,10 @@ export function generationsAtStart(state: StateStore, { definition, fingerprint,
   return recordsOf(state, definition.name);
 }
 
-/** The target that a generation was begun at. */
-export function targetOf({ definition }: Pick<GenerationRecord, 'definition'>, otherwise: string): string {
-  if (definition === '') return otherwise;
-  const { to } = JSON.parse(definition) as Partial<IndexDefinition>;
-  return to ?? otherwise;
+/** The target that a generation is at: the one that it was begun at, or that of its index where the config has no such one, be it only renamed. */
+export function targetOf({ definition }: Pick<GenerationRecord, 'definition'>, ofIndex: string, isConfigured: (target: string) => boolean): string {
+  const { to } = definition === '' ? {} : (JSON.parse(definition) as Partial<IndexDefinition>);
+  return to !== undefined && isConfigured(to) ? to : ofIndex;
 }
 
 /** Readers see `record` now. Returns the records that changed: the one that they saw before goes back, or goes at once where nobody can go back to it. */

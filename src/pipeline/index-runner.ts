@@ -76,9 +76,10 @@ export class IndexRunner {
     this.#deps = deps;
     this.definition = definition;
     this.#backoff = new Backoff(AGAIN, runtime.random);
-    const records = generationsAtStart(state, { definition, fingerprint, rebuild, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
+    const hasTarget = (name: string): boolean => deps.target(name) !== undefined;
+    const records = generationsAtStart(state, { definition, fingerprint, rebuild, hasTarget, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
     const isFirst = records.every((record) => record.phase === 'building' && record.incarnation === '');
-    this.#runners = records.flatMap((record) => this.#make(record, isFirst) ?? []);
+    this.#runners = records.map((record) => this.#make(record, isFirst));
   }
 
   /** All that are known, in the order of their numbers. */
@@ -155,7 +156,6 @@ export class IndexRunner {
     runtime.logger.info('generation_begun', { index: record.index, generation: record.generation, reason });
     this.#reload();
     const runner = this.#make(record, false);
-    invariant(runner !== undefined, 'a generation is begun at a target of the config');
     this.#runners = [...this.#runners, runner];
     this.#launch(runner);
     onBegun();
@@ -381,15 +381,10 @@ export class IndexRunner {
     }
   }
 
-  /** A runner for a record; undefined, and the record forgotten, when the config does not have its target any more. */
-  #make(record: GenerationRecord, isFirst: boolean): GenerationRunner | undefined {
+  #make(record: GenerationRecord, isFirst: boolean): GenerationRunner {
     const { log, state, runtime } = this.#deps;
-    const target = this.#deps.target(targetOf(record, this.definition.to));
-    if (target === undefined) {
-      runtime.logger.warn('generation_left', { index: record.index, generation: record.generation });
-      state.forgetGeneration(record.index, record.generation);
-      return undefined;
-    }
+    const target = this.#deps.target(targetOf(record, this.definition.to, (name) => this.#deps.target(name) !== undefined));
+    invariant(target !== undefined, `the config was checked: target ${this.definition.to} is there`);
     const hooks = {
       onWhole: (runner: GenerationRunner, seq: Seq) => this.#whole(runner, seq),
       onMappingRefused: (runner: GenerationRunner) => this.#mappingRefused(runner),

@@ -1,11 +1,10 @@
 /** How the pipeline stands, from what its runners know. */
 import { hintFor } from '../errors/named-source.ts';
-import type { IndexDefinition } from '../config/index-settings.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { GenerationRecord, StateStore } from '../state/state-store.ts';
-import { dropAtMs, targetOf } from './generations.ts';
+import { dropAtMs } from './generations.ts';
 import type { IndexRunner } from './index-runner.ts';
 import type { SourceRunner } from './source-runner.ts';
 import type { GenerationStatus, IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
@@ -114,8 +113,8 @@ function indexStatus(runner: IndexRunner, deps: StatusDeps): IndexStatus {
 }
 
 export function generationStatuses({ definition, generations }: Pick<IndexRunner, 'definition' | 'generations'>, { state, log }: Pick<StatusDeps, 'state' | 'log'>): GenerationStatus[] {
-  return generations.map(({ record, condition, error, cursor }) => ({
-    ...recordStatus(record, definition, state),
+  return generations.map(({ record, target, condition, error, cursor }) => ({
+    ...recordStatus(record, target.name, definition.rollback_hours, state),
     condition,
     error: statusError(error, definition.from.source),
     cursor,
@@ -124,18 +123,18 @@ export function generationStatuses({ definition, generations }: Pick<IndexRunner
 }
 
 /** What the record itself says of a generation. */
-export function recordStatus(record: GenerationRecord, { to, rollback_hours }: Pick<IndexDefinition, 'to' | 'rollback_hours'>, state: StateStore): Omit<GenerationStatus, 'condition' | 'error' | 'cursor' | 'lag_changes'> {
+export function recordStatus(record: GenerationRecord, target: string, rollbackHours: number, state: StateStore): Omit<GenerationStatus, 'condition' | 'error' | 'cursor' | 'lag_changes'> {
   const { index, generation, phase, reason, held, createdAtMs, retiredAtMs } = record;
   return {
     index,
     generation,
-    target: targetOf(record, to),
+    target,
     phase,
     reason,
     held,
     created_ms: createdAtMs,
     retired_ms: retiredAtMs,
-    drop_ms: dropAtMs(record, rollback_hours),
+    drop_ms: dropAtMs(record, rollbackHours),
     dead_letters: state.deadLetterCount(index, generation),
   };
 }

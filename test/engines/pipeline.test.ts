@@ -152,7 +152,7 @@ describePostgres([15, 18], ({ server }) => {
     await catchUp(items);
     await catchUp({ items: { from: 'shop.public.items', fields: { title: 'name' } } });
     expect(documents('items')).toEqual({ 1: { title: 'a' } });
-    expect(generations('items')).toEqual([{ generation: 2, promoted: 1, documents: 1 }]);
+    expect(generations('items')).toEqual([{ generation: 1, promoted: 0, documents: 1 }, { generation: 2, promoted: 1, documents: 1 }]);
   });
 
   test('search looks into the text fields that the config names, and into no others, what a module adds included', async () => {

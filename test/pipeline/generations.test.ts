@@ -6,7 +6,7 @@ import type { GenerationPhase, GenerationRecord, StateStore } from '../../src/st
 import { recordOf } from '../state/generation-record.ts';
 
 const definition: IndexDefinition = { ...indexSettings.parse({ from: 'shop.public.products' }), name: 'products', to: 'search' };
-const start = (more: Partial<RunStart> = {}): RunStart => ({ definition, fingerprint: 'f1', rebuild: false, durableSeq: 41, nowMs: 7, ...more });
+const start = (more: Partial<RunStart> = {}): RunStart => ({ definition, fingerprint: 'f1', rebuild: false, hasTarget: (name) => name === 'search' || name === 'elsewhere', durableSeq: 41, nowMs: 7, ...more });
 
 function phases(records: readonly GenerationRecord[]): [number, GenerationPhase][] {
   return records.map(({ generation, phase }) => [generation, phase]);
@@ -38,6 +38,11 @@ describe('a run begins', () => {
     expect(state.generations()[1]).toMatchObject({ reason: 'config', fingerprint: 'f2', startSeq: 41 });
     using other = stateWith({ phase: 'serving' });
     expect(phases(generationsAtStart(other, start({ definition: { ...definition, to: 'elsewhere' } })))).toEqual([[1, 'serving'], [2, 'building']]);
+  });
+
+  test('with what there is when its target was only renamed', () => {
+    using state = stateWith({ phase: 'serving' });
+    expect(phases(generationsAtStart(state, start({ definition: { ...definition, to: 'elsewhere' }, hasTarget: (name) => name === 'elsewhere' })))).toEqual([[1, 'serving']]);
   });
 
   test('without what was being built, when the definition is again that of the generation that serves', () => {
