@@ -48,7 +48,7 @@ async function plannedRows(connection: RawConnection, table: string, { relation,
   return Plan['Plan Rows'];
 }
 
-/** By its place, so that no other row is looked at, and no column is read that the condition does not name. */
+/** By its place, so that no other row is looked at. */
 async function tryOnOneRow(connection: RawConnection, table: string, { relation, filter }: TablePlaces['leaves'][number], predicate: string, signal: AbortSignal): Promise<void> {
   const from = `ONLY ${quoteQualified(relation.namespace, relation.name)}`;
   const one = `SELECT ctid FROM ${from}${filter === null ? '' : ` WHERE (${filter})`} LIMIT 1`;
