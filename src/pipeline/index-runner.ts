@@ -47,8 +47,8 @@ export interface IndexRunnerDeps extends FeedDeps {
   readonly state: StateStore;
   readonly runtime: Runtime;
   readonly beforeSwap?: SwapCheck | undefined;
-  /** A generation was begun: it needs a snapshot. */
-  readonly onBegun: () => void;
+  /** A generation was begun, and needs a snapshot; or it is given up, and needs none any more. */
+  readonly onNeedChanged: () => void;
   /** How a generation that was being built came to its end: `ready` for one that is held, `serving`, or `dropping`. */
   readonly onOutcome: (record: GenerationRecord) => void;
 }
@@ -151,14 +151,14 @@ export class IndexRunner {
   /** Begins another generation; what was being built before is given up. Throws USAGE for one that is held where readers would go on seeing none. */
   begin(reason: GenerationReason, held: boolean): GenerationRecord {
     if (held) this.#refuseHeld();
-    const { fingerprint, log, state, runtime, onBegun } = this.#deps;
+    const { fingerprint, log, state, runtime, onNeedChanged } = this.#deps;
     const record = beginGeneration(state, { definition: this.definition, fingerprint, reason, held, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
     runtime.logger.info('generation_begun', { index: record.index, generation: record.generation, reason });
     this.#reload();
     const runner = this.#make(record, false);
     this.#runners = [...this.#runners, runner];
     this.#launch(runner);
-    onBegun();
+    onNeedChanged();
     this.#changed.notify();
     return record;
   }
@@ -440,6 +440,7 @@ export class IndexRunner {
     this.#deps.state.putGenerations(record);
     this.#reload();
     this.#changed.notify();
+    if (record.phase === 'dropping') this.#deps.onNeedChanged();
     return record;
   }
 

@@ -2,7 +2,7 @@
 import type { RowSchema } from '../change/schema.ts';
 import type { Seq } from '../change/seq.ts';
 import { SchemaRegistry } from '../capture/schema-registry.ts';
-import { builds, snapshotsIn } from '../capture/snapshot-state.ts';
+import { builds, EVERYONE, isOver, snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Connection } from '../capture/capture.ts';
 import type { TailraceConfig } from '../config/definition.ts';
 import type { LogStore } from '../connector/log-store.ts';
@@ -12,7 +12,7 @@ import type { SearchHit, SearchRequest, Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
+import { TailraceError, codeOf } from '../errors/tailrace-error.ts';
 import { Notifier, together, untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
@@ -56,8 +56,8 @@ export class Pipeline implements AsyncDisposable {
   readonly #schemas: SchemaRegistry;
   readonly #sources: readonly SourceRunner[];
   readonly #indices: readonly IndexRunner[];
-  /** A generation was begun that needs a snapshot. */
-  readonly #begun = new Notifier();
+  /** A generation was begun that needs a snapshot, or one is given up. */
+  readonly #needChanged = new Notifier();
   /** Resolves when the pipeline has stopped; rejects with the error that ended it. */
   readonly finished: Promise<void>;
 
@@ -231,7 +231,7 @@ export class Pipeline implements AsyncDisposable {
       state,
       runtime,
       beforeSwap,
-      onBegun: () => this.#begun.notify(),
+      onNeedChanged: () => this.#needChanged.notify(),
       onOutcome: () => settleJobs(state, runtime.clock.nowMs()),
     });
     // What is being built waits for the source to say what the table looks like now: the log may know an older shape only.
@@ -261,8 +261,9 @@ export class Pipeline implements AsyncDisposable {
     let { tables } = connection;
     for (;;) {
       for (const { table, schema } of tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
-      const begun = this.#begun.wait(signal);
-      begun.catch(() => {});
+      const needChanged = this.#needChanged.wait(signal);
+      needChanged.catch(() => {});
+      await this.#cancelUnneeded(source, connection, signal);
       const requested = snapshotsIn(this.#parts.log.registers);
       const lacking = new Map<string, string[]>();
       for (const { definition, name, record } of this.#indices.flatMap(({ generations }) => generations)) {
@@ -271,9 +272,23 @@ export class Pipeline implements AsyncDisposable {
       }
       // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
       for (const [table, names] of lacking) await connection.requestSnapshot({ table, selection: { kind: 'all' }, for: names, reason: 'build', sweep: true }, signal);
-      await begun;
+      await needChanged;
       // What the connection said when it was made may be long ago.
       tables = await this.#describe(source, signal);
+    }
+  }
+
+  /** Nothing is read for generations that are given up. */
+  async #cancelUnneeded(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
+    const fed = new Set(this.#indices.flatMap(({ generations }) => generations).flatMap(({ name, record }) => (isFed(record) ? [name] : [])));
+    for (const snapshot of snapshotsIn(this.#parts.log.registers)) {
+      if (snapshot.source !== source || isOver(snapshot) || snapshot.for.some((name) => name === EVERYONE || fed.has(name))) continue;
+      try {
+        await connection.cancelSnapshot(snapshot.number, signal);
+      } catch (error) {
+        // It has come to its end meanwhile.
+        if (codeOf(error) !== 'USAGE') throw error;
+      }
     }
   }
 

@@ -58,6 +58,8 @@ export class ScriptedServer {
   headError: unknown = null;
   /** What an answer to that question waits for. */
   headAfter: Promise<void> = Promise.resolve();
+  /** What every chunk of a table waits for. */
+  chunkAfter: Promise<void> = Promise.resolve();
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
   /** What the next attempts to drop the history are answered with. */
@@ -108,7 +110,10 @@ export class ScriptedServer {
       snapshots: {
         checkSelection: async () => null,
         planRanges: async (table) => [Buffer.from(table)],
-        readChunk: async ({ table }) => this.#chunk(table),
+        readChunk: async ({ table }, signal) => {
+          await untilAborted(this.chunkAfter, signal);
+          return this.#chunk(table);
+        },
       },
       stream: async (sink, signal) => {
         for (let sent = start; ; ) {
