@@ -46,8 +46,9 @@ export class RowsAtReader {
 
   /**
    * Every selected row that is there from beginning to end of the reading, at least once; twice when the table is rewritten meanwhile. A row that
-   * changes in between two chunks may be in neither: the stream has it. The next chunk of a range is read when the one before was taken. Rejects
-   * with SRC_SELECTION, with the signal's reason, and with whatever ends the connection.
+   * changes in between two chunks may be in neither: the stream has it. What the stream only said to be read again is waited for, unless somebody
+   * paused that: then the log lacks it still. The next chunk of a range is read when the one before was taken. Rejects with SRC_SELECTION, with the
+   * signal's reason, and with whatever ends the connection.
    */
   async *read(request: ReadAtRequest, signal: AbortSignal): AsyncGenerator<RowsAt, void, undefined> {
     const ended = new AbortController();

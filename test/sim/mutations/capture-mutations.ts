@@ -42,11 +42,6 @@ export const captureMutations: readonly Mutation[] = [
     patches: [{ file: 'src/capture/snapshot-state.ts', from: "return selection.kind === 'all' && phase", to: "return selection.kind.length > 0 && phase" }],
   },
   {
-    name: 'outdated-chunk-merged',
-    defect: 'A chunk that was read before its table was planned again, or its snapshot was paused or ended, is merged all the same.',
-    patches: [{ file: 'src/capture/range-reader.ts', from: "(running.attempt === attempt ? this.#insertChunk(running, read) : 'again')", to: "(attempt < 0 ? 'again' : this.#insertChunk(running, read))" }],
-  },
-  {
     name: 'window-opened-late',
     defect: 'Changes are noted only when the chunk has been read.',
     patches: [{ file: windows, from: '      if (window.table !== table) continue;\n      text', to: '      if (window.table !== table || window.high === null) continue;\n      text' }],
