@@ -74,6 +74,28 @@ describe('a target that keeps no cursor', () => {
   });
 });
 
+test('settings that can be changed in place are; for others another generation is built, and the one that serves stays in step with those that it has', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', 'a', 'first');
+  await using stage = await ScriptedStage.make();
+  const opened: string[] = [];
+  stage.beforeOpen = ({ generation, options }) => {
+    opened.push(`${generation} ${JSON.stringify(options.settings)}`);
+    if (generation === 1 && options.settings?.['shards'] === 2) throw new TailraceError('TGT_MAPPING', { message: 'The shards of an index stay.' });
+  };
+  const run = async (more: Readonly<Record<string, unknown>>): Promise<string[]> => {
+    opened.length = 0;
+    await using pipeline = await stage.start(settings(server, more));
+    await pipeline.caughtUp(within());
+    return standing(pipeline);
+  };
+  expect([await run({ settings: { shards: 1, replicas: 0 } }), opened]).toEqual([['1 serving working'], ['1 {"shards":1,"replicas":0}']]);
+  expect([await run({ settings: { shards: 1, replicas: 3 } }), opened]).toEqual([['1 serving working'], ['1 {"shards":1,"replicas":3}']]);
+  expect(await run({ settings: { shards: 2, replicas: 3 } })).toEqual(['1 retired working', '2 serving working']);
+  expect(opened.slice(0, 2)).toEqual(['1 {"shards":2,"replicas":3}', '1 {"shards":1,"replicas":3}']);
+  expect(opened).toContain('2 {"shards":2,"replicas":3}');
+});
+
 test('a generation that is being built and cannot take a field stops: another one would fare no better', async () => {
   const server = new ScriptedServer();
   server.write('public.items', 'a', '1');

@@ -14,7 +14,7 @@ import { logSettings } from '../../src/config/engine-settings.ts';
 import { indexSettings } from '../../src/config/index-settings.ts';
 import type { RowFormat } from '../../src/connector/row-format.ts';
 import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TableDescription } from '../../src/connector/source.ts';
-import type { Target } from '../../src/connector/target.ts';
+import type { GenerationPlan, Target } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import type { SwapCheck } from '../../src/pipeline/index-runner.ts';
@@ -196,6 +196,8 @@ export class ScriptedStage implements AsyncDisposable {
   readonly lines: LoggedLine[] = [];
   /** Called before each batch of an index is applied, which waits for it. */
   beforeApply: (index: string, generation: number) => Promise<void> | void = () => {};
+  /** Called before a generation is opened. */
+  beforeOpen: (plan: GenerationPlan) => void = () => {};
   /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
   beforeCursor: () => Promise<void> | void = () => {};
   beforePromote: (generation: number) => Promise<void> | void = () => {};
@@ -247,6 +249,7 @@ export class ScriptedStage implements AsyncDisposable {
     const target = new MemoryTarget(name, this.storage);
     const open = target.open.bind(target);
     target.open = async (plan, signal) => {
+      this.beforeOpen(plan);
       const generation = await open(plan, signal);
       const [apply, cursor, promote] = [generation.apply.bind(generation), generation.cursor.bind(generation), generation.promote.bind(generation)];
       generation.cursor = async () => {
