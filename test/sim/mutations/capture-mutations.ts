@@ -32,11 +32,6 @@ export const captureMutations: readonly Mutation[] = [
     patches: [{ file: 'src/capture/snapshot-frames.ts', from: '!untouched && window.changed(', to: '!untouched && Date.length === 0 && window.changed(' }],
   },
   {
-    name: 'absent-key-not-looked-at',
-    defect: 'A key that was nobody\'s when it was looked up is deleted although a row came to have it meanwhile.',
-    patches: [{ file: 'src/capture/snapshot-frames.ts', from: 'if (changed(absent, 0, absent.length)) continue;', to: 'if (absent.length === 0) continue;' }],
-  },
-  {
     name: 'whole-by-a-part',
     defect: 'A generation that is being built is taken for whole when a part of its table was read for it.',
     patches: [{ file: 'src/capture/snapshot-state.ts', from: "return selection.kind === 'all' && phase", to: "return selection.kind.length > 0 && phase" }],
