@@ -2,7 +2,7 @@
 import type { IndexReport, LogReport, SourceReport, StatusReport } from '../../src/observe/status-report.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
-import { bytes, count, counted, duration, percent, rate } from '../terminal/units.ts';
+import { bytes, count, counted, duration, known, percent, rate } from '../terminal/units.ts';
 import { errorBelow, phaseText } from './phase.ts';
 
 export function statusScreen(status: StatusReport, paint: Paint): string[] {
@@ -34,9 +34,8 @@ function sourceLines({ sources, running }: StatusReport, paint: Paint): string[]
 
 /** How far the log is behind the source's head. */
 export function behindHead({ lag_bytes: lagBytes, lag_seconds: lagSeconds }: SourceReport): string {
-  if (lagBytes === null) return '?';
   if (lagBytes === 0) return '0';
-  return lagSeconds === null ? bytes(lagBytes) : `${bytes(lagBytes)}, ${duration(lagSeconds)}`;
+  return [known(lagBytes, bytes), ...(lagSeconds === null ? [] : [duration(lagSeconds)])].join(', ');
 }
 
 /** Below this much the end of the source's history is near enough to be said unasked. */

@@ -50,12 +50,16 @@ export class ScriptedServer {
   readonly tables = new Map<string, Map<string, string>>();
   /** A transaction's position is its place here, from 1. */
   readonly history: Transaction[] = [];
+  /** How much more may be written until what its reader needs is dropped. */
+  bytesUntilLoss: number | null = null;
   /** What a question for the head is answered with instead of the head. */
   headError: unknown = null;
   /** What an answer to that question waits for. */
   headAfter: Promise<void> = Promise.resolve();
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
+  /** What a stream, and every attempt to connect behind it, ends with; `breakWith` sets it. */
+  #broken: unknown = null;
   /** What the next attempts to drop the history are answered with. */
   readonly dropErrors: unknown[] = [];
   drops = 0;
@@ -68,6 +72,13 @@ export class ScriptedServer {
     if (name === null) rows.delete(id);
     else rows.set(id, name);
     this.history.push({ table, id, name, commitTimeMs: this.nowMs });
+    this.committed.notify();
+  }
+
+  /** Connections end with the error, and so does every attempt to make one, until it is null again. */
+  breakWith(error: unknown): void {
+    this.#broken = error;
+    this.connectError = error;
     this.committed.notify();
   }
 
@@ -108,6 +119,7 @@ export class ScriptedServer {
       stream: async (sink, signal) => {
         for (let sent = start; ; ) {
           signal.throwIfAborted();
+          if (this.#broken !== null) throw this.#broken as Error;
           for (; sent < this.history.length; sent += 1) push(sink, sent + 1, this.history[sent] as Transaction, wanted);
           if (isNudged) sink.heartbeat(positionOf(sent));
           isNudged = false;
@@ -123,7 +135,7 @@ export class ScriptedServer {
       head: async (signal) => {
         await untilAborted(this.headAfter, signal);
         if (this.headError !== null) throw this.headError as Error;
-        return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: null, notes: [] };
+        return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: this.bytesUntilLoss, notes: [] };
       },
       [Symbol.asyncDispose]: async () => {},
     };
