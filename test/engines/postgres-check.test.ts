@@ -120,6 +120,8 @@ describePostgres([15, 18], (postgres) => {
       ['that is missing', '', 'SRC_TABLE_MISSING', undefined],
       ['that is a view', 'CREATE VIEW public.t AS SELECT 1 AS id', 'SRC_TABLE_KIND', undefined],
       ['that is unlogged', 'CREATE UNLOGGED TABLE public.t (id int PRIMARY KEY)', 'SRC_TABLE_KIND', undefined],
+      ['without columns', 'CREATE TABLE public.t ()', 'SRC_TABLE_KIND', undefined],
+      ['that lost its columns', 'CREATE TABLE public.t (id int); ALTER TABLE public.t DROP COLUMN id; ALTER TABLE public.t REPLICA IDENTITY FULL', 'SRC_TABLE_KIND', undefined],
       ['without identity', 'CREATE TABLE public.t (id int NOT NULL)', 'SRC_NO_IDENTITY', 'ALTER TABLE "public"."t" REPLICA IDENTITY FULL;'],
       ['with an index that would serve', 'CREATE TABLE public.t (id int NOT NULL, CONSTRAINT served UNIQUE (id))', 'SRC_NO_IDENTITY', 'ALTER TABLE "public"."t" REPLICA IDENTITY USING INDEX "served";'],
       ['with a partition without identity', 'CREATE TABLE public.t (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE public.t1 PARTITION OF public.t FOR VALUES IN (1); ALTER TABLE public.t1 REPLICA IDENTITY NOTHING', 'SRC_NO_IDENTITY', 'ALTER TABLE "public"."t1" REPLICA IDENTITY DEFAULT;'],
