@@ -1,5 +1,5 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
-import { Capture, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
+import { Capture, LOOK_AGAIN_MS, type CaptureDeps, type CaptureStatus } from '../capture/capture.ts';
 import { positionRegister } from '../capture/resume-point.ts';
 import { rangesIn, snapshotsIn } from '../capture/snapshot-state.ts';
 import type { Seq } from '../change/seq.ts';
@@ -162,14 +162,11 @@ export class SourceRunner {
         if (signal.aborted) return false;
         const disposition = dispositionOf(error);
         if (disposition === 'exit') throw error;
-        if (disposition !== 'backoff') {
-          this.#dropping = { phase: 'stopped', error, retryInMs: null };
-          logger.error('source_stopped', { source: this.source.name, error });
-          return false;
-        }
-        const retryInMs = backoff.nextMs();
-        this.#dropping = { phase: 'waiting', error, retryInMs };
-        logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
+        const retryInMs = disposition === 'backoff' ? backoff.nextMs() : disposition === 'look_again' ? LOOK_AGAIN_MS : null;
+        if (disposition === 'backoff') logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
+        else if (this.#dropping?.phase !== 'stopped') logger.error('source_stopped', { source: this.source.name, error });
+        this.#dropping = { phase: disposition === 'backoff' ? 'waiting' : 'stopped', error, retryInMs };
+        if (retryInMs === null) return false;
         // Aborted, it ends at the next attempt.
         await clock.sleep(retryInMs, signal).catch(() => {});
       }
