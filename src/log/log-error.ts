@@ -21,6 +21,15 @@ export function corruptFolder(directory: string, reason: string): TailraceError 
   return new TailraceError('LOG_CORRUPT', { message: `The change log in ${directory} is damaged: ${reason}.`, entity: directory });
 }
 
+/** The file that is written to is no longer the one that the next start would read. */
+export function displaced(directory: string, name: string): TailraceError {
+  return new TailraceError('LOG_CORRUPT', {
+    message: `The change log in ${directory} is damaged: ${name} was removed or replaced while it was written to.`,
+    did: 'tailrace ended before any source was told that more is kept; what was in the files that are gone is lost.',
+    entity: directory,
+  });
+}
+
 export function gap(after: Seq, firstSeq: Seq, durableSeq: Seq): TailraceError {
   const kept = durableSeq < firstSeq ? `it holds no changes, the next is seq ${firstSeq}` : `it holds seq ${firstSeq} to ${durableSeq}`;
   return new TailraceError('LOG_GAP', { message: `Changes behind seq ${after} were asked for, but the change log no longer holds them: ${kept}.` });

@@ -143,7 +143,7 @@ async function heal(disk: Disk, directory: string, identity: LogIdentity, tail: 
     await file.close();
     throw error;
   }
-  if (!segment.sealed) return new SegmentWriter(file, identity, segment, index);
+  if (!segment.sealed) return new SegmentWriter(file, directory, identity, segment, index);
   await file.close();
   return undefined;
 }
