@@ -166,8 +166,8 @@ export class Capture {
     const { source, tables, log, schemas, logged, runtime, settings, onConnected } = this.#deps;
     // Stopped it is until it reads again: a look is no sign that anything was mended.
     if (this.#phase !== 'stopped') this.#phase = 'connecting';
-    const { identity, resumePoint, state } = this.#registers;
-    const request = { tables, logged, resume: identity === null || resumePoint === null ? null : { position: resumePoint.position, identity, state } };
+    const { identity, resumePoint, state, beginnings } = this.#registers;
+    const request = { tables, logged, beginnings, resume: identity === null || resumePoint === null ? null : { position: resumePoint.position, identity, state } };
     await using session = await source.connect(request, signal);
     if (identity !== null && identity !== session.identity) {
       throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `Source ${source.name} is ${session.identity} now; the log was read from ${identity}.`, entity: source.name });

@@ -75,10 +75,10 @@ describePostgres([18], ({ server }) => {
     await scene.mended();
     for (const suffix of ['-wal', '-shm']) rmSync(scene.data(`state.db${suffix}`), { force: true });
     writeFileSync(scene.data('state.db'), Buffer.alloc(8192, 0xa5));
-    expect((await scene.refusal('STATE_CORRUPT')).hint).toContain('move it away and start again');
+    expect((await scene.refusal('STATE_CORRUPT')).hint).toContain('move it away, then `tailrace run --rebuild SOURCE`');
     renameSync(scene.data(), scene.data('..', 'away'));
     await scene.sql('DELETE FROM items WHERE id < 10');
-    await scene.mended();
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 
   test('a damaged segment is named with its place and is not repaired: LOG_CORRUPT', async () => {
@@ -101,7 +101,7 @@ describePostgres([18], ({ server }) => {
     replaceBytes(path, at, Buffer.from([(whole[at] ?? 0) ^ 0xff]));
     await scene.refusal('LOG_CORRUPT');
     renameSync(scene.data(), scene.data('..', 'away'));
-    await scene.mended();
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 
   describe('a log that is as large as it may be', () => {

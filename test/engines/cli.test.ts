@@ -367,7 +367,7 @@ describePostgres([18], (postgres) => {
 
   describe('a daemon that cannot go on', () => {
     test('with --once ends with the status of what stopped it, and says what to do', async () => {
-      const path = config('wrong-table.yaml', `data_directory: wrong\nsources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.productz } }\n`);
+      const path = config('wrong-table.yaml', `data_directory: wrong\nsources: { shop: { type: postgres, url: "${url}", slot: wrong_table } }\nindices: { products: { from: shop.public.productz } }\n`);
       const { code, stderr } = await cli('run', '--once', '--config', path);
       expect(code).toBe(65);
       expect(stderr).toContain('SRC_TABLE_MISSING');
