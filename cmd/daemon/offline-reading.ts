@@ -17,6 +17,7 @@ import { logReport, logStatReport, type IndexReport, type LogStatReport, type So
 import { layoutOf } from '../../src/pipeline/layout.ts';
 import { statusError } from '../../src/pipeline/pipeline-status.ts';
 import { sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
+import { refuseWithoutLog, refuseWithoutState } from '../../src/pipeline/whole-directory.ts';
 import type { StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
@@ -31,12 +32,14 @@ import { openTarget, TargetStandings } from './target-standings.ts';
 /** Errors: NOT_RUNNING when no daemon has ever run with this data directory; STATE_*, LOG_CORRUPT. */
 export async function openOfflineReading(config: TailraceConfig): Promise<Reading> {
   const layout = layoutOf(config.data_directory);
-  if (!existsSync(layout.state) || !existsSync(layout.log)) {
-    throw new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
-  }
   const runtime = nodeRuntime(silentLogger);
+  await refuseWithoutState(layout, runtime.disk);
+  const noneHasRun = (): TailraceError => new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
+  if (!existsSync(layout.state)) throw noneHasRun();
   await using opened = new AsyncDisposableStack();
   const state = opened.use(openSqliteState({ path: layout.state, readOnly: true }));
+  await refuseWithoutLog(layout, state.logId, runtime.disk);
+  if (!existsSync(layout.log)) throw noneHasRun();
   const log = opened.use(await openLogReadOnly(layout.log, runtime));
   const formats = opened.use(openPositionFormats(config, runtime));
   return new OfflineReading({ config, runtime, state, log, formats, resources: opened.move() });

@@ -15,6 +15,7 @@ import { openSqliteState } from '../state/sqlite-state.ts';
 import { generationName, type StateStore } from '../state/state-store.ts';
 import { layoutOf } from './layout.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
+import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 /** A segment that is written to slowly is closed after this, so that retention can remove it. */
 const SEGMENT_AGE_MAX_MS = 60 * 60 * 1000;
@@ -41,9 +42,11 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   const { runtime, connectors, version, pid } = options;
   const layout = layoutOf(config.data_directory);
   await using opened = new AsyncDisposableStack();
+  await refuseWithoutState(layout, runtime.disk);
   await prepareDataDirectory(layout.directory, [layout.lock, layout.state], runtime);
   opened.use(takeLock(layout.lock));
   const state = opened.use(openSqliteState({ path: layout.state }));
+  await refuseWithoutLog(layout, state.logId, runtime.disk);
   const log = opened.use(await openLog({ ...logSettings(config), directory: layout.log, holds: holdsOf(config, state) }, runtime));
   bind(state, log, layout.directory);
   const transforms = new Map<string, DocumentTransform>();

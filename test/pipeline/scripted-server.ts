@@ -209,8 +209,8 @@ export class ScriptedStage implements AsyncDisposable {
     return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')));
   }
 
-  async start({ servers, indices, log, rebuild }: ScriptedOptions): Promise<Pipeline> {
-    const config: TailraceConfig = {
+  config(servers: Readonly<Record<string, unknown>>, indices: Readonly<Record<string, string>>, log: Partial<TailraceConfig['log']> = {}): TailraceConfig {
+    return {
       data_directory: join(this.directory, 'data'),
       sources: Object.keys(servers).map((name) => ({ name, type: 'scripted', settings: {} })),
       targets: [{ name: 'memory', type: 'memory', settings: {} }],
@@ -223,6 +223,10 @@ export class ScriptedStage implements AsyncDisposable {
       ready_within_ms: 30_000,
       shutdown_within_ms: 10_000,
     };
+  }
+
+  async start({ servers, indices, log, rebuild }: ScriptedOptions): Promise<Pipeline> {
+    const config = this.config(servers, indices, log);
     return startPipeline(config, {
       connectors: {
         sources: { scripted: { type: 'scripted', configSchema: z.looseObject({}), format, create: (_, { name }) => servers[name]?.source(name) ?? fail(name) } },
