@@ -35,6 +35,8 @@ export const catalogue = {
   CFG_TRANSFORM: { disposition: 'exit', did: nothingStarted, hint: 'Correct the expression or module named in the message.' },
   USAGE: { disposition: 'exit', did: nothingStarted, hint: 'See `tailrace --help`.' },
   NOT_RUNNING: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Start the daemon with `tailrace run`.' },
+  NOT_BUILT: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace status`; `tailrace run` builds the index.' },
+  ADMIN_IN_USE: { disposition: 'exit', did: 'tailrace ended; what it had begun goes on at the next start.', hint: 'Stop what listens there, or name another place in `admin`.' },
   TIMED_OUT: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace status`, then try again with a longer limit.' },
   BEHIND: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace lag` and `tailrace status`.' },
   // the source's connection

@@ -35,7 +35,8 @@ describe('a command that is not understood', () => {
     ['lag --max-second=5', 'tailrace: `tailrace lag` knows no option `--max-second`.', '→ Did you mean `--max-seconds`? See `tailrace lag --help`.'],
     ['log statt', 'tailrace: `tailrace log` knows no verb `statt`.', '→ Did you mean `stat`? See `tailrace log --help`.'],
     ['log', 'tailrace: `tailrace log` needs one of: stat, tail, dump, verify.', '→ See `tailrace log --help`.'],
-    ['search products', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
+    ['search', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
+    ['search products', 'tailrace: There is no word to search for.', '→ Type `tailrace search INDEX WORDS`.'],
     ['run products', 'tailrace: `tailrace run` knows no argument `products`.', '→ See `tailrace run --help`.'],
     ['run --config', 'tailrace: Not enough arguments following: config.', '→ See `tailrace run --help`.'],
     ['run --rebuild', 'tailrace: Not enough arguments following: rebuild.', '→ See `tailrace run --help`.'],
@@ -94,6 +95,23 @@ describe('the config', () => {
     expect(missing.code).toBe(78);
     expect(missing.stderr).toContain('TAILRACE_NO_SUCH_VARIABLE');
     expect(missing.stderr).toContain('CFG_SECRET_MISSING');
+  });
+});
+
+describe('words to search for that begin with a dash', () => {
+  const files = "sources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\nindices: { products: { from: shop.public.products } }\n";
+
+  test.for(['-x', '--foo'])('are options that are not known, and it is said where they may stand: %s', async (word) => {
+    const result = await runCli(['search', 'products', word, 'kettle']);
+    expect(result.code).toBe(64);
+    expect(said(result)).toEqual([`tailrace: \`tailrace search\` knows no option \`${word}\`.`, 'Nothing was started.', '→ See `tailrace search --help`. Words that begin with `-` go behind `--`.', 'USAGE: docs/errors.md#usage']);
+    expect((await runCli(['search', 'products', word])).stderr).toContain(`knows no option \`${word}\``);
+  });
+
+  test('are searched for behind `--`', async () => {
+    const path = configFile('dashes.yaml', files);
+    for (const words of [['--', '-x', 'kettle'], ['kettle', '--', '-x']]) expect((await runCli(['search', 'products', '--config', path, ...words])).stderr).toContain('NOT_RUNNING');
+    expect(await runCli(['search', 'products', '--config', path, '--'])).toMatchObject({ code: 64, stderr: expect.stringContaining('There is no word to search for.') as unknown });
   });
 });
 

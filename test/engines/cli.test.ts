@@ -131,6 +131,7 @@ describePostgres([18], (postgres) => {
       expect(hits).toContain('"price":1234.50');
       expect((await cli('search', 'products', 'kettle', '1234')).stdout).toMatch(/^1234 +-?\d+\.\d\d +id: 1234 {2}name: kettle number 1234 {2}price: 1234.50/);
       expect((await cli('search', 'products', 'xylophone')).stdout).toBe('Nothing in products matches "xylophone".\n');
+      for (const words of [['--', '-1234', 'kettle'], ['kettle', '--', '-1234']]) expect((await cli('search', 'products', '--limit', '1', ...words)).stdout).toMatch(/^1234 /);
       expect((await cli('search', 'produtcs', 'x')).stderr).toContain('did you mean `products`?');
     });
 
@@ -371,6 +372,12 @@ describePostgres([18], (postgres) => {
       const { code, stderr } = await cli('run', '--once', '--config', path);
       expect(code).toBe(65);
       expect(stderr).toContain('SRC_TABLE_MISSING');
+      const search = await cli('search', 'products', 'kettle', '--config', path);
+      expect(search).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^tailrace: Index products is not built yet: tailrace is not running\.\n[^]*NOT_BUILT: /) as unknown });
+      await using daemon = await spawnTailrace(['run', '--config', path], { cwd: folder });
+      await daemon.event('source_stopped');
+      expect((await cli('search', 'products', 'kettle', '--config', path)).stderr).toMatch(/^tailrace: Index products is not built yet: There is no table public\.productz\b[^]*NOT_BUILT: /);
+      expect(await cli('search', 'products', 'kettle', '--json', '--config', path)).toMatchObject({ code: 1, stdout: expect.stringContaining('"code":"NOT_BUILT"') as unknown });
     });
 
     test('stopped in the middle of a snapshot ends with 0, and the next run goes on there', async () => {
@@ -383,6 +390,7 @@ describePostgres([18], (postgres) => {
       expect(await daemon.exit()).toEqual({ code: 0, signal: null });
       expect(daemon.lines.map(({ msg }) => msg)).not.toContain('snapshot_done');
       const part = await read();
+      expect(await cli('search', 'products', 'kettle', '--config', path)).toMatchObject({ code: 1, stderr: expect.stringContaining('Index products is not built yet') as unknown });
       expect(await json('status', '--config', path)).toMatchObject({ indices: [{ phase: 'building' }], sources: [{ snapshots: [{ table: 'public.products', phase: 'reading' }] }] });
       config('stopped.yaml', readFileSync(path, 'utf8').replace(/snapshot: .*/, ''));
       await using again = await spawnTailrace(['run', '--once', '--config', path], { cwd: folder });
@@ -390,6 +398,9 @@ describePostgres([18], (postgres) => {
       expect(again.lines.map(({ msg }) => msg)).not.toContain('snapshot_requested');
       expect(await read()).toBeGreaterThan(part);
       expect((await json('search', 'products', 'kettle', '1999', '--config', path)) as { hits: unknown[] }).toMatchObject({ hits: [{ id: '1999' }] });
+      expect(await cli('search', 'products', 'xylophone', '--config', path)).toMatchObject({ code: 0, stdout: 'Nothing in products matches "xylophone".\n' });
+      rmSync(join(folder, 'stopped', 'search.db'));
+      expect(await cli('search', 'products', 'kettle', '--config', path)).toMatchObject({ code: 1, stderr: expect.stringContaining('Index products was built, but is not in its target') as unknown });
     });
 
     test('while its server is away waits, says so in its status, and stops when it is told to', async () => {
