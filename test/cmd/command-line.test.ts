@@ -166,6 +166,13 @@ test.runIf(granted('/dev/full', existsSync('/dev/full')))('an answer that could 
   expect(closed).toEqual({ stdout: '{status 0\n', stderr: '' });
 });
 
+test.runIf(granted('/dev/full', existsSync('/dev/full')))('so is an answer that is no', async () => {
+  const path = configFile('told-nobody.yaml', "data_directory: told-nobody\nsources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\nindices: { products: { from: shop.public.products } }\n");
+  const check = `"${process.execPath}" "${script}" check --config "${path}"`;
+  const { stdout } = await promisify(execFile)('bash', ['-c', `${check} >/dev/null; echo "status $?"; ${check} 2>&1 >/dev/full; echo "status $?"`]);
+  expect(stdout).toMatch(/^status 1\ntailrace: Standard output cannot be written[^]*DISK_FULL.*\nstatus 74\n$/);
+});
+
 describe('help and schema', () => {
   test('--help lists every verb, and the help of a verb its options', async () => {
     const { code, stdout, stderr } = await runCli(['--help']);
