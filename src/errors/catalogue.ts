@@ -36,7 +36,7 @@ export const catalogue = {
   USAGE: { disposition: 'exit', did: nothingStarted, hint: 'See `tailrace --help`.' },
   NOT_RUNNING: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Start the daemon with `tailrace run`.' },
   NOT_BUILT: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace status`; `tailrace run` builds the index.' },
-  ADMIN_IN_USE: { disposition: 'exit', did: 'tailrace ended; what it had begun goes on at the next start.', hint: 'Stop what listens there, or name another place in `admin`.' },
+  ADMIN_IN_USE: { disposition: 'exit', did: 'tailrace ended; what it had begun goes on at the next start.', hint: 'Stop what listens there, or name another port: `admin: { http: { port: PORT } }`.' },
   TIMED_OUT: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace status`, then try again with a longer limit.' },
   BEHIND: { disposition: 'exit', did: 'Nothing was changed.', hint: 'Look at `tailrace lag` and `tailrace status`.' },
   // the source's connection
@@ -79,6 +79,7 @@ export const catalogue = {
   // our own state
   LOCK_HELD: { disposition: 'exit', did: 'Nothing was started and nothing was changed.', hint: 'Stop the other daemon, or give this one a data directory of its own.' },
   STATE_IDENTITY: { disposition: 'exit', did: 'Nothing was started and nothing was changed.', hint: 'Name the data directory that belongs to this configuration, or an empty one with `tailrace run --rebuild SOURCE`.' },
+  STATE_FORBIDDEN: { disposition: 'exit', did: 'Nothing was started and nothing was changed.', hint: 'Make the data directory and the files in it readable and writable for the user that runs tailrace.' },
   STATE_TOO_NEW: { disposition: 'exit', did: 'The data directory was left untouched.', hint: 'Run the tailrace version that wrote it, or a newer one.' },
   STATE_CORRUPT: { disposition: 'exit', did: processEnded, hint: 'Restore the data directory, or move it away, then `tailrace run --rebuild SOURCE`: a new snapshot is taken.' },
   LOG_CORRUPT: { disposition: 'exit', did: 'Nothing behind the damage was read and nothing was repaired.', hint: 'See `tailrace log verify`; restore the segment, or move the data directory away, then `tailrace run --rebuild SOURCE`.' },

@@ -42,9 +42,16 @@ export function diskFailed(doing: string, cause: unknown): unknown {
   return new TailraceError('DISK_FAILED', { message: `${doing} failed: ${systemCode}.`, cause });
 }
 
-/** Like `diskFailed`, for what is not waited for: no space is an error as well. */
+/** Like `diskFailed`, for the opening of a log: what this account may not do is no failure of the disk. */
+export function openingFailed(doing: string, cause: unknown): unknown {
+  const systemCode = systemCodeOf(cause);
+  if (systemCode === undefined || !['EACCES', 'EPERM', 'EROFS'].includes(systemCode)) return diskFailed(doing, cause);
+  return new TailraceError('STATE_FORBIDDEN', { message: `${doing} failed: ${systemCode}.`, cause });
+}
+
+/** Like `openingFailed`, for what is not waited for: no space is an error as well. */
 export function diskError(doing: string, cause: unknown): unknown {
-  if (!isNoSpace(cause)) return diskFailed(doing, cause);
+  if (!isNoSpace(cause)) return openingFailed(doing, cause);
   return new TailraceError('DISK_FULL', { message: `${doing} failed: there is no space left on the disk.`, cause });
 }
 

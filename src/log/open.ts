@@ -45,7 +45,7 @@ export interface LogOptions {
   readonly holds?: Iterable<readonly [name: string, seq: Seq]>;
 }
 
-/** Rejects with LOG_CORRUPT, STATE_TOO_NEW, DISK_FULL or DISK_FAILED. */
+/** Rejects with LOG_CORRUPT, STATE_TOO_NEW, STATE_FORBIDDEN, DISK_FULL or DISK_FAILED. */
 export async function openLog(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog> {
   try {
     return await open(options, runtime);

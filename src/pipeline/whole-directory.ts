@@ -4,18 +4,20 @@
  */
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { readIdentity } from '../log/identity.ts';
-import { diskFailed, systemCodeOf } from '../log/log-error.ts';
+import { openingFailed, systemCodeOf } from '../log/log-error.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Layout } from './layout.ts';
 
 const hint = 'Restore the data directory as a whole, or move it away, then `tailrace run --rebuild SOURCE`: a new snapshot is taken.';
 
-/** True when the folder holds a change log. Rejects with LOG_CORRUPT, STATE_TOO_NEW or DISK_FAILED. */
+/** True when the folder holds a change log. Rejects with LOG_CORRUPT, STATE_TOO_NEW, STATE_FORBIDDEN or DISK_FAILED. */
 export async function hasLog({ log }: Layout, disk: Disk): Promise<boolean> {
   try {
     return (await readIdentity(disk, log)) !== undefined;
   } catch (error) {
-    throw diskFailed(`Opening the change log in ${log}`, error);
+    // Below something that is no folder there is nothing.
+    if (systemCodeOf(error) === 'ENOTDIR') return false;
+    throw openingFailed(`Opening the change log in ${log}`, error);
   }
 }
 
@@ -38,6 +40,6 @@ async function isThere(path: string, disk: Disk): Promise<boolean> {
     return true;
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return false;
-    throw diskFailed(`Looking for ${path}`, error);
+    throw openingFailed(`Looking for ${path}`, error);
   }
 }

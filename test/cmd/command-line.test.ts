@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { takeLock } from '../../src/state/lock.ts';
 import { granted } from '../requirement.ts';
 import { runCli, script, shapeDifferences, type CliResult } from './run-cli.ts';
 
@@ -146,9 +149,9 @@ describe('odd configs', () => {
   test('name a data directory that cannot be made, or whose socket has too long a path: one sentence each', async () => {
     const path = configFile('places.yaml', `${source}indices: { a: { from: shop.public.t } }\n`);
     const impossible = await runCli(['run', '--config', path, '--data-directory', '/dev/null/x']);
-    expect(impossible.code).toBe(74);
+    expect(impossible.code).toBe(78);
     expect(impossible.stderr).toContain('tailrace: The data directory /dev/null/x cannot be made: ENOTDIR.');
-    expect(impossible.stderr).toContain('STATE_CORRUPT');
+    expect(impossible.stderr).toContain('STATE_FORBIDDEN');
     const long = join(folder, 'y'.repeat(120));
     const tooLong = await runCli(['run', '--config', path, '--data-directory', long]);
     expect(tooLong.code).toBe(78);
@@ -156,6 +159,29 @@ describe('odd configs', () => {
     expect(existsSync(long)).toBe(false);
     expect((await runCli(['status', '--config', path, '--data-directory', long])).stderr).toContain('NOT_RUNNING');
   });
+});
+
+test('a rebuild beside a daemon that runs says to stop that first, with the command as it has to be typed', async () => {
+  const path = configFile('beside.yaml', 'sources: { shop: { type: postgres, url: "postgres://u@127.0.0.1:1/d" } }\nindices: { a: { from: shop.public.t } }\n');
+  const data = join(folder, 'beside');
+  mkdirSync(data, { mode: 0o700 });
+  using _daemon = takeLock(join(data, 'lock.db'));
+  const refused = await runCli(['run', '--rebuild', 'shop', '--config', path, '--data-directory', data]);
+  expect(refused.code).toBe(75);
+  const options = `--config ${path} --data-directory ${data}`;
+  expect(said(refused).slice(-2)).toEqual([`→ Stop that daemon first (SIGTERM; \`tailrace status ${options}\` tells its pid), then \`tailrace run --rebuild shop ${options}\`.`, 'LOCK_HELD: docs/errors.md#lock_held']);
+});
+
+test('an admin port that is taken is worth another start: ADMIN_IN_USE', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const path = configFile('port.yaml', `sources: { shop: { type: postgres, url: "postgres://u@127.0.0.1:1/d" } }\nindices: { a: { from: shop.public.t } }\nadmin: { http: { port: ${port} } }\n`);
+  const result = await runCli(['run', '--config', path, '--data-directory', join(folder, 'port')]);
+  taken.close();
+  expect(result.code).toBe(75);
+  expect(result.stderr).toContain(`tailrace: tailrace cannot listen on 127.0.0.1:${port}: something listens there already.`);
+  expect(result.stderr).toContain("ADMIN_IN_USE");
 });
 
 test.runIf(granted('/dev/full', existsSync('/dev/full')))('an answer that could not be written to its end is an error, not a short answer', async () => {

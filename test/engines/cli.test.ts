@@ -171,7 +171,7 @@ describePostgres([18], (postgres) => {
     test('a second one whose port is taken ends with one sentence, and says what it did', async () => {
       const path = config('port.yaml', `data_directory: port\nsources: { port: { type: postgres, url: "${url}" } }\nindices: { products: { from: port.public.products } }\nadmin: { http: { port: ${new URL(address).port} } }\n`);
       const { code, stderr } = await cli('run', '--config', path);
-      expect(code).toBe(78);
+      expect(code).toBe(75);
       expect(stderr).toMatch(/tailrace: tailrace cannot listen on 127\.0\.0\.1:\d+: something listens there already\.\n {2}tailrace ended; what it had begun goes on at the next start\.\n {2}→ Name a free one/);
     });
 

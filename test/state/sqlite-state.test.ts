@@ -91,7 +91,7 @@ describe('the state store', () => {
     chmodSync(path, 0o400);
     for (const one of [folder, path]) giveToOrdinaryUser(one);
     await asOrdinaryUser(() => {
-      const refusal = { code: 'STATE_CORRUPT', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
+      const refusal = { code: 'STATE_FORBIDDEN', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
       expect(() => openSqliteState({ path })).toThrow(expect.objectContaining(refusal));
     });
   });
