@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { installed, mayMount } from '../requirement.ts';
 import { errorOf, Scene, type SceneConfig } from './bad-input-scene.ts';
 import { describePostgres } from './postgres.ts';
+import { eventually } from './servers.ts';
 import { spawnTailrace } from './tailrace.ts';
 
 const MiB = 1024 * 1024;
@@ -134,6 +135,10 @@ describePostgres([18], ({ server }) => {
         const { code, hint } = errorOf(await daemon.event('index_stopped'));
         expect(code).toBe('LOG_EVICTED');
         expect(hint).toContain('`tailrace run --rebuild shop`');
+        await eventually('what the index needs next is removed from the log', 30_000, async () => {
+          const { log, indices } = JSON.parse((await scene.cli(['positions', '--json'])).stdout) as { log: { first_seq: number }; indices: { cursor: number }[] };
+          return log.first_seq > (indices[0]?.cursor ?? Infinity) + 1;
+        });
         other.exec('ROLLBACK');
         other.close();
       }
