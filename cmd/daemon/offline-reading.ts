@@ -2,7 +2,7 @@
  * What the data directory and the targets say while no daemon runs. Nothing in them is changed. What only a running daemon knows is null: the
  * source's head, and how fast everything goes.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
 import { newCounters } from '../../src/apply/counters.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
@@ -37,7 +37,7 @@ export async function openOfflineReading(config: TailraceConfig): Promise<Readin
   const noneHasRun = (): TailraceError => new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
   if (!existsSync(layout.state)) throw noneHasRun();
   await using opened = new AsyncDisposableStack();
-  const state = opened.use(openSqliteState({ path: layout.state, readOnly: true }));
+  const state = opened.use(openSqliteState({ path: layout.state, readOnly: { bytesOf: (path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0 } }));
   await refuseWithoutLog(layout, state.logId, runtime.disk);
   if (!existsSync(layout.log)) throw noneHasRun();
   const log = opened.use(await openLogReadOnly(layout.log, runtime));

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { DeadLetter, GenerationRecord } from '../../src/state/state-store.ts';
 import { asOrdinaryUser, giveToOrdinaryUser } from '../ordinary-user.ts';
+
+const readOnly = { bytesOf: (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0 };
 
 let folder = '';
 let path = '';
@@ -81,7 +83,7 @@ describe('the state store', () => {
   test('can be read while another process writes, and is not written by a reader', () => {
     using writer = openSqliteState({ path });
     writer.putGeneration(generation);
-    using reader = openSqliteState({ path, readOnly: true });
+    using reader = openSqliteState({ path, readOnly });
     expect(reader.generations()).toHaveLength(1);
     expect(() => reader.putCursor('products', 1, 1)).toThrow(/readonly/);
   });
@@ -94,6 +96,28 @@ describe('the state store', () => {
       const refusal = { code: 'STATE_FORBIDDEN', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
       expect(() => openSqliteState({ path })).toThrow(expect.objectContaining(refusal));
     });
+  });
+
+  test('can be read where nothing may be written, and where a daemon that died has left changes beside it that is refused', async () => {
+    const left = join(folder, 'left');
+    mkdirSync(left);
+    {
+      using state = openSqliteState({ path });
+      state.putGeneration(generation);
+      for (const suffix of ['', '-wal']) cpSync(`${path}${suffix}`, join(left, `state.db${suffix}`));
+    }
+    for (const one of [path, join(left, 'state.db'), join(left, 'state.db-wal'), left, folder]) {
+      giveToOrdinaryUser(one);
+      chmodSync(one, one === folder || one === left ? 0o500 : 0o400);
+    }
+    const before = new Set(readdirSync(folder, { recursive: true, encoding: 'utf8' }));
+    await asOrdinaryUser(() => {
+      using state = openSqliteState({ path, readOnly });
+      expect(state.generations()).toEqual([generation]);
+      expect(() => openSqliteState({ path: join(left, 'state.db'), readOnly })).toThrow(expect.objectContaining({ code: 'STATE_FORBIDDEN' }));
+    });
+    expect(new Set(readdirSync(folder, { recursive: true, encoding: 'utf8' }))).toEqual(before);
+    for (const one of [folder, left]) chmodSync(one, 0o700);
   });
 
   test('leaves a file of a newer version untouched', () => {
