@@ -101,6 +101,15 @@ describe('the config', () => {
   });
 });
 
+test('a url that is not usable is a fault of the config, and the hint says how one is written', async () => {
+  const path = configFile('url.yaml', "sources: { shop: { type: postgres, url: 'mysql://u:hunter22@h/d' } }\nindices: { products: { from: shop.public.products } }\n");
+  const { code, stdout } = await runCli(['check', '--config', path]);
+  expect(code).toBe(1);
+  expect(stdout).toContain(`✗ config ${path}, see below\n`);
+  expect(stdout).toMatch(/✗ +connection: .*CFG_INVALID\)\n +Write postgres:\/\/host:5432\/database\?user=name with `password_file`, or put `name:password@` before the host\.\n/);
+  expect(stdout).not.toContain('hunter22');
+});
+
 describe('words to search for that begin with a dash', () => {
   const files = "sources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\nindices: { products: { from: shop.public.products } }\n";
 

@@ -346,6 +346,8 @@ describePostgres([18], (postgres) => {
       expect(stdout).toContain('indices.products.fields.title needs the column `nam`, which the table public.products does not have; did you mean `name`? (SRC_DDL)');
       expect(stdout).toContain('indices.products.fields.twice, column 14: Unexpected token: EOF (CFG_TRANSFORM)');
       expect(stdout).toMatch(/\n3 problems: mend them, then check again\./);
+      expect(stdout).toContain('Correct `indices.products.where` in the config, or give the table what it needs.');
+      expect(stdout).not.toContain('SOURCE');
       const { checked } = (await json('check', '--config', path)) as { checked: { kind: string; name: string; findings: { level: string }[] }[] };
       expect(checked.filter(({ kind }) => kind === 'index').map(({ name, findings }) => [name, findings.map(({ level }) => level)])).toEqual([['products', ['problem', 'problem', 'problem']], ['fine', ['ok']]]);
     });

@@ -48,6 +48,11 @@ test.each<[Doing, object, string]>([
   expect(codeFor(doing, error)).toBe(code);
 });
 
+test('a server that does not encrypt is not mended by naming an authority', () => {
+  const error = sourceError(new Error('The server does not support SSL connections'), { ...names, doing: 'connecting' });
+  expect(error).toMatchObject({ code: 'SRC_TLS', hint: expect.stringContaining('`tls: { mode: disable }`') as string });
+});
+
 test('errors of all addresses of a name at once are read by the first', () => {
   const each = Object.assign(new Error('connect ECONNREFUSED ::1:5432'), { code: 'ECONNREFUSED' });
   expect(codeOf(sourceError(new AggregateError([each, each]), { ...names, doing: 'connecting' }))).toBe('SRC_CONN');

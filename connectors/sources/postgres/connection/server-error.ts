@@ -73,10 +73,11 @@ const bySystemCode: Readonly<Record<string, ErrorCode>> = {
 const tlsCode = /CERT|^ERR_TLS|^ERR_SSL|^ERR_OSSL|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH|INVALID_CA|^EPROTO$/;
 
 /** pg's own errors have texts only. */
-const byText: readonly (readonly [RegExp, ErrorCode])[] = [
-  [/does not support SSL|establishing an SSL/i, 'SRC_TLS'],
-  [/^SASL|[Pp]assword must be/, 'SRC_AUTH'],
-  [/^Connection terminated|^timeout expired|^Client (was closed|has encountered)/, 'SRC_CONN'],
+const byText: readonly (readonly [RegExp, Meaning])[] = [
+  [/does not support SSL/i, { code: 'SRC_TLS', hint: 'Let the server encrypt (its setting `ssl`); or, where nobody can listen on the way, set `tls: { mode: disable }` or `sslmode=disable` in the url.' }],
+  [/establishing an SSL/i, { code: 'SRC_TLS' }],
+  [/^SASL|[Pp]assword must be/, { code: 'SRC_AUTH' }],
+  [/^Connection terminated|^timeout expired|^Client (was closed|has encountered)/, { code: 'SRC_CONN' }],
 ];
 
 /** The catalogued error for anything that was thrown; catalogued ones and aborts pass unchanged. */
@@ -107,8 +108,7 @@ function meaningOf(error: ServerError, context: ErrorContext): Meaning | undefin
     if (known !== undefined) return { code: known };
     if (tlsCode.test(code)) return { code: 'SRC_TLS' };
   }
-  const match = byText.find(([text]) => text.test(error.message));
-  return match === undefined ? undefined : { code: match[1] };
+  return byText.find(([text]) => text.test(error.message))?.[1];
 }
 
 /** SQLSTATEs that mean something of their own during one activity. */
