@@ -113,7 +113,7 @@ describe('search results', () => {
   test('fit the width, keep every digit, and cannot command the terminal', () => {
     const found = '{"index":"products","text":"lamp","limit":10,"hits":[{"id":"57","score":4.25,"document":{"id":12345678901234567890,"name":"Brass\\u001b[31m\\nLamp","price":177.90,"tags":["a",1.10],"gone":null}},{"id":"1377","score":11.5,"document":{"name":"x"}}]}';
     expect(hitLines('lamp', found, { paint: plainPaint, columns: 200 })).toEqual([
-      '57      4.25  id: 12345678901234567890  name: Brass [31m Lamp  price: 177.90  tags: ["a","1.10"]',
+      '57      4.25  id: 12345678901234567890  name: Brass [31m Lamp  price: 177.90  tags: ["a",1.10]',
       '1377   11.50  name: x',
       '2 hits',
     ]);
