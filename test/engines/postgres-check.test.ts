@@ -215,7 +215,7 @@ describePostgres([15, 18], (postgres) => {
     await at.run(made('tailracer'));
     await at.server.query(made('tailrace_elsewhere'), elsewhere);
     const warnings = (await at.check('public.t')).filter(({ subject, level }) => subject.startsWith('slot ') && level !== 'ok');
-    expect(warnings).toMatchObject([{ level: 'warning', subject: 'slot tailrace_old', message: expect.stringMatching(/^nobody reads from it, and the server keeps \d+ bytes/) as string, fix: "SELECT pg_drop_replication_slot('tailrace_old');" }]);
+    expect(warnings).toMatchObject([{ level: 'warning', subject: 'slot tailrace_old', message: expect.stringMatching(/^nobody reads from it, and the server keeps (?:less than )?[\d.]+ MiB of log/) as string, fix: "SELECT pg_drop_replication_slot('tailrace_old');" }]);
     await at.run(String(warnings[0]?.fix));
     expect(about(await at.check('public.t'), 'slot tailrace_old')).toEqual([]);
     await at.run("SELECT pg_drop_replication_slot('tailracer')");
