@@ -134,6 +134,12 @@ describePostgres([15, 18], (postgres) => {
       expect(problems(await at.check('public.t'))).toEqual([]);
     });
 
+    test('that is spelt in other letters is named as it is spelt', async () => {
+      const at = await scene(await postgres.server(), `${plain} CREATE TABLE public."Quoted" (id int PRIMARY KEY)`);
+      const found = problems(await at.check('public.T', 'public.quoted', 'public.other'));
+      expect(found.map(({ message }) => message)).toEqual(['There is no table public.T; did you mean `public.t`?', 'There is no table public.quoted; did you mean `public.Quoted`?', expect.stringMatching(/^There is no table public\.other\.?$/) as string]);
+    });
+
     test('that the publication does not send is named with the statement, or will be added', async () => {
       const setup = `${plain} CREATE TABLE public.u (id int PRIMARY KEY); CREATE PUBLICATION pub FOR TABLE public.u`;
       const adding = await scene(await postgres.server(), setup);
