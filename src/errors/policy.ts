@@ -2,10 +2,12 @@
  * The one policy: what anything thrown leads to. Pure, total, and narrow on purpose: what is not known stops.
  */
 import { catalogue, type Disposition, type ErrorCode } from './catalogue.ts';
-import { codeOf, isAbort } from './tailrace-error.ts';
+import { codeOf, isAbort, isMendedByRebuild } from './tailrace-error.ts';
 
 export function dispositionOf(error: unknown): Disposition {
-  return catalogue[codeOf(error) ?? 'UNKNOWN'].disposition;
+  const code = codeOf(error) ?? 'UNKNOWN';
+  const hint = error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
+  return isMendedByRebuild(code, hint) ? 'stop' : catalogue[code].disposition;
 }
 
 /** Exit statuses, documented in docs/cli.md. Service managers should restart on 1, 74 and 75 only. */

@@ -22,6 +22,14 @@ describe('the error policy', () => {
     for (const code of ['SRC_AUTH', 'SRC_HISTORY_LOST', 'SRC_SLOT_AHEAD', 'SRC_DIVERGED', 'SRC_IDENTITY_CHANGED', 'TGT_IDENTITY'] as const) expect(catalogue[code].disposition, code).toBe('stop');
   });
 
+  test('looks again at what a person mends at the server, but not where changes went by that only a rebuild brings back', () => {
+    const ofPublication = (hint: string): TailraceError => new TailraceError('SRC_PUBLICATION', { message: 'x', hint });
+    const [altered, gone] = [ofPublication('ALTER PUBLICATION ...;'), ofPublication('CREATE PUBLICATION ...; then `tailrace run --rebuild SOURCE`.')];
+    expect([dispositionOf(altered), dispositionOf(gone)]).toEqual(['look_again', 'stop']);
+    expect([altered.did, gone.did]).toEqual([catalogue.SRC_PUBLICATION.did, catalogue.SRC_HISTORY_LOST.did]);
+    expect(exitCodeOf(gone)).toBe(ExitCode.stopped);
+  });
+
   test('gives every code that ends the process an exit status other than success', () => {
     for (const code of codes) expect(exitCodeOf(new TailraceError(code, { message: 'x' })), code).not.toBe(ExitCode.ok);
   });
