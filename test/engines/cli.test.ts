@@ -290,6 +290,8 @@ describePostgres([18], (postgres) => {
       expect(verified.code).toBe(74);
       expect(verified.stdout).toContain(`${stat.subject}: `);
       expect(verified.stdout).toMatch(/The log is damaged: 1 place\.\n$/);
+      expect(verified.stdout).toContain('Restore the file from a copy of exactly this data directory');
+      expect(verified.stdout).not.toContain('log verify');
     });
   });
 
