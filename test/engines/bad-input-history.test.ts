@@ -37,14 +37,14 @@ describePostgres([18], (postgres) => {
     await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 
-  test('a first start that is interrupted at any moment goes on by itself', async () => {
+  test('a first start that is killed as soon as its slot is made goes on by itself', async () => {
     await using scene = await Scene.make(await server());
     const made = `SELECT 1 FROM pg_replication_slots WHERE slot_name = '${scene.database}'`;
     {
       await using daemon = await scene.daemon();
       await eventually('the slot is made', 30_000, async () => (await scene.sql(made)).length === 1);
       daemon.kill('SIGKILL');
-      await daemon.exit();
+      expect(await daemon.exit()).toEqual({ code: null, signal: 'SIGKILL' });
     }
     await scene.mended();
   });
