@@ -54,6 +54,7 @@ export const catalogue = {
   SRC_NO_IDENTITY: { disposition: 'look_again', did: looksAgain, hint: 'Run the ALTER TABLE ... REPLICA IDENTITY that the message names.' },
   SRC_RLS: { disposition: 'look_again', did: looksAgain, hint: 'Let the user see every row: ALTER ROLE ... BYPASSRLS.' },
   SRC_PUBLICATION: { disposition: 'look_again', did: looksAgain, hint: 'Run the CREATE or ALTER PUBLICATION that the message names.' },
+  SRC_UNPUBLISHED: { disposition: 'stop', did: sourceStopped, hint: 'Create the publication again. It counts only for changes that are made afterwards, so then `tailrace run --rebuild SOURCE`.' },
   SRC_DDL: { disposition: 'stop', did: 'What needs the old shape of the table stopped; its place is kept and indices serve what they have.', hint: 'Change the index to fit the table, or undo the change of the table and then `tailrace run --rebuild SOURCE`.' },
   SRC_VALUE_TOO_LARGE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'Leave the column out with `fields`, or raise `max_value_bytes` and update the row.' },
   SRC_UNDECODABLE: { disposition: 'dead_letter', did: 'The change was parked; all others go on.', hint: 'See `tailrace log dump` for the bytes; leave the column out with `fields`.' },

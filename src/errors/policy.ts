@@ -2,12 +2,10 @@
  * The one policy: what anything thrown leads to. Pure, total, and narrow on purpose: what is not known stops.
  */
 import { catalogue, type Disposition, type ErrorCode } from './catalogue.ts';
-import { codeOf, isAbort, isMendedByRebuild } from './tailrace-error.ts';
+import { codeOf, isAbort } from './tailrace-error.ts';
 
 export function dispositionOf(error: unknown): Disposition {
-  const code = codeOf(error) ?? 'UNKNOWN';
-  const hint = error instanceof Error && 'hint' in error && typeof error.hint === 'string' ? error.hint : '';
-  return isMendedByRebuild(code, hint) ? 'stop' : catalogue[code].disposition;
+  return catalogue[codeOf(error) ?? 'UNKNOWN'].disposition;
 }
 
 /** Exit statuses, documented in docs/cli.md. Service managers should restart on 1, 74 and 75 only. */
@@ -50,6 +48,7 @@ const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
   SRC_CONN: ExitCode.tryAgain,
   TGT_CONN: ExitCode.tryAgain,
   SRC_HISTORY_LOST: ExitCode.needsRebuild,
+  SRC_UNPUBLISHED: ExitCode.needsRebuild,
   SRC_SLOT_AHEAD: ExitCode.needsRebuild,
   SRC_DIVERGED: ExitCode.needsRebuild,
   SRC_IDENTITY_CHANGED: ExitCode.needsRebuild,

@@ -28,18 +28,9 @@ export class TailraceError extends Error {
     this.name = 'TailraceError';
     this.code = code;
     this.hint = details.hint ?? catalogue[code].hint;
-    // Nobody looks again at what only a rebuild mends: see `dispositionOf`.
-    this.did = details.did ?? catalogue[isMendedByRebuild(code, this.hint) ? 'SRC_HISTORY_LOST' : code].did;
+    this.did = details.did ?? catalogue[code].did;
     this.entity = details.entity;
   }
-}
-
-/**
- * True for an error that its server could be mended for, but whose own hint asks for a rebuild too: changes went by meanwhile, and to read on would
- * leave them out.
- */
-export function isMendedByRebuild(code: ErrorCode, hint: string): boolean {
-  return catalogue[code].disposition === 'look_again' && hint.includes('--rebuild ');
 }
 
 /** The catalogue's code of anything thrown, or undefined when it is none of ours. */

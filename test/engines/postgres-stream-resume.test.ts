@@ -393,10 +393,10 @@ describePostgres([15, 18], (postgres) => {
     await stream.caughtUp();
     await source.run('DROP PUBLICATION tailrace_shop');
     await source.run('INSERT INTO t VALUES (1)');
-    expect(await stream.failed()).toMatchObject({ code: 'SRC_PUBLICATION' });
+    expect(await stream.failed()).toMatchObject({ code: 'SRC_UNPUBLISHED' });
     await stream.stop();
     await stream.session[Symbol.asyncDispose]();
-    expect(await refusal({ ...source.options, resume: stream.resume })).toMatchObject({ code: 'SRC_PUBLICATION', hint: expect.stringContaining('CREATE PUBLICATION') });
+    expect(await refusal({ ...source.options, resume: stream.resume })).toMatchObject({ code: 'SRC_UNPUBLISHED', hint: expect.stringContaining('CREATE PUBLICATION') });
   });
 
   test('a table that is dropped, or taken out of the publication, stops the stream', async () => {

@@ -23,11 +23,8 @@ describe('the error policy', () => {
   });
 
   test('looks again at what a person mends at the server, but not where changes went by that only a rebuild brings back', () => {
-    const ofPublication = (hint: string): TailraceError => new TailraceError('SRC_PUBLICATION', { message: 'x', hint });
-    const [altered, gone] = [ofPublication('ALTER PUBLICATION ...;'), ofPublication('CREATE PUBLICATION ...; then `tailrace run --rebuild SOURCE`.')];
-    expect([dispositionOf(altered), dispositionOf(gone)]).toEqual(['look_again', 'stop']);
-    expect([altered.did, gone.did]).toEqual([catalogue.SRC_PUBLICATION.did, catalogue.SRC_HISTORY_LOST.did]);
-    expect(exitCodeOf(gone)).toBe(ExitCode.stopped);
+    expect([catalogue.SRC_PUBLICATION.disposition, catalogue.SRC_UNPUBLISHED.disposition]).toEqual(['look_again', 'stop']);
+    expect(exitCodeOf(new TailraceError('SRC_UNPUBLISHED', { message: 'x' }))).toBe(ExitCode.needsRebuild);
   });
 
   test('gives every code that ends the process an exit status other than success', () => {

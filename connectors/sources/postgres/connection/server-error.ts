@@ -139,7 +139,7 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
   switch (error.code) {
     case '42704': // undefined_object: slot or publication
       if (error.message.includes(`"${context.slot}"`) && !error.message.includes('publication')) return { code: 'SRC_HISTORY_LOST' };
-      return { code: 'SRC_PUBLICATION', hint: publicationHint };
+      return { code: 'SRC_UNPUBLISHED' };
     case '55000': // object_not_in_prerequisite_state: slot invalidated, or the level of the log lowered
       return error.message.includes('wal_level') ? walLevelMeaning : { code: 'SRC_HISTORY_LOST' };
     case '58P01': // undefined_file: a segment of the log was removed
@@ -151,8 +151,6 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
       return undefined;
   }
 }
-
-const publicationHint = 'Create the publication again. It counts only for changes that are made afterwards, so then `tailrace run --rebuild SOURCE`.';
 
 export interface Notice {
   readonly message?: string | undefined;
@@ -170,7 +168,7 @@ const STANDBY_AWAY_ROUTINE = 'StandbySlotsHaveCaughtup';
  */
 export function fatalWarning(notice: Notice, context: Omit<ErrorContext, 'doing'>): TailraceError | null {
   if (notice.code !== '55000' || notice.routine === STANDBY_AWAY_ROUTINE) return null;
-  return new TailraceError('SRC_PUBLICATION', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, hint: publicationHint, entity: context.source });
+  return new TailraceError('SRC_UNPUBLISHED', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, entity: context.source });
 }
 
 function grantHint(context: ErrorContext): string | undefined {
