@@ -20,20 +20,22 @@ export async function main(args: readonly string[]): Promise<never> {
     process.exit(ExitCode.invariant);
   });
   let code: ExitCode;
+  let hasFailed = false;
   try {
     code = await perform(args);
   } catch (error) {
     // Work that was told to stop ends with this.
     if (!isAbort(error)) report(error, args);
     code = exitCodeOf(error);
+    hasFailed = true;
   }
   await standardOutput.drained();
   const { failure } = standardOutput;
   if (failure !== undefined) {
     const lost = outputLost(failure);
     report(lost, args);
-    // What went wrong before is more than that nobody could be told of it.
-    if (code === ExitCode.ok) code = exitCodeOf(lost);
+    // What went wrong before is more than that nobody could be told of it; an answer, be it no, is nothing without being told.
+    if (!hasFailed) code = exitCodeOf(lost);
   }
   await standardError.drained();
   process.exit(code);
@@ -75,6 +77,6 @@ function outputLost(cause: Error): TailraceError {
 
 function report(error: unknown, args: readonly string[]): void {
   const debug = args.includes('--debug');
-  if (args.includes('--json')) standardOutput.write(`${errorJson(error, debug)}\n`);
-  standardError.lines(errorLines(error, { debug, paint: standardError.paint }));
+  if (args.includes('--json')) standardOutput.write(`${errorJson(error, { debug, args })}\n`);
+  standardError.lines(errorLines(error, { debug, args, paint: standardError.paint }));
 }

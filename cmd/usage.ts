@@ -20,7 +20,9 @@ export function usageError(message: string, args: readonly string[], verbs: read
   const near = nearest(unknown, knownNames);
   const shown = isOption ? `${typed.startsWith('--') ? '--' : '-'}${unknown}` : unknown;
   const what = isOption ? `option \`${shown}\`` : knownNames.length === 0 ? `argument \`${shown}\`` : `verb \`${shown}\``;
-  const suggested = near === undefined ? `See \`${command} --help\`.` : `Did you mean \`${isOption ? '--' : ''}${near}\`? See \`${command} --help\`.`;
+  const takesWords = isOption && verb !== undefined && Object.values(verb.positionals).some(({ array }) => array === true);
+  const behindDashes = takesWords ? ' Words that begin with `-` go behind `--`.' : '';
+  const suggested = near === undefined ? `See \`${command} --help\`.${behindDashes}` : `Did you mean \`${isOption ? '--' : ''}${near}\`? See \`${command} --help\`.`;
   return new TailraceError('USAGE', { message: `\`${command}\` knows no ${what}.`, hint: suggested });
 }
 

@@ -72,7 +72,7 @@ export function addVerb(parser: Argv, verb: Verb, onExit: (code: ExitCode) => vo
 export function answeredOnce(error: unknown): unknown {
   if (!(error instanceof TailraceError) || error.did !== catalogue[error.code].did) return error;
   const disposition = dispositionOf(error);
-  if (disposition !== 'backoff' && disposition !== 'pause') return error;
+  if (disposition !== 'backoff' && disposition !== 'pause' && disposition !== 'look_again') return error;
   const { code, message, hint, entity, cause } = error;
   return new TailraceError(code, { message, did: 'Nothing was changed, and the command does not try again.', hint, entity, cause });
 }

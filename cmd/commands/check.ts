@@ -92,9 +92,15 @@ async function indexFindings(index: IndexDefinition, table: TableDescription | u
     if (codeOf(error) !== 'CFG_TRANSFORM') throw error;
     problems.push(error as TailraceError);
   }
-  if (problems.length > 0) return problems.map(({ code, message, hint }) => ({ level: 'problem', subject, message: message.replace(/\.$/, ''), code, fix: hint }));
+  if (problems.length > 0) return problems.map((problem) => definitionFinding(index, problem));
   const name = `${index.from.source}.${index.from.table}`;
   return [table === undefined ? { level: 'warning', subject, message: `it was not held against ${name}, which could not be looked at` } : { level: 'ok', subject, message: `fits ${name}` }];
+}
+
+/** A misfit has the setting as its entity. Whether the table has changed, or the setting never fitted, is not known here: the hint of the code would tell of the first only. */
+function definitionFinding(index: IndexDefinition, { code, message, hint, entity }: TailraceError): Finding {
+  const fix = code === 'SRC_DDL' ? `Correct ${entity === undefined ? `indices.${index.name}` : `\`${entity}\``} in the config, or give the table what it needs.` : hintFor(hint, index.from.source);
+  return { level: 'problem', subject: `index ${index.name}`, message: message.replace(/\.$/, ''), code, fix };
 }
 
 /** What a look finds; a look that fails with an error of ours is a finding too. */
@@ -117,7 +123,9 @@ function tablesOf(config: TailraceConfig, source: string): TableRequest[] {
 }
 
 function checkScreen(path: string, checked: readonly Checked[], paint: Paint): string[] {
-  const lines = [`${paint('green', 'ok')} config ${path}`];
+  // What a source says of its own settings is said when it is looked at: until then the config is only well-formed.
+  const isSound = checked.every(({ findings: found }) => found.every(({ code }) => code === undefined || !code.startsWith('CFG_')));
+  const lines = [isSound ? `${paint('green', 'ok')} config ${path}` : `${paint('red', '✗')} config ${path}, see below`];
   for (const { kind, name, type, findings: found } of checked) {
     lines.push('', paint('bold', `${kind} ${name} (${type})`), ...found.flatMap((finding) => findingLines(finding, paint)));
   }

@@ -19,7 +19,7 @@ export const lagVerb = defineVerb({
     ...configOptions,
     ...jsonOption,
     watch: { type: 'boolean', default: false, describe: 'Go on until Ctrl-C: drawn anew each second on a terminal, else a line every 5 seconds' },
-    'max-seconds': { type: 'string', requiresArg: true, describe: 'Exit with 1 when an index is further behind, or is not serving' },
+    'max-seconds': { type: 'string', requiresArg: true, describe: 'Exit with 1 when an index is further behind, or is not serving, or a source is stopped' },
   },
   examples: [
     ['$0 lag --watch', 'Look on'],

@@ -50,7 +50,8 @@ async function rewindIndex(text: string, args: ConfigArguments & { readonly json
   const { config } = await readConfig(args);
   refuseUnknownIndex(index, config);
   const definition = config.indices.find(({ name }) => name === index) as IndexDefinition;
-  if (!existsSync(layoutOf(config.data_directory).log)) throw new TailraceError('NOT_RUNNING', { message: `No daemon has run yet: there is nothing in ${config.data_directory}.` });
+  const layout = layoutOf(config.data_directory);
+  if (!existsSync(layout.log) && !existsSync(layout.state)) throw new TailraceError('NOT_RUNNING', { message: `No daemon has run yet: there is nothing in ${config.data_directory}.` });
   const runtime = nodeRuntime(silentLogger);
   try {
     const request = { index, seq: Number(seq), dryRun: args['dry-run'] };

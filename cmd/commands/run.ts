@@ -33,7 +33,11 @@ export const runVerb = defineVerb({
     const { readConfig } = await import('../config-file.ts');
     const loaded = await readConfig(args);
     refuseUnknown(args.rebuild, loaded);
-    return runDaemon(loaded, { once: args.once, rebuild: args.rebuild, debug: args.debug });
+    try {
+      return await runDaemon(loaded, { once: args.once, rebuild: args.rebuild, debug: args.debug });
+    } catch (error) {
+      throw args.rebuild.length === 0 ? error : rebuildRefused(error, args.rebuild);
+    }
   },
 });
 
@@ -41,6 +45,14 @@ function refuseUnknown(rebuild: readonly string[], { config }: LoadedConfig): vo
   const known = config.sources.map(({ name }) => name);
   const unknown = rebuild.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new TailraceError('USAGE', { message: sentence(`The config has no source \`${unknown}\`${suggestion(unknown, known)}`), hint: `Name one of: ${known.join(', ')}.` });
+}
+
+/** Who asks for a rebuild has most often read so in the status of the daemon that runs. */
+function rebuildRefused(error: unknown, rebuild: readonly string[]): unknown {
+  if (!(error instanceof TailraceError) || error.code !== 'LOCK_HELD') return error;
+  const { message, did, entity, cause } = error;
+  const command = ['tailrace run', ...rebuild.map((name) => `--rebuild ${name}`)].join(' ');
+  return new TailraceError('LOCK_HELD', { message, did, entity, cause, hint: `Stop that daemon first (SIGTERM; \`tailrace status\` tells its pid), then \`${command}\`.` });
 }
 
 interface RunOptions {

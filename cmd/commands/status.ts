@@ -2,6 +2,7 @@
 import { ExitCode } from '../../src/errors/policy.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { statusScreen } from '../screens/status-screen.ts';
+import { withOptionsOf } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -15,7 +16,7 @@ export const statusVerb = defineVerb({
     await using reading = await openReading(config);
     const status = await reading.status();
     if (args.json) standardOutput.write(`${JSON.stringify(status)}\n`);
-    else standardOutput.lines(statusScreen(status, standardOutput.paint));
+    else standardOutput.lines(statusScreen(status, standardOutput.paint, withOptionsOf(process.argv.slice(2))));
     return status.running ? ExitCode.ok : ExitCode.no;
   },
 });

@@ -6,6 +6,7 @@ import { ExitCode } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Held, TraceReport } from '../../src/pipeline/trace.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
+import { fileBytes } from '../daemon/file-bytes.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { isKnown, traceJson, traceScreen } from '../screens/trace-screen.ts';
@@ -65,7 +66,7 @@ async function trace(config: TailraceConfig, request: { definition: IndexDefinit
   const layout = layoutOf(config.data_directory);
   if (!existsSync(layout.state) || !existsSync(layout.log)) throw new TailraceError('NOT_RUNNING', { message: `No daemon has run yet: there is nothing in ${layout.directory}.` });
   await using opened = new AsyncDisposableStack();
-  const state = opened.use(openSqliteState({ path: layout.state, readOnly: true }));
+  const state = opened.use(openSqliteState({ path: layout.state, readOnly: { bytesOf: fileBytes } }));
   const log = opened.use(await openLogReadOnly(layout.log, runtime));
   const positions = opened.use(openPositionFormats(config, runtime));
   const held = await askTarget(config, request, runtime);

@@ -18,6 +18,7 @@ import { layoutOf } from '../../src/pipeline/layout.ts';
 import { isFed, recordOfIndex, recordsOf, targetOf } from '../../src/pipeline/generations.ts';
 import { recordStatus, statusError } from '../../src/pipeline/pipeline-status.ts';
 import { indexPositions, sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
+import { refuseWithoutLog, refuseWithoutState } from '../../src/pipeline/whole-directory.ts';
 import type { GenerationStatus, StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
@@ -26,18 +27,21 @@ import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import { generationName, type DeadLetterFilter, type GenerationRecord, type StateStore } from '../../src/state/state-store.ts';
 import { packageVersion } from '../version.ts';
 import { openPositionFormats, rowFormats, type PositionFormats } from './daemon.ts';
+import { fileBytes } from './file-bytes.ts';
 import type { Reading } from './reading.ts';
 import { openTarget, TargetStandings } from './target-standings.ts';
 
 /** Errors: NOT_RUNNING when no daemon has ever run with this data directory; STATE_*, LOG_CORRUPT. */
 export async function openOfflineReading(config: TailraceConfig): Promise<Reading> {
   const layout = layoutOf(config.data_directory);
-  if (!existsSync(layout.state) || !existsSync(layout.log)) {
-    throw new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
-  }
   const runtime = nodeRuntime(silentLogger);
+  await refuseWithoutState(layout, runtime.disk);
+  const noneHasRun = (): TailraceError => new TailraceError('NOT_RUNNING', { message: `No daemon runs, and none has run yet: there is nothing in ${layout.directory}.` });
+  if (!existsSync(layout.state)) throw noneHasRun();
   await using opened = new AsyncDisposableStack();
-  const state = opened.use(openSqliteState({ path: layout.state, readOnly: true }));
+  const state = opened.use(openSqliteState({ path: layout.state, readOnly: { bytesOf: fileBytes } }));
+  await refuseWithoutLog(layout, state.logId, runtime.disk);
+  if (!existsSync(layout.log)) throw noneHasRun();
   const log = opened.use(await openLogReadOnly(layout.log, runtime));
   const formats = opened.use(openPositionFormats(config, runtime));
   return new OfflineReading({ config, runtime, state, log, formats, resources: opened.move() });

@@ -55,8 +55,16 @@ export function documentText(document: Readonly<Record<string, unknown>>, width:
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 
+/** JSON with its numbers as they were written, which `JSON.stringify` cannot do. */
+function jsonText(value: unknown): string {
+  if (value instanceof WrittenNumber) return value.toString();
+  if (Array.isArray(value)) return `[${value.map(jsonText).join(',')}]`;
+  if (typeof value === 'object' && value !== null) return `{${Object.entries(value).map(([name, inner]) => `${JSON.stringify(name)}:${jsonText(inner)}`).join(',')}}`;
+  return JSON.stringify(value);
+}
+
 function valueText(value: unknown): string {
   if (typeof value === 'string') return printable(value);
   if (value instanceof WrittenNumber) return value.toString();
-  return printable(JSON.stringify(value, (_, inner: unknown) => (inner instanceof WrittenNumber ? inner.toString() : inner)) ?? '');
+  return printable(jsonText(value));
 }

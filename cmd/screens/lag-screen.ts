@@ -63,12 +63,15 @@ export function lagLine(lag: LagReport): string {
   return `${new Date(lag.now_ms).toISOString()}  ${[...sources, ...indices].join('  ')}`;
 }
 
-/** Why an alert should go off: the indices that are not serving or further behind than allowed, one sentence each. */
+/** Why an alert should go off, one sentence each: the sources that have stopped, and the indices that are not serving or further behind than allowed. */
 export function behindMoreThan(lag: LagReport, maxSeconds: number): string[] {
   if (!lag.running) return ['tailrace is not running.'];
-  return lag.indices.flatMap(({ name, phase, lag_seconds: seconds }) => {
+  // What waits for a person falls behind until somebody comes, however little it is behind now.
+  const stopped = lag.sources.flatMap(({ name, phase }) => (phase === 'stopped' ? [`Source ${name} is stopped.`] : []));
+  const behind = lag.indices.flatMap(({ name, phase, lag_seconds: seconds }) => {
     if (phase !== 'serving') return [`Index ${name} is ${phase ?? 'not running'}.`];
     if (seconds === null) return [`How far index ${name} is behind is not known.`];
     return seconds > maxSeconds ? [`Index ${name} is ${duration(seconds)} behind, more than ${duration(maxSeconds)}.`] : [];
   });
+  return [...stopped, ...behind];
 }

@@ -1,12 +1,23 @@
 /** `tailrace status` for people: what there is, how it is, what to do now. One screen. */
 import type { IndexReport, LogReport, SourceReport, StatusReport } from '../../src/observe/status-report.ts';
+import type { StatusError } from '../../src/pipeline/status.ts';
+import { inText } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
-import { bytes, count, counted, duration, percent, rate } from '../terminal/units.ts';
+import { bytes, count, counted, duration, known, percent, rate } from '../terminal/units.ts';
 import { errorBelow, phaseText } from './phase.ts';
 
-export function statusScreen(status: StatusReport, paint: Paint): string[] {
-  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint)];
+/** `complete` makes the commands that are shown ones of this pipeline. */
+export function statusScreen(report: StatusReport, paint: Paint, complete: (command: string) => string = (command) => command): string[] {
+  const hinted = <T extends { readonly error: StatusError | null }>(part: T): T => (part.error === null ? part : { ...part, error: { ...part.error, hint: hintHere(part.error.hint, report.running, complete) } });
+  const status = { ...report, sources: report.sources.map(hinted), indices: report.indices.map(hinted) };
+  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint, complete)];
+}
+
+function hintHere(hint: string, running: boolean, complete: (command: string) => string): string {
+  // Two daemons cannot work in one data directory.
+  const first = running && hint.includes('`tailrace run ') ? ' Stop this daemon before that.' : '';
+  return inText(hint, complete) + first;
 }
 
 function headline({ version, pid, started_ms: startedMs, now_ms: nowMs, running, ready, problems }: StatusReport, paint: Paint): string {
@@ -34,9 +45,8 @@ function sourceLines({ sources, running }: StatusReport, paint: Paint): string[]
 
 /** How far the log is behind the source's head. */
 export function behindHead({ lag_bytes: lagBytes, lag_seconds: lagSeconds }: SourceReport): string {
-  if (lagBytes === null) return '?';
   if (lagBytes === 0) return '0';
-  return lagSeconds === null ? bytes(lagBytes) : `${bytes(lagBytes)}, ${duration(lagSeconds)}`;
+  return [known(lagBytes, bytes), ...(lagSeconds === null ? [] : [duration(lagSeconds)])].join(', ');
 }
 
 /** Below this much the end of the source's history is near enough to be said unasked. */
@@ -96,13 +106,14 @@ export function behindLog({ lag_changes: changes, lag_seconds: seconds }: IndexR
 }
 
 /** The commands that somebody who sees this screen wants next; empty when all is well. */
-function nextLines({ running, sources, indices, log }: StatusReport, paint: Paint): string[] {
-  const next: [string, string][] = [];
-  if (!running) next.push(['tailrace run', 'start the daemon']);
-  for (const { name, dead_letters: parked } of indices) if (parked > 0) next.push([`tailrace dlq list ${name}`, `see why ${counted(parked, 'document is', 'documents are')} parked`]);
-  if (sources.some(({ error }) => error !== null) || indices.some(({ error }) => error !== null)) next.push(['tailrace check', 'see what sources and targets lack, with the statements that mend it']);
-  if (log.condition !== 'ok') next.push(['tailrace lag', 'see which index is the slowest']);
-  if (next.length === 0) return [];
+function nextLines({ running, sources, indices, log }: StatusReport, paint: Paint, complete: (command: string) => string): string[] {
+  const found: [string, string][] = [];
+  if (!running) found.push(['tailrace run', 'start the daemon']);
+  for (const { name, dead_letters: parked } of indices) if (parked > 0) found.push([`tailrace dlq list ${name}`, `see why ${counted(parked, 'document is', 'documents are')} parked`]);
+  if (sources.some(({ error }) => error !== null) || indices.some(({ error }) => error !== null)) found.push(['tailrace check', 'see what sources and targets lack, with the statements that mend it']);
+  if (log.condition !== 'ok') found.push(['tailrace lag', 'see which index is the slowest']);
+  if (found.length === 0) return [];
+  const next = found.map(([command, why]): [string, string] => [complete(command), why]);
   const width = Math.max(...next.map(([command]) => command.length));
   return ['', paint('dim', 'NEXT'), ...next.map(([command, why]) => `${paint('cyan', command.padEnd(width))}  ${why}`)];
 }

@@ -1,11 +1,11 @@
 /**
- * Runs one source: connects, comes back after every failure that a pause may mend, and stops with the error shown after every other. What is
- * done over one connection is in `source-connection.ts`.
+ * Runs one source: connects, comes back after every failure that a pause may mend, and stops with the error shown after every other; where the
+ * server is what lacks something, it looks now and then whether a person has mended it. What is done over one connection is in `source-connection.ts`.
  */
 import type { LogStore } from '../connector/log-store.ts';
 import type { Source, SourceHead, TableRequest } from '../connector/source.ts';
 import { dispositionOf } from '../errors/policy.ts';
-import { isAbort, TailraceError } from '../errors/tailrace-error.ts';
+import { codeOf, isAbort, TailraceError } from '../errors/tailrace-error.ts';
 import { Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import { ByteBudget } from '../runtime/byte-budget.ts';
@@ -20,6 +20,9 @@ import { SourceRegisters } from './source-registers.ts';
 export type { Connection };
 
 const RECONNECT = { firstMs: 200, maxMs: 30_000 };
+
+/** Between two looks at a server that a person has to mend. */
+export const LOOK_AGAIN_MS = 60_000;
 
 /** A connection that lived this long counts as a success: the next pause is short again. */
 const CONNECTION_PROVEN_MS = 10_000;
@@ -49,6 +52,7 @@ export interface CaptureStatus {
   readonly phase: CapturePhase;
   /** The error that it waits or stopped with. */
   readonly error: unknown;
+  /** The pause before the next attempt, also of one that is stopped until its server is mended. */
   readonly retryInMs: number | null;
   readonly counters: Readonly<IntakeCounters>;
   /** Up to here everything is in the log and durable: what is still on its way there does not count. */
@@ -128,7 +132,8 @@ export class Capture {
   }
 
   /**
-   * Resolves when the signal is aborted, or when the source stopped with an error that waits for a person (see `status`).
+   * Resolves when the signal is aborted, or when the source stopped with an error that waits for a person (see `status`) and that nothing which is
+   * done at the server mends.
    * Rejects with errors that end the process.
    */
   async run(signal: AbortSignal): Promise<void> {
@@ -149,17 +154,21 @@ export class Capture {
   async #goesOnAfter(error: unknown, signal: AbortSignal): Promise<boolean> {
     const { runtime, source } = this.#deps;
     const disposition = dispositionOf(error);
+    const known = this.#error;
     this.#error = error;
     if (disposition === 'exit') throw error;
-    if (disposition !== 'backoff') {
+    if (disposition === 'backoff') {
+      this.#retryInMs = this.#backoff.nextMs();
+      this.#phase = 'waiting';
+      runtime.logger.warn('source_disconnected', { source: source.name, error, retry_in_ms: this.#retryInMs });
+    } else {
+      // Found again at every look, it is told once.
+      if (this.#phase !== 'stopped' || !isSame(known, error)) runtime.logger.error('source_stopped', { source: source.name, error });
       this.#phase = 'stopped';
       this.#phaseChanged.notify();
-      runtime.logger.error('source_stopped', { source: source.name, error });
-      return false;
+      if (disposition !== 'look_again') return false;
+      this.#retryInMs = LOOK_AGAIN_MS;
     }
-    this.#retryInMs = this.#backoff.nextMs();
-    this.#phase = 'waiting';
-    runtime.logger.warn('source_disconnected', { source: source.name, error, retry_in_ms: this.#retryInMs });
     try {
       await runtime.clock.sleep(this.#retryInMs, signal);
     } catch (interrupted) {
@@ -171,9 +180,10 @@ export class Capture {
 
   async #connectOnce(signal: AbortSignal): Promise<void> {
     const { source, tables, log, schemas, logged, runtime, settings, onConnected } = this.#deps;
-    this.#phase = 'connecting';
-    const { identity, resumePoint, state } = this.#registers;
-    const request = { tables, logged, resume: identity === null || resumePoint === null ? null : { position: resumePoint.position, identity, state } };
+    // Stopped it is until it reads again: a look is no sign that anything was mended.
+    if (this.#phase !== 'stopped') this.#phase = 'connecting';
+    const { identity, resumePoint, state, beginnings } = this.#registers;
+    const request = { tables, logged, beginnings, resume: identity === null || resumePoint === null ? null : { position: resumePoint.position, identity, state } };
     await using session = await source.connect(request, signal);
     if (identity !== null && identity !== session.identity) {
       throw new TailraceError('SRC_IDENTITY_CHANGED', { message: `Source ${source.name} is ${session.identity} now; the log was read from ${identity}.`, entity: source.name });
@@ -209,4 +219,8 @@ export class Capture {
       this.#connection = null;
     }
   }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return codeOf(a) === codeOf(b) && a instanceof Error && b instanceof Error && a.message === b.message;
 }

@@ -37,6 +37,11 @@ export function identityRegister(source: string): string {
   return `identity:${source}`;
 }
 
+/** Name of the register that holds the identity of the history that a first start sets out to begin, until the history has begun. */
+export function beginningRegister(source: string): string {
+  return `beginning:${source}`;
+}
+
 /** Name of the register that holds what a source wants to find again (`ChangeSink.remember`). */
 export function stateRegister(source: string): string {
   return `state:${source}`;

@@ -2,9 +2,9 @@
  * What the log knows of one source between two connections, in its registers: whose history it is, how far that is logged, which tables are read,
  * and which of them are yet to be read from their beginning.
  */
-import type { LogStore, RegisterUpdate } from '../connector/log-store.ts';
-import type { SourceSession } from '../connector/source.ts';
-import { decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
+import { FrameKind, type LogStore, type RegisterUpdate } from '../connector/log-store.ts';
+import type { Beginnings, SourceSession } from '../connector/source.ts';
+import { beginningRegister, decodeResumePoint, decodeTables, encodeResumePoint, encodeTables, identityRegister, positionRegister, stateRegister, tablesRegister, type ResumePoint } from './resume-point.ts';
 import { RunningSnapshot } from './running-snapshot.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import { isOver, rangesIn, snapshotsIn } from './snapshot-state.ts';
@@ -13,7 +13,7 @@ export interface SourceRegistersDeps {
   readonly source: string;
   /** Tables that are read now. */
   readonly tables: ReadonlySet<string>;
-  readonly log: Pick<LogStore, 'registers'>;
+  readonly log: Pick<LogStore, 'registers' | 'append'>;
   readonly schemas: SchemaRegistry;
 }
 
@@ -41,6 +41,18 @@ export class SourceRegisters {
     return this.#get(stateRegister) ?? null;
   }
 
+  get beginnings(): Beginnings {
+    const { source, log } = this.#deps;
+    const has = (identity: string): boolean => this.#beginning === identity;
+    return {
+      has,
+      note: async (identity, signal) => {
+        const registers = [[beginningRegister(source), Buffer.from(identity)] as const];
+        if (!has(identity)) await log.append({ kind: FrameKind.control, source, snapshot: 0, entries: Buffer.alloc(0), count: 0, transactions: [], registers }, signal);
+      },
+    };
+  }
+
   /** Snapshots that are not over. */
   get snapshots(): RunningSnapshot[] {
     const { source, log } = this.#deps;
@@ -55,6 +67,7 @@ export class SourceRegisters {
       [identityRegister(source), Buffer.from(identity)],
       [positionRegister(source), encodeResumePoint({ position: start, partial: null, laterPartials: [] })],
       [tablesRegister(source), encodeTables(tables)],
+      ...(this.#beginning === null ? [] : [[beginningRegister(source), null] as const]),
       // What is left of a history that was given up says nothing about this one.
       ...(this.state === null ? [] : [[stateRegister(source), null] as const]),
     ];
@@ -78,6 +91,12 @@ export class SourceRegisters {
     const tables = encodeTables(this.#deps.tables);
     const register = this.#get(tablesRegister);
     return register !== undefined && Buffer.compare(register, tables) === 0 ? [] : [[tablesRegister(this.#deps.source), tables]];
+  }
+
+  /** Null when no first start is under way. */
+  get #beginning(): string | null {
+    const register = this.#get(beginningRegister);
+    return register === undefined ? null : Buffer.from(register).toString();
   }
 
   #get(name: (source: string) => string): Uint8Array | undefined {

@@ -66,7 +66,7 @@ export const indexSettings = z.strictObject({
   transform: z.string().min(1).optional().describe('TypeScript or JavaScript module, relative to the config file, that exports `transform(document, context)`: it returns the document to store, or null to leave the row out.'),
   text_fields: z.array(z.string().min(1)).min(1).optional().describe('Fields that full-text search looks into. By default every field of text.'),
   on_error: z.enum(['dead_letter', 'stop']).default('dead_letter').describe('What happens with a row that makes no document, or one that the target refuses for good: park it and go on, or stop the index.'),
-  max_dead_letters: z.int().min(0).max(1_000_000).default(1000).describe('Most parked documents; with one more the index stops, because then the cause is hardly in the rows.'),
+  max_dead_letters: z.int().min(0).max(1_000_000).default(1000).describe('Most parked documents; with more the index stops, because then the cause is hardly in the rows. They are counted when a batch is done: all of its documents that failed are parked, however many those are.'),
   max_document_bytes: z.int().min(1).max(512 * 1024 * 1024).default(16 * 1024 * 1024).describe('Largest document, in bytes of JSON.'),
   rollback_hours: z.number().min(0).max(24 * 366).default(24).describe('How long a generation that another one has taken the place of is kept and fed, so that `tailrace generations promote` can go back to it. 0 drops it as soon as readers see the other one.'),
   mapping: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps fields, by field, in the words of the target, whose page says which. A change builds the index again.'),

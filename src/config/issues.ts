@@ -87,7 +87,7 @@ function problemsOf(issue: Issue, tree: unknown, known: JsonSchema): Problem[] {
     case 'unrecognized_keys': {
       const names = namesAt(known, path, tree);
       // `crossProblems` tells of `__proto__`, which not every schema notices.
-      return issue.keys.filter((key) => key !== '__proto__').map((key) => ({ path, key, message: `\`${key}\` is not known here${suggestion(key, names)}` }));
+      return issue.keys.filter((key) => key !== '__proto__').map((key) => ({ path, key, message: `${shownKey(key)} is not known here${suggestion(key, names)}` }));
     }
     case 'invalid_type':
       return [{ path, message: value === undefined ? 'is required' : `expected ${expectedText(issue.expected)}, found ${typeText(value)}` }];
@@ -102,6 +102,11 @@ function problemsOf(issue: Issue, tree: unknown, known: JsonSchema): Problem[] {
     default:
       return [{ path, message: lowerFirst(issue.message) }];
   }
+}
+
+/** What no setting could be called is not repeated: the file may be none of ours, and the key a line of it. */
+function shownKey(key: string): string {
+  return /^[\w.$-]{1,48}$/.test(key) ? `\`${key}\`` : 'a key that is no name';
 }
 
 /** The alternative that came closest: the one whose problems lie deepest, then the one with the fewest. */

@@ -43,8 +43,17 @@ export function parseYaml(text: string): ParsedYaml | readonly Problem[] {
 /** Most values that aliases may stand for: a few lines of aliases to aliases can fill the memory. */
 const ALIASES_MAX = 100;
 
+/** A tag that is misspelt is a name, and short. */
+const unknownTag = /^Unresolved tag: !{1,2}[\w-]{1,32}$/;
+
+/**
+ * Without what the parser quotes of the file, which stands behind a colon or in quotes at the end: that may be a secret, or a file that was named
+ * by mistake and that only this process may read. The place says where it is.
+ */
 function sentence(message: string): string {
-  return message === 'Map keys must be unique' ? 'a key is given twice' : message.charAt(0).toLowerCase() + message.slice(1);
+  if (message === 'Map keys must be unique') return 'a key is given twice';
+  const own = unknownTag.test(message) ? message : message.replace(/(\S): [^]*$|(\S) "[^]*"$/, '$1$2').replace(/^(Unknown directive|Unsupported YAML version|Invalid escape sequence) [^]*$/, '$1');
+  return own.charAt(0).toLowerCase() + own.slice(1);
 }
 
 function offsetOf(document: Document, path: Path, key: string | undefined): number {

@@ -165,7 +165,18 @@ export interface SourceSession extends AsyncDisposable {
   head(signal: AbortSignal): Promise<SourceHead>;
 }
 
+/**
+ * What is kept of first starts, durably, until there is a resume point: whose history was set out to be begun. What a first start finds at the
+ * source is its own when an earlier attempt noted it here, and may be somebody else's when none did.
+ */
+export interface Beginnings {
+  has(identity: string): boolean;
+  /** To be called before the source makes anything that outlives the connection. */
+  note(identity: string, signal: AbortSignal): Promise<void>;
+}
+
 export interface ConnectRequest {
+  readonly beginnings: Beginnings;
   readonly tables: readonly TableRequest[];
   /**
    * Resume point, the identity it was written under, and what the source last gave to `remember` (null when it never did); null for the first

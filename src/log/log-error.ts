@@ -21,6 +21,15 @@ export function corruptFolder(directory: string, reason: string): TailraceError 
   return new TailraceError('LOG_CORRUPT', { message: `The change log in ${directory} is damaged: ${reason}.`, entity: directory });
 }
 
+/** The file that is written to is no longer the one that the next start would read. */
+export function displaced(directory: string, name: string): TailraceError {
+  return new TailraceError('LOG_CORRUPT', {
+    message: `The change log in ${directory} is damaged: ${name} was removed or replaced while it was written to.`,
+    did: 'tailrace ended before any source was told that more is kept; what was in the files that are gone is lost.',
+    entity: directory,
+  });
+}
+
 export function gap(after: Seq, firstSeq: Seq, durableSeq: Seq): TailraceError {
   const kept = durableSeq < firstSeq ? `it holds no changes, the next is seq ${firstSeq}` : `it holds seq ${firstSeq} to ${durableSeq}`;
   return new TailraceError('LOG_GAP', { message: `Changes behind seq ${after} were asked for, but the change log no longer holds them: ${kept}.` });
@@ -33,9 +42,16 @@ export function diskFailed(doing: string, cause: unknown): unknown {
   return new TailraceError('DISK_FAILED', { message: `${doing} failed: ${systemCode}.`, cause });
 }
 
-/** Like `diskFailed`, for what is not waited for: no space is an error as well. */
+/** Like `diskFailed`, for the opening of a log: what this account may not do is no failure of the disk. */
+export function openingFailed(doing: string, cause: unknown): unknown {
+  const systemCode = systemCodeOf(cause);
+  if (systemCode === undefined || !['EACCES', 'EPERM', 'EROFS'].includes(systemCode)) return diskFailed(doing, cause);
+  return new TailraceError('STATE_FORBIDDEN', { message: `${doing} failed: ${systemCode}.`, cause });
+}
+
+/** Like `openingFailed`, for what is not waited for: no space is an error as well. */
 export function diskError(doing: string, cause: unknown): unknown {
-  if (!isNoSpace(cause)) return diskFailed(doing, cause);
+  if (!isNoSpace(cause)) return openingFailed(doing, cause);
   return new TailraceError('DISK_FULL', { message: `${doing} failed: there is no space left on the disk.`, cause });
 }
 

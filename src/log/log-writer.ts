@@ -25,6 +25,9 @@ const AT_ONCE_BYTES = 64 * 1024;
 /** Between two looks at a disk that was full. */
 export const DISK_FULL_PAUSE_MS = 1000;
 
+/** A file that somebody removed takes writes as before: whether it is still in its place is looked at when the last look is this old. */
+export const PLACE_CHECK_EVERY_MS = 2_000;
+
 export interface WriterLimits {
   readonly segmentBytes: number;
   readonly segmentMaxAgeMs: number;
@@ -45,6 +48,7 @@ export class LogWriter {
   #running: Promise<void> | undefined;
   #startsSoon = false;
   #lastGroupBytes = 0;
+  #placeCheckedMs: number;
   #failure: { readonly error: unknown } | undefined;
 
   constructor(core: LogCore, limits: WriterLimits, retention: Retention, active: SegmentWriter | undefined) {
@@ -52,6 +56,7 @@ export class LogWriter {
     this.#limits = limits;
     this.#retention = retention;
     this.#active = active;
+    this.#placeCheckedMs = core.clock.monotonicMs();
     this.#queue = new AppendQueue(() => retention.changes.happened());
   }
 
@@ -146,6 +151,7 @@ export class LogWriter {
     const nowMs = this.#core.clock.nowMs();
     let written: EncodedGroup;
     try {
+      if (this.#core.clock.monotonicMs() - this.#placeCheckedMs >= PLACE_CHECK_EVERY_MS) await this.#checkPlace(active);
       written = await active.append(drafts, nowMs);
       active.published(written, nowMs);
       this.#core.publish(drafts, written, nowMs);
@@ -197,12 +203,18 @@ export class LogWriter {
     return undefined;
   }
 
+  async #checkPlace(active: SegmentWriter): Promise<void> {
+    await active.checkPlace();
+    this.#placeCheckedMs = this.#core.clock.monotonicMs();
+  }
+
   #isOver({ segment }: SegmentWriter, frameBytes: number): boolean {
     if (segment.frames === 0) return false;
     return segment.bytes + frameBytes > this.#limits.segmentBytes || this.#core.clock.nowMs() - segment.firstAppendMs >= this.#limits.segmentMaxAgeMs;
   }
 
   async #roll(active: SegmentWriter): Promise<SegmentWriter> {
+    await this.#checkPlace(active);
     const footer = await active.seal(this.#core.registers, this.#core.clock.nowMs());
     this.#core.segments.seal(footer.bytes, footer.crc);
     this.#active = undefined;

@@ -45,7 +45,7 @@ export interface LogOptions {
   readonly holds?: Iterable<readonly [name: string, seq: Seq]>;
 }
 
-/** Rejects with LOG_CORRUPT, STATE_TOO_NEW, DISK_FULL or DISK_FAILED. */
+/** Rejects with LOG_CORRUPT, STATE_TOO_NEW, STATE_FORBIDDEN, DISK_FULL or DISK_FAILED. */
 export async function openLog(options: LogOptions, runtime: Runtime): Promise<EmbeddedLog> {
   try {
     return await open(options, runtime);
@@ -143,7 +143,7 @@ async function heal(disk: Disk, directory: string, identity: LogIdentity, tail: 
     await file.close();
     throw error;
   }
-  if (!segment.sealed) return new SegmentWriter(file, identity, segment, index);
+  if (!segment.sealed) return new SegmentWriter(file, directory, identity, segment, index);
   await file.close();
   return undefined;
 }

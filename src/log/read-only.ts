@@ -10,7 +10,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { frameHeaders, type HeaderOrder } from './frame-headers.ts';
 import { readIdentity, type LogIdentity } from './identity.ts';
-import { diskFailed, systemCodeOf } from './log-error.ts';
+import { diskFailed, openingFailed, systemCodeOf } from './log-error.ts';
 import { statsOf } from './log-core.ts';
 import { durableSeqOf, type LogView } from './log-view.ts';
 import { SegmentReader } from './reader.ts';
@@ -164,14 +164,14 @@ export class ReadOnlyLog implements LogView, AsyncDisposable {
   }
 }
 
-/** Rejects with STATE_IDENTITY when there is no log in the folder, with LOG_CORRUPT, STATE_TOO_NEW or DISK_FAILED. */
+/** Rejects with STATE_IDENTITY when there is no log in the folder, with LOG_CORRUPT, STATE_TOO_NEW, STATE_FORBIDDEN or DISK_FAILED. */
 export async function openLogReadOnly(directory: string, runtime: Runtime): Promise<ReadOnlyLog> {
   try {
     const identity = await readIdentity(runtime.disk, directory);
     if (identity === undefined) throw new TailraceError('STATE_IDENTITY', { message: `There is no change log in ${directory}.`, entity: directory });
     return new ReadOnlyLog(runtime, directory, identity, await surveyBeside(runtime.disk, directory, identity));
   } catch (error) {
-    throw diskFailed(`Opening the change log in ${directory}`, error);
+    throw openingFailed(`Opening the change log in ${directory}`, error);
   }
 }
 
@@ -180,7 +180,7 @@ async function surveyBeside(disk: Disk, directory: string, identity: LogIdentity
     try {
       return await surveyLog(disk, directory, identity);
     } catch (error) {
-      if (systemCodeOf(error) !== 'ENOENT' || attempt === SURVEY_ATTEMPTS_MAX) throw diskFailed(`Reading the change log in ${directory}`, error);
+      if (systemCodeOf(error) !== 'ENOENT' || attempt === SURVEY_ATTEMPTS_MAX) throw openingFailed(`Reading the change log in ${directory}`, error);
     }
   }
 }

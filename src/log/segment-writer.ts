@@ -11,7 +11,7 @@ import type { SegmentMarks } from './frame-scanner.ts';
 import { encodeMeta, encodeRegisters } from './frame-meta.ts';
 import { encodeFraming, encodeGroup, type EncodedDraft, type EncodedGroup, type GroupStart } from './group.ts';
 import type { LogIdentity } from './identity.ts';
-import { diskFailed, isNoSpace } from './log-error.ts';
+import { diskFailed, displaced, isNoSpace } from './log-error.ts';
 import { marksOf, noteInIndex } from './log-view.ts';
 import { encodeFooter, type IndexEntry } from './segment-footer.ts';
 import { segmentName, type Segment } from './segment.ts';
@@ -30,12 +30,14 @@ export class SegmentWriter {
   /** Sparse index of what is durable. */
   readonly index: IndexEntry[];
   readonly #file: DiskFile;
+  readonly #directory: string;
   readonly #marks: SegmentMarks;
 
-  constructor(file: DiskFile, identity: LogIdentity, segment: Segment, index: IndexEntry[]) {
+  constructor(file: DiskFile, directory: string, identity: LogIdentity, segment: Segment, index: IndexEntry[]) {
     this.segment = segment;
     this.index = index;
     this.#file = file;
+    this.#directory = directory;
     this.#marks = marksOf(identity, segment.ordinal);
   }
 
@@ -73,7 +75,7 @@ export class SegmentWriter {
       firstAppendMs: 0,
       lastAppendMs: 0,
     };
-    return new SegmentWriter(file, identity, segment, []);
+    return new SegmentWriter(file, directory, identity, segment, []);
   }
 
   /** Writes a group of frames behind what is there. To be followed by `published` before anything else is written. */
@@ -92,6 +94,18 @@ export class SegmentWriter {
     segment.frames += group.places.length;
     segment.endCrc = group.endCrc;
     segment.nextSeq = group.nextSeq;
+  }
+
+  /** Rejects with LOG_CORRUPT when somebody took the file away: what is written to it would be gone at the next start. */
+  async checkPlace(): Promise<void> {
+    const { name } = this.segment;
+    let isInPlace: boolean;
+    try {
+      isInPlace = await this.#file.isAt(join(this.#directory, name));
+    } catch (error) {
+      throw diskFailed(`Looking for ${name}`, error);
+    }
+    if (!isInPlace) throw displaced(this.#directory, name);
   }
 
   /** Writes the footer. `registers`: all in force behind the segment. */

@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import { EntryCursor } from '../change/entry.ts';
 import type { Finding } from '../connector/finding.ts';
 import type { FrameTransaction } from '../connector/log-store.ts';
+import { catalogue } from '../errors/catalogue.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { Disk, DiskFile } from '../runtime/disk.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -45,8 +46,11 @@ export async function* verifyLog(directory: string, runtime: Runtime): AsyncGene
   }
 }
 
+/** The hint of the code begins with the command that says this. */
+const RESTORE = 'Restore the file from a copy of exactly this data directory, or move the data directory away, then `tailrace run --rebuild SOURCE`.';
+
 function problemOf(error: TailraceError, subject: string): Finding {
-  return { level: 'problem', subject, message: error.message, code: error.code, fix: error.hint };
+  return { level: 'problem', subject, message: error.message, code: error.code, fix: error.hint === catalogue.LOG_CORRUPT.hint ? RESTORE : error.hint };
 }
 
 class SegmentCheck {

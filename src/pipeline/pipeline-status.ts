@@ -61,7 +61,8 @@ function sourceStatus(runner: SourceRunner): SourceStatus {
     // What it waits or stopped with comes before what it does not say of itself.
     error: statusError(status.error ?? (status.phase === 'streaming' ? runner.headError : null), source.name),
     retry_in_ms: status.retryInMs,
-    head: head === null ? null : source.formatPosition(head.position),
+    // The head is asked for now and then; what was logged since is a part of the history, too.
+    head: head === null ? null : source.formatPosition(position !== null && lagBytes === 0 ? position : head.position),
     logged: position === null ? null : source.formatPosition(position),
     lag_bytes: lagBytes,
     lag_seconds: lagBytes === 0 ? 0 : secondsSince(runner.inStepMs, status.lastCommitMs, runner.nowMs),

@@ -13,6 +13,7 @@ import { openSqliteState } from '../state/sqlite-state.ts';
 import type { GenerationRecord, StateStore } from '../state/state-store.ts';
 import { recordOfIndex } from './generations.ts';
 import { layoutOf } from './layout.ts';
+import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 export interface RewindRequest {
   readonly index: string;
@@ -39,8 +40,10 @@ export type CursorOf = (record: GenerationRecord, state: StateStore) => Promise<
 /** Errors: LOCK_HELD while a daemon runs; USAGE for a place that cannot be gone back to; STATE_*, LOG_CORRUPT, and those of `cursorOf`. */
 export async function rewind(directory: string, { index, seq, dryRun }: RewindRequest, cursorOf: CursorOf, runtime: Runtime): Promise<RewindReport> {
   const layout = layoutOf(directory);
+  await refuseWithoutState(layout, runtime.disk);
   using _lock = takeLock(layout.lock);
   using state = openSqliteState({ path: layout.state });
+  await refuseWithoutLog(layout, state.logId, runtime.disk);
   await using log = await openLogReadOnly(layout.log, runtime);
   if (state.logId !== log.logId) throw new TailraceError('STATE_IDENTITY', { message: `In ${directory} the state belongs to the change log ${state.logId ?? '(none)'}, and the change log is ${log.logId}.` });
   const record = recordOfIndex(state, index);

@@ -1,5 +1,5 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
-import { Capture, type CaptureDeps, type CaptureStatus, type Connection } from '../capture/capture.ts';
+import { Capture, LOOK_AGAIN_MS, type CaptureDeps, type CaptureStatus, type Connection } from '../capture/capture.ts';
 import { positionRegister } from '../capture/resume-point.ts';
 import type { SnapshotRequest } from '../capture/snapshot-runner.ts';
 import { rangesIn, snapshotsIn, type Snapshot } from '../capture/snapshot-state.ts';
@@ -43,6 +43,8 @@ export class SourceRunner {
   /** How it stands with the history that is to be dropped; null when that is done or there is none. */
   #dropping: Pick<CaptureStatus, 'phase' | 'error' | 'retryInMs'> | null;
   #head: SourceHead | null = null;
+  /** Of this machine when the head was asked for. */
+  #headLocalMs = 0;
   #headError: unknown = null;
   /** Wall clock of the source when the log was last known to hold everything, and of this machine then. */
   #inStep: { readonly sourceMs: number; readonly localMs: number } | null = null;
@@ -55,7 +57,12 @@ export class SourceRunner {
     this.#dropping = deps.isRebuilt ? { phase: 'connecting', error: null, retryInMs: null } : null;
     this.#runtime = deps.runtime;
     this.#log = deps.log;
-    this.#capture = new Capture(deps);
+    // A head from before the connection was lost would say, once there is a new one, that nothing is missing.
+    const onConnected: CaptureDeps['onConnected'] = async (connection, signal) => {
+      this.#forgetHead();
+      await deps.onConnected(connection, signal);
+    };
+    this.#capture = new Capture({ ...deps, onConnected });
     this.#changes = new Rate(deps.runtime.clock);
   }
 
@@ -68,8 +75,9 @@ export class SourceRunner {
     return this.#headError;
   }
 
+  /** Null while it is not known: of a source that is not read, nobody knows how far its history has gone on since it was asked. */
   get head(): SourceHead | null {
-    return this.#head;
+    return this.capture.phase === 'streaming' ? this.#head : null;
   }
 
   get changesPerSecond(): number {
@@ -77,12 +85,12 @@ export class SourceRunner {
   }
 
   get secondsUntilLoss(): number | null {
-    return this.#secondsUntilLoss;
+    return this.head === null ? null : this.#secondsUntilLoss;
   }
 
   /** The source's wall clock now, as far as it is known. */
   get nowMs(): number | null {
-    return this.#inStep === null ? (this.#head?.nowMs ?? null) : this.#inStep.sourceMs + this.#runtime.clock.monotonicMs() - this.#inStep.localMs;
+    return this.#inStep === null ? (this.head?.nowMs ?? null) : this.#inStep.sourceMs + this.#runtime.clock.monotonicMs() - this.#inStep.localMs;
   }
 
   /** Wall clock of the source when the log was last known to hold everything. */
@@ -97,9 +105,13 @@ export class SourceRunner {
 
   /** Bytes of source history that are not in the log; null while the head is not known. */
   get lagBytes(): number | null {
+    return this.#bytesUpTo(this.head);
+  }
+
+  #bytesUpTo(head: SourceHead | null): number | null {
     const { position } = this.#capture.status();
-    if (position === null || this.#head === null) return null;
-    return this.source.comparePositions(position, this.#head.position) >= 0 ? 0 : this.source.bytesBetween(position, this.#head.position);
+    if (position === null || head === null) return null;
+    return this.source.comparePositions(position, head.position) >= 0 ? 0 : this.source.bytesBetween(position, head.position);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -109,6 +121,7 @@ export class SourceRunner {
         try {
           if (this.#dropping === null || (await this.#dropHistory(s))) await this.#capture.run(s);
         } finally {
+          this.#forgetHead();
           capturing.abort();
         }
       },
@@ -164,14 +177,11 @@ export class SourceRunner {
         if (signal.aborted) return false;
         const disposition = dispositionOf(error);
         if (disposition === 'exit') throw error;
-        if (disposition !== 'backoff') {
-          this.#dropping = { phase: 'stopped', error, retryInMs: null };
-          logger.error('source_stopped', { source: this.source.name, error });
-          return false;
-        }
-        const retryInMs = backoff.nextMs();
-        this.#dropping = { phase: 'waiting', error, retryInMs };
-        logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
+        const retryInMs = disposition === 'backoff' ? backoff.nextMs() : disposition === 'look_again' ? LOOK_AGAIN_MS : null;
+        if (disposition === 'backoff') logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
+        else if (this.#dropping?.phase !== 'stopped') logger.error('source_stopped', { source: this.source.name, error });
+        this.#dropping = { phase: disposition === 'backoff' ? 'waiting' : 'stopped', error, retryInMs };
+        if (retryInMs === null) return false;
         // Aborted, it ends at the next attempt.
         await clock.sleep(retryInMs, signal).catch(() => {});
       }
@@ -192,7 +202,7 @@ export class SourceRunner {
       this.#headError = null;
       return head;
     } catch (error) {
-      this.#head = null;
+      this.#forgetHead();
       if (signal.aborted) return null;
       if (dispositionOf(error) === 'exit') throw error;
       // Of a connection that is gone, and is made again, capture tells.
@@ -204,13 +214,21 @@ export class SourceRunner {
 
   async #askHead(signal: AbortSignal): Promise<SourceHead | null> {
     const head = await this.#capture.head(signal);
-    // A head from before the connection was lost would say, once there is a new one, that nothing is missing.
-    this.#head = head;
+    this.#forgetHead();
     if (head === null) return null;
     const localMs = this.#runtime.clock.monotonicMs();
+    this.#head = head;
+    this.#headLocalMs = localMs;
     if (this.lagBytes === 0) this.#noteInStep(head.nowMs, localMs);
     this.#noteRetention(head, localMs);
     return head;
+  }
+
+  /** What was logged since the head was asked for may have reached it: then the log was in step with that moment. */
+  #forgetHead(): void {
+    const head = this.#head;
+    this.#head = null;
+    if (head !== null && (this.#inStep === null || this.#inStep.localMs < this.#headLocalMs) && this.#bytesUpTo(head) === 0) this.#noteInStep(head.nowMs, this.#headLocalMs);
   }
 
   #noteInStep(sourceMs: number, localMs: number): void {

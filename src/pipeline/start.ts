@@ -17,6 +17,7 @@ import { isFed, recordsOf } from './generations.ts';
 import type { SwapCheck } from './index-runner.ts';
 import { layoutOf } from './layout.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
+import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 /** A segment that is written to slowly is closed after this, so that retention can remove it. */
 const SEGMENT_AGE_MAX_MS = 60 * 60 * 1000;
@@ -45,9 +46,11 @@ export async function startPipeline(config: TailraceConfig, options: StartOption
   const { runtime, connectors, version, pid } = options;
   const layout = layoutOf(config.data_directory);
   await using opened = new AsyncDisposableStack();
+  await refuseWithoutState(layout, runtime.disk);
   await prepareDataDirectory(layout.directory, [layout.lock, layout.state], runtime);
   opened.use(takeLock(layout.lock));
   const state = opened.use(openSqliteState({ path: layout.state }));
+  await refuseWithoutLog(layout, state.logId, runtime.disk);
   const log = opened.use(await openLog({ ...logSettings(config), directory: layout.log, holds: holdsOf(config, state) }, runtime));
   bind(state, log, layout.directory);
   const transforms = new Map<string, DocumentTransform>();

@@ -12,6 +12,8 @@ export interface DiskFile {
   write(parts: readonly Uint8Array[], position: number): Promise<void>;
   datasync(): Promise<void>;
   size(): Promise<number>;
+  /** True while the name leads to this very file: false when it was removed, renamed, or another file took its place. */
+  isAt(path: string): Promise<boolean>;
   truncate(length: number): Promise<void>;
   close(): Promise<void>;
 }

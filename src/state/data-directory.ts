@@ -8,7 +8,7 @@ const NOT_THE_OWNER = 0o077;
 /**
  * Makes the folder when it is missing (mode 0700), and the `files` in it as empty files (0600): SQLite gives files that it makes itself the permissions
  * of the umask, and those beside a database the ones of the database. A folder that others may enter is named in a log line and used: a volume with the
- * group of a container has such permissions on purpose. Errors: DISK_FULL, DISK_FAILED, STATE_CORRUPT.
+ * group of a container has such permissions on purpose. Errors: DISK_FULL, DISK_FAILED, STATE_FORBIDDEN.
  */
 export async function prepareDataDirectory(path: string, files: readonly string[], { disk, logger }: Pick<Runtime, 'disk' | 'logger'>): Promise<void> {
   await named(`The data directory ${path} cannot be made`, path, async () => disk.makeDirectory(path));
@@ -44,6 +44,6 @@ async function named(what: string, path: string, work: () => Promise<void>): Pro
     const details = { message: `${what}: ${reason}.`, did: 'Nothing was started.', entity: path, cause };
     if (reason === 'ENOSPC' || reason === 'EDQUOT') throw new TailraceError('DISK_FULL', details);
     if (reason === 'EIO') throw new TailraceError('DISK_FAILED', details);
-    throw new TailraceError('STATE_CORRUPT', { ...details, hint: 'Name a folder that the user who runs tailrace may make and write to: `data_directory`.' });
+    throw new TailraceError('STATE_FORBIDDEN', { ...details, hint: 'Name a folder that the user who runs tailrace may make and write to: `data_directory`.' });
   }
 }

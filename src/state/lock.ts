@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { isBusy, stateError } from './state-error.ts';
 
-/** Takes the lock at `path`, making the file if needed. Errors: LOCK_HELD, DISK_FULL, DISK_FAILED, STATE_CORRUPT. */
+/** Takes the lock at `path`, making the file if needed. Errors: LOCK_HELD, DISK_FULL, DISK_FAILED, STATE_FORBIDDEN, STATE_CORRUPT. */
 export function takeLock(path: string): Disposable {
   try {
     return lockedFile(path);

@@ -3,6 +3,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
+import { openSqliteForReading } from '../runtime/sqlite-reading.ts';
 import { stateError } from './state-error.ts';
 import { JOBS_ENDED_MAX, type DeadLetter, type DeadLetterFilter, type DeadLetterPlace, type DeadLetterRequest, type GenerationPhase, type GenerationReason, type GenerationRecord, type JobPhase, type JobRecord, type LastBegun, type StateStore } from './state-store.ts';
 
@@ -52,11 +53,11 @@ type SqlValue = string | number | null;
 
 export interface SqliteStateOptions {
   readonly path: string;
-  /** For verbs that look while a daemon may run: the file must be there, nothing is written. */
-  readonly readOnly?: boolean;
+  /** For verbs that look while a daemon may run: the file must be there, nothing is written. `bytesOf`: size of a file, 0 for none. */
+  readonly readOnly?: { readonly bytesOf: (path: string) => number };
 }
 
-/** Errors, of every later call too: STATE_TOO_NEW, STATE_CORRUPT, DISK_FULL, DISK_FAILED. */
+/** Errors, of every later call too: STATE_TOO_NEW, STATE_FORBIDDEN, STATE_CORRUPT, DISK_FULL, DISK_FAILED. */
 export function openSqliteState(options: SqliteStateOptions): StateStore {
   try {
     return new SqliteState(options);
@@ -74,11 +75,11 @@ class SqliteState implements StateStore {
   /** Of the file; older than this version's only where it is only looked at. */
   #format = FORMAT_VERSION;
 
-  constructor({ path, readOnly = false }: SqliteStateOptions) {
+  constructor({ path, readOnly }: SqliteStateOptions) {
     this.#path = path;
-    this.#database = new DatabaseSync(path, { readOnly, timeout: BUSY_TIMEOUT_MS });
+    this.#database = readOnly === undefined ? new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS }) : openSqliteForReading(path, readOnly.bytesOf, (location) => new DatabaseSync(location, { readOnly: true, timeout: BUSY_TIMEOUT_MS }));
     try {
-      this.#prepareFile(path, readOnly);
+      this.#prepareFile(path, readOnly !== undefined);
     } catch (error) {
       this.#database.close();
       throw error;

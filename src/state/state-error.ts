@@ -34,7 +34,7 @@ export function stateError(path: string, error: unknown): unknown {
     case SQLITE_PERM:
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-      return new TailraceError('STATE_CORRUPT', { message: `${path} cannot be opened or written: ${said}.`, hint: 'Make the data directory and the files in it readable and writable for the user that runs tailrace.', entity: path, cause: error });
+      return new TailraceError('STATE_FORBIDDEN', { message: `${path} cannot be opened or written: ${said}.`, entity: path, cause: error });
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return new TailraceError('STATE_CORRUPT', { message: `${path} is damaged: ${said}.`, entity: path, cause: error });

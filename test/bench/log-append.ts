@@ -82,6 +82,7 @@ function noting(writes: number[]): Disk {
         },
         datasync: () => file.datasync(),
         size: () => file.size(),
+        isAt: (path) => file.isAt(path),
         truncate: (length) => file.truncate(length),
         close: () => file.close(),
       };
@@ -199,7 +200,7 @@ async function benchOpening(folder: string, rounds: number): Promise<BenchRow[]>
     ...runtime.disk,
     open: async (path, mode) => {
       const file = await runtime.disk.open(path, mode);
-      return { read: (into, at) => file.read(into, at), write: (parts, at) => file.write(parts, at), datasync: () => Promise.resolve(), size: () => file.size(), truncate: (length) => file.truncate(length), close: () => file.close() };
+      return { read: (into, at) => file.read(into, at), write: (parts, at) => file.write(parts, at), datasync: () => Promise.resolve(), size: () => file.size(), isAt: (at) => file.isAt(at), truncate: (length) => file.truncate(length), close: () => file.close() };
     },
   };
   {

@@ -156,6 +156,23 @@ export class CaptureScene implements AsyncDisposable {
     return () => (this.#server.reachable = true);
   }
 
+  /** The table is dropped at the server, and the connection with it, until the returned function makes it again. */
+  dropTable(): () => void {
+    const { tables } = this.#database;
+    const table = tables.get(TABLE);
+    tables.delete(TABLE);
+    this.#server.cutReader('gone');
+    return () => {
+      if (table !== undefined) tables.set(TABLE, table);
+    };
+  }
+
+  /** The reader's place in the history is dropped at the server, and the connection with it. */
+  dropSlot(): void {
+    this.#server.dropSlot();
+    this.#server.cutReader('gone');
+  }
+
   /** Frames wait before the log until the returned function is called. */
   holdAppends(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();

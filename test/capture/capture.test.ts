@@ -86,3 +86,34 @@ test('a snapshot that is not done is in the status while the source is not conne
   expect(scene.said('snapshot_requested', 'snapshot_done')).toEqual([1, 1]);
   expect(scene.log.durableSeq).toBeGreaterThanOrEqual(rows.length);
 });
+
+describe('a source that stops', () => {
+  test('for what a person mends at the server looks again once a minute, says so once, and goes on by itself', async () => {
+    await using scene = await CaptureScene.open();
+    await scene.start();
+    const makeAgain = scene.dropTable();
+    await scene.until(() => scene.status.phase === 'stopped');
+    expect(scene.status).toMatchObject({ error: { code: 'SRC_TABLE_MISSING' }, retryInMs: 60_000 });
+    for (let minute = 0; minute < 5; minute += 1) {
+      await scene.pass(MINUTES_MS);
+      expect(scene.status).toMatchObject({ phase: 'stopped', error: { code: 'SRC_TABLE_MISSING' } });
+    }
+    expect(scene.said('source_stopped')).toEqual([1]);
+    makeAgain();
+    scene.insert('1');
+    await scene.until(() => scene.log.durableSeq === 1);
+    expect(scene.status).toMatchObject({ phase: 'streaming', error: null, retryInMs: null });
+  });
+
+  test('for lost history is not tried again', async () => {
+    await using scene = await CaptureScene.open();
+    await scene.start();
+    scene.insert('1');
+    await scene.until(() => scene.log.durableSeq === 1);
+    scene.dropSlot();
+    await scene.until(() => scene.status.phase === 'stopped');
+    await scene.pass(5 * MINUTES_MS);
+    expect(scene.status).toMatchObject({ phase: 'stopped', error: { code: 'SRC_HISTORY_LOST' }, retryInMs: null });
+    expect(scene.said('source_stopped', 'source_connected')).toEqual([1, 1]);
+  });
+});

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { takeLock } from '../../src/state/lock.ts';
 import { granted } from '../requirement.ts';
 import { runCli, script, shapeDifferences, type CliResult } from './run-cli.ts';
 
@@ -35,7 +38,8 @@ describe('a command that is not understood', () => {
     ['lag --max-second=5', 'tailrace: `tailrace lag` knows no option `--max-second`.', '→ Did you mean `--max-seconds`? See `tailrace lag --help`.'],
     ['log statt', 'tailrace: `tailrace log` knows no verb `statt`.', '→ Did you mean `stat`? See `tailrace log --help`.'],
     ['log', 'tailrace: `tailrace log` needs one of: stat, tail, dump, verify.', '→ See `tailrace log --help`.'],
-    ['search products', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
+    ['search', 'tailrace: `tailrace search` lacks an argument.', '→ Type `tailrace search INDEX QUERY`.'],
+    ['search products', 'tailrace: There is no word to search for.', '→ Type `tailrace search INDEX WORDS`.'],
     ['run products', 'tailrace: `tailrace run` knows no argument `products`.', '→ See `tailrace run --help`.'],
     ['run --config', 'tailrace: Not enough arguments following: config.', '→ See `tailrace run --help`.'],
     ['run --rebuild', 'tailrace: Not enough arguments following: rebuild.', '→ See `tailrace run --help`.'],
@@ -105,6 +109,32 @@ describe('the config', () => {
   });
 });
 
+test('a url that is not usable is a fault of the config, and the hint says how one is written', async () => {
+  const path = configFile('url.yaml', "sources: { shop: { type: postgres, url: 'mysql://u:hunter22@h/d' } }\nindices: { products: { from: shop.public.products } }\n");
+  const { code, stdout } = await runCli(['check', '--config', path]);
+  expect(code).toBe(1);
+  expect(stdout).toContain(`✗ config ${path}, see below\n`);
+  expect(stdout).toMatch(/✗ +connection: .*CFG_INVALID\)\n +Write postgres:\/\/host:5432\/database\?user=name with `password_file`, or put `name:password@` before the host\.\n/);
+  expect(stdout).not.toContain('hunter22');
+});
+
+describe('words to search for that begin with a dash', () => {
+  const files = "sources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\nindices: { products: { from: shop.public.products } }\n";
+
+  test.for(['-x', '--foo'])('are options that are not known, and it is said where they may stand: %s', async (word) => {
+    const result = await runCli(['search', 'products', word, 'kettle']);
+    expect(result.code).toBe(64);
+    expect(said(result)).toEqual([`tailrace: \`tailrace search\` knows no option \`${word}\`.`, 'Nothing was started.', '→ See `tailrace search --help`. Words that begin with `-` go behind `--`.', 'USAGE: docs/errors.md#usage']);
+    expect((await runCli(['search', 'products', word])).stderr).toContain(`knows no option \`${word}\``);
+  });
+
+  test('are searched for behind `--`', async () => {
+    const path = configFile('dashes.yaml', files);
+    for (const words of [['--', '-x', 'kettle'], ['kettle', '--', '-x']]) expect((await runCli(['search', 'products', '--config', path, ...words])).stderr).toContain('NOT_RUNNING');
+    expect(await runCli(['search', 'products', '--config', path, '--'])).toMatchObject({ code: 64, stderr: expect.stringContaining('There is no word to search for.') as unknown });
+  });
+});
+
 describe('odd configs', () => {
   const source = "sources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\n";
   const cases: readonly (readonly [string, string, string])[] = [
@@ -136,9 +166,9 @@ describe('odd configs', () => {
   test('name a data directory that cannot be made, or whose socket has too long a path: one sentence each', async () => {
     const path = configFile('places.yaml', `${source}indices: { a: { from: shop.public.t } }\n`);
     const impossible = await runCli(['run', '--config', path, '--data-directory', '/dev/null/x']);
-    expect(impossible.code).toBe(74);
+    expect(impossible.code).toBe(78);
     expect(impossible.stderr).toContain('tailrace: The data directory /dev/null/x cannot be made: ENOTDIR.');
-    expect(impossible.stderr).toContain('STATE_CORRUPT');
+    expect(impossible.stderr).toContain('STATE_FORBIDDEN');
     const long = join(folder, 'y'.repeat(120));
     const tooLong = await runCli(['run', '--config', path, '--data-directory', long]);
     expect(tooLong.code).toBe(78);
@@ -148,12 +178,42 @@ describe('odd configs', () => {
   });
 });
 
+test('a rebuild beside a daemon that runs says to stop that first, with the command as it has to be typed', async () => {
+  const path = configFile('beside.yaml', 'sources: { shop: { type: postgres, url: "postgres://u@127.0.0.1:1/d" } }\nindices: { a: { from: shop.public.t } }\n');
+  const data = join(folder, 'beside');
+  mkdirSync(data, { mode: 0o700 });
+  using _daemon = takeLock(join(data, 'lock.db'));
+  const refused = await runCli(['run', '--rebuild', 'shop', '--config', path, '--data-directory', data]);
+  expect(refused.code).toBe(75);
+  const options = `--config ${path} --data-directory ${data}`;
+  expect(said(refused).slice(-2)).toEqual([`→ Stop that daemon first (SIGTERM; \`tailrace status ${options}\` tells its pid), then \`tailrace run --rebuild shop ${options}\`.`, 'LOCK_HELD: docs/errors.md#lock_held']);
+});
+
+test('an admin port that is taken is worth another start: ADMIN_IN_USE', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  const { port } = taken.address() as AddressInfo;
+  const path = configFile('port.yaml', `sources: { shop: { type: postgres, url: "postgres://u@127.0.0.1:1/d" } }\nindices: { a: { from: shop.public.t } }\nadmin: { http: { port: ${port} } }\n`);
+  const result = await runCli(['run', '--config', path, '--data-directory', join(folder, 'port')]);
+  taken.close();
+  expect(result.code).toBe(75);
+  expect(result.stderr).toContain(`tailrace: tailrace cannot listen on 127.0.0.1:${port}: something listens there already.`);
+  expect(result.stderr).toContain("ADMIN_IN_USE");
+});
+
 test.runIf(granted('/dev/full', existsSync('/dev/full')))('an answer that could not be written to its end is an error, not a short answer', async () => {
   const { stdout } = await promisify(execFile)('bash', ['-c', `"${process.execPath}" "${script}" schema 2>&1 >/dev/full; echo "status $?"`]);
   expect(stdout).toMatch(/^tailrace: Standard output cannot be written: the disk is full\. What it got is not complete\.\n/);
   expect(stdout).toMatch(/DISK_FULL.*\nstatus 74\n$/);
   const closed = await promisify(execFile)('bash', ['-c', `"${process.execPath}" "${script}" schema | head -c 1; echo "status \${PIPESTATUS[0]}"`]);
   expect(closed).toEqual({ stdout: '{status 0\n', stderr: '' });
+});
+
+test.runIf(granted('/dev/full', existsSync('/dev/full')))('so is an answer that is no', async () => {
+  const path = configFile('told-nobody.yaml', "data_directory: told-nobody\nsources: { shop: { type: postgres, url: 'postgres://u@127.0.0.1:1/d' } }\nindices: { products: { from: shop.public.products } }\n");
+  const check = `"${process.execPath}" "${script}" check --config "${path}"`;
+  const { stdout } = await promisify(execFile)('bash', ['-c', `${check} >/dev/null; echo "status $?"; ${check} 2>&1 >/dev/full; echo "status $?"`]);
+  expect(stdout).toMatch(/^status 1\ntailrace: Standard output cannot be written[^]*DISK_FULL.*\nstatus 74\n$/);
 });
 
 describe('help and schema', () => {

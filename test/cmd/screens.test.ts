@@ -6,6 +6,7 @@ import { behindMoreThan, lagLine, lagReport, lagScreen } from '../../cmd/screens
 import { entryLines } from '../../cmd/screens/log-entry.ts';
 import { statusScreen } from '../../cmd/screens/status-screen.ts';
 import { errorLines } from '../../cmd/terminal/error-text.ts';
+import { withOptionsOf } from '../../cmd/terminal/given-options.ts';
 import { plainPaint } from '../../cmd/terminal/table.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
@@ -67,6 +68,18 @@ describe('status', () => {
     expect(below({ phase: 'building', condition: 'stopped', error, lag_changes: 0 })).toEqual(['  products: generation 2 has stopped: The field price is kept as text. (TGT_MAPPING)']);
   });
 
+  test('gives commands that are about the pipeline that was asked about, and says that the daemon is in the way of a rebuild', () => {
+    const error = { code: 'SRC_HISTORY_LOST', message: 'It is gone.', did: 'It stopped.', hint: 'Build it again: `tailrace run --rebuild shop`. See `tailrace --help`.' };
+    const sources = [{ ...quietSource, phase: 'stopped' as const, error }];
+    const complete = withOptionsOf(['status', '--config', '/etc/my conf.yaml', '--data-directory=/var/lib/t']);
+    const of = (running: boolean): string[] => statusScreen({ ...quiet, running, sources }, plainPaint, complete);
+    const options = "--config '/etc/my conf.yaml' --data-directory /var/lib/t";
+    expect(of(true)).toContain(`    → Build it again: \`tailrace run --rebuild shop ${options}\`. See \`tailrace --help\`. Stop this daemon before that.`);
+    expect(of(true).at(-1)).toBe(`tailrace check ${options}  see what sources and targets lack, with the statements that mend it`);
+    expect(of(false).join('\n')).not.toContain('Stop this daemon');
+    expect(errorLines(new TailraceError('NOT_RUNNING', { message: 'x' }), { debug: false, args: ['lag', '--config', 'a.yaml'], paint: plainPaint })[2]).toBe('  → Start the daemon with `tailrace run --config a.yaml`.');
+  });
+
   test('without a daemon shows dashes and question marks where only a daemon would know', () => {
     const sources = [{ ...quietSource, phase: null, head: null, lag_bytes: null, lag_seconds: null }];
     const indices = [{ ...quietIndex, phase: null, cursor: null, lag_changes: null, lag_seconds: null }];
@@ -115,7 +128,7 @@ describe('search results', () => {
   test('fit the width, keep every digit, and cannot command the terminal', () => {
     const found = '{"index":"products","text":"lamp","limit":10,"hits":[{"id":"57","score":4.25,"document":{"id":12345678901234567890,"name":"Brass\\u001b[31m\\nLamp","price":177.90,"tags":["a",1.10],"gone":null}},{"id":"1377","score":11.5,"document":{"name":"x"}}]}';
     expect(hitLines('lamp', found, { paint: plainPaint, columns: 200 })).toEqual([
-      '57      4.25  id: 12345678901234567890  name: Brass [31m Lamp  price: 177.90  tags: ["a","1.10"]',
+      '57      4.25  id: 12345678901234567890  name: Brass [31m Lamp  price: 177.90  tags: ["a",1.10]',
       '1377   11.50  name: x',
       '2 hits',
     ]);
@@ -134,7 +147,7 @@ test('what comes from elsewhere cannot command the terminal, wherever it is show
   const error = { code: 'SRC_CONN', message: evil, did: evil, hint: evil };
   const status = statusScreen({ ...report, problems: [`x ${evil}`], sources: [{ ...sourceStatus, notes: [evil], error }], indices: [{ ...indexStatus, error }] }, plainPaint);
   const finding = findingLines({ level: 'problem', subject: evil, message: evil, fix: evil }, plainPaint);
-  const thrown = errorLines(new TailraceError('SRC_CONN', { message: evil, hint: evil, cause: new Error(evil) }), { debug: true, paint: plainPaint });
+  const thrown = errorLines(new TailraceError('SRC_CONN', { message: evil, hint: evil, cause: new Error(evil) }), { debug: true, args: [], paint: plainPaint });
   const entry = entryLines(JSON.stringify({ seq: 1, op: 'insert', source: 'shop', table: evil, id: evil, position: null, commit_time_ms: 0, snapshot: null, row_bytes: 0 }), plainPaint);
   const hits = hitLines('x', JSON.stringify({ index: 'p', text: 'x', limit: 1, hits: [{ id: evil, score: 1, document: { [evil]: evil, nested: { [evil]: evil } } }] }), { paint: plainPaint, columns: 500 });
   for (const line of [...status, ...finding, ...thrown, ...entry, ...hits]) expect(line).not.toMatch(/[\p{Cc}\p{Cf}]/u);

@@ -36,6 +36,24 @@ async function problems(text: string): Promise<readonly string[]> {
 
 const minimal = 'sources: { shop: { type: postgres, url: !env SHOP_URL } }\nindices: { products: { from: shop.public.products } }\n';
 
+describe('a file that is no config', () => {
+  test.each([
+    ['account lines', 'root:$y$hidden0:19000:0:99999:7:::\nbin:hidden1:19000:0:99999:7:::\n'],
+    ['loose brackets', '}hidden0: 3\n'],
+    ['quoted text', 'sources: { shop: "hidden0\n'],
+    ['text behind quotes', 'sources: "x" hidden0\n'],
+    ['aliases', 'sources: *hidden0\n'],
+    ['directives', '%hidden0 x\n---\nsources: 1\n'],
+    ['escapes', 'sources: "\\xhidden0"\n'],
+    ['block headers', 'sources: |hidden0\n  x\n'],
+    ['tags of any length', `sources: !hidden0${'x'.repeat(40)} y\n`],
+  ])('is not repeated in the message: %s', async (_, text) => {
+    const found = (await problems(text)).join('\n');
+    expect(found).toMatch(/^CFG_INVALID\n(?:.*line|an alias)/);
+    expect(found).not.toContain('hidden');
+  });
+});
+
 describe('a config file', () => {
   test('of two lines is complete', async () => {
     const config = await load(`# yaml-language-server: $schema=./tailrace.schema.json\n${minimal}`);

@@ -3,7 +3,7 @@ import { Op } from '../../src/change/operation.ts';
 import { decodeKey } from '../../src/change/key.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
 import { EntryFlag } from '../../src/change/entry.ts';
-import type { ChangeSink, Chunk, ConnectRequest, Selection, Source, SourceSession, TransactionStart } from '../../src/connector/source.ts';
+import type { Beginnings, ChangeSink, Chunk, ConnectRequest, Selection, Source, SourceSession, TransactionStart } from '../../src/connector/source.ts';
 import { codeOf } from '../../src/errors/tailrace-error.ts';
 import { encodeKey } from '../change/encode-key.ts';
 
@@ -279,12 +279,16 @@ export class Reading implements AsyncDisposable {
   }
 }
 
+/** Of one data directory, that of all tests. */
+const begun = new Set<string>();
+const beginnings: Beginnings = { has: (identity) => begun.has(identity), note: async (identity) => void begun.add(identity) };
+
 /** The server may need a moment to notice that the session before has gone. */
 async function connect({ tables }: SourceFixture, source: Source, resume: Resume | null): Promise<SourceSession> {
   let session: SourceSession | undefined;
   await until('the source is free', async () => {
     try {
-      session = await source.connect({ tables: [{ table: tables.items }, { table: tables.others }], resume, logged: async () => new Set() }, signal);
+      session = await source.connect({ tables: [{ table: tables.items }, { table: tables.others }], resume, logged: async () => new Set(), beginnings }, signal);
       return true;
     } catch (error) {
       if (codeOf(error) === 'SRC_SLOT_IN_USE') return false;
@@ -298,7 +302,7 @@ async function connect({ tables }: SourceFixture, source: Source, resume: Resume
 export async function refusal(fixture: SourceFixture, request: Partial<ConnectRequest>): Promise<string | undefined> {
   const source = fixture.source();
   try {
-    const session = await source.connect({ tables: [{ table: fixture.tables.items }], resume: null, logged: async () => new Set(), ...request }, signal);
+    const session = await source.connect({ tables: [{ table: fixture.tables.items }], resume: null, logged: async () => new Set(), beginnings, ...request }, signal);
     await session[Symbol.asyncDispose]();
     return undefined;
   } catch (error) {

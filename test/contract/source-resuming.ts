@@ -28,7 +28,7 @@ export function testResuming(run: RunSource): void {
       for (const { position, pushed } of places) {
         await using again = await read({ position, identity, state: reading.sink.state });
         await again.caughtUp();
-        expect(Buffer.from(again.session.start)).toEqual(Buffer.from(position));
+        expect(again.source.comparePositions(again.session.start, position)).toBe(0);
         expect(textsOf(again)).toEqual(all.slice(transactions.slice(0, pushed).reduce((sum, { changes }) => sum + changes.length, 0)));
       }
     }),

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { cp, rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { eventually } from './servers.ts';
 import { spawnTailrace } from './tailrace.ts';
 import { errorOf, Scene } from './bad-input-scene.ts';
 import { describePostgres, startPostgres } from './postgres.ts';
@@ -13,7 +14,7 @@ const rebuild = ['run', '--once', '--rebuild', 'shop'];
 describePostgres([18], (postgres) => {
   const { server } = postgres;
 
-  test('a slot that another reads from is not taken from it, and is read when that has ended: SRC_SLOT_IN_USE', async () => {
+  test('a slot that another reads from is not taken from it, and not when that has ended: SRC_SLOT_IN_USE, SRC_SLOT_FOREIGN', async () => {
     await using scene = await Scene.make(await server());
     {
       await using other = await spawnTailrace(['run', '--data-directory', 'other'], { cwd: scene.folder });
@@ -26,7 +27,24 @@ describePostgres([18], (postgres) => {
       await scene.sql("UPDATE items SET name = 'read by the other' WHERE id < 20");
       other.kill('SIGTERM');
       expect(await other.exit()).toEqual({ code: 0, signal: null });
-      expect(await daemon.exit()).toEqual({ code: 0, signal: null });
+      const foreign = errorOf(await daemon.event('source_stopped', { where: ({ code }) => code === 'SRC_SLOT_FOREIGN' }));
+      expect(foreign.hint).toContain('`tailrace run --rebuild shop`');
+      expect(await daemon.exit()).toEqual({ code: 65, signal: null });
+    }
+    await scene.refusal('SRC_SLOT_FOREIGN');
+    // The other one was not harmed.
+    expect((await scene.cli(['run', '--once', '--data-directory', 'other'])).code).toBe(0);
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
+  });
+
+  test('a first start that is killed as soon as its slot is made goes on by itself', async () => {
+    await using scene = await Scene.make(await server());
+    const made = `SELECT 1 FROM pg_replication_slots WHERE slot_name = '${scene.database}'`;
+    {
+      await using daemon = await scene.daemon();
+      await eventually('the slot is made', 30_000, async () => (await scene.sql(made)).length === 1);
+      daemon.kill('SIGKILL');
+      expect(await daemon.exit()).toEqual({ code: null, signal: 'SIGKILL' });
     }
     await scene.mended();
   });

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { installed, mayMount } from '../requirement.ts';
 import { errorOf, Scene, type SceneConfig } from './bad-input-scene.ts';
 import { describePostgres } from './postgres.ts';
+import { eventually } from './servers.ts';
 import { spawnTailrace } from './tailrace.ts';
 
 const MiB = 1024 * 1024;
@@ -75,10 +76,10 @@ describePostgres([18], ({ server }) => {
     await scene.mended();
     for (const suffix of ['-wal', '-shm']) rmSync(scene.data(`state.db${suffix}`), { force: true });
     writeFileSync(scene.data('state.db'), Buffer.alloc(8192, 0xa5));
-    expect((await scene.refusal('STATE_CORRUPT')).hint).toContain('move it away and start again');
+    expect((await scene.refusal('STATE_CORRUPT')).hint).toContain('move it away, then `tailrace run --rebuild SOURCE`');
     renameSync(scene.data(), scene.data('..', 'away'));
     await scene.sql('DELETE FROM items WHERE id < 10');
-    await scene.mended();
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 
   test('a damaged segment is named with its place and is not repaired: LOG_CORRUPT', async () => {
@@ -101,7 +102,7 @@ describePostgres([18], ({ server }) => {
     replaceBytes(path, at, Buffer.from([(whole[at] ?? 0) ^ 0xff]));
     await scene.refusal('LOG_CORRUPT');
     renameSync(scene.data(), scene.data('..', 'away'));
-    await scene.mended();
+    await scene.mended(['run', '--once', '--rebuild', 'shop']);
   });
 
   describe('a log that is as large as it may be', () => {
@@ -134,6 +135,10 @@ describePostgres([18], ({ server }) => {
         const { code, hint } = errorOf(await daemon.event('index_stopped'));
         expect(code).toBe('LOG_EVICTED');
         expect(hint).toContain('`tailrace run --rebuild shop`');
+        await eventually('what the index needs next is removed from the log', 30_000, async () => {
+          const { log, indices } = JSON.parse((await scene.cli(['positions', '--json'])).stdout) as { log: { first_seq: number }; indices: { cursor: number }[] };
+          return log.first_seq > (indices[0]?.cursor ?? Infinity) + 1;
+        });
         other.exec('ROLLBACK');
         other.close();
       }

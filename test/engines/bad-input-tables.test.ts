@@ -51,11 +51,18 @@ describePostgres([18], ({ server }) => {
     test('that is not published in full comes with the statement: SRC_PUBLICATION', async () => {
       await using scene = await Scene.make(await server());
       await scene.sql("CREATE PUBLICATION tailrace_shop FOR TABLE items WITH (publish = 'insert')");
-      await scene.sql((await scene.refusal('SRC_PUBLICATION')).hint);
+      const { hint } = await scene.refusal('SRC_PUBLICATION');
+      expect(hint).toContain('ALTER PUBLICATION');
+      await scene.sql(hint);
+      await scene.mended();
+    });
+
+    test('that was published, and is no more, is built again: SRC_UNPUBLISHED', async () => {
+      await using scene = await Scene.make(await server());
       await scene.mended();
       await scene.sql('DROP PUBLICATION tailrace_shop');
       await scene.sql("UPDATE items SET name = 'unseen' WHERE id = 5");
-      const { hint } = await scene.refusal('SRC_PUBLICATION');
+      const { hint } = await scene.refusal('SRC_UNPUBLISHED');
       expect(hint).toContain('`tailrace run --rebuild shop`');
       await scene.sql(/^CREATE PUBLICATION[^;]*;/.exec(hint)?.[0] ?? '');
       await scene.mended(['run', '--once', '--rebuild', 'shop']);

@@ -134,6 +134,7 @@ describePostgres([18], (postgres) => {
       expect(hits).toContain('"price":1234.50');
       expect((await cli('search', 'products', 'kettle', '1234')).stdout).toMatch(/^1234 +-?\d+\.\d\d +id: 1234 {2}name: kettle number 1234 {2}price: 1234.50/);
       expect((await cli('search', 'products', 'xylophone')).stdout).toBe('Nothing in products matches "xylophone".\n');
+      for (const words of [['--', '-1234', 'kettle'], ['kettle', '--', '-1234']]) expect((await cli('search', 'products', '--limit', '1', ...words)).stdout).toMatch(/^1234 /);
       expect((await cli('search', 'produtcs', 'x')).stderr).toContain('did you mean `products`?');
     });
 
@@ -173,7 +174,7 @@ describePostgres([18], (postgres) => {
     test('a second one whose port is taken ends with one sentence, and says what it did', async () => {
       const path = config('port.yaml', `data_directory: port\nsources: { port: { type: postgres, url: "${url}" } }\nindices: { products: { from: port.public.products } }\nadmin: { http: { port: ${new URL(address).port} } }\n`);
       const { code, stderr } = await cli('run', '--config', path);
-      expect(code).toBe(78);
+      expect(code).toBe(75);
       expect(stderr).toMatch(/tailrace: tailrace cannot listen on 127\.0\.0\.1:\d+: something listens there already\.\n {2}tailrace ended; what it had begun goes on at the next start\.\n {2}→ Name a free one/);
     });
 
@@ -313,6 +314,8 @@ describePostgres([18], (postgres) => {
       expect(verified.code).toBe(74);
       expect(verified.stdout).toContain(`${stat.subject}: `);
       expect(verified.stdout).toMatch(/The log is damaged: 1 place\.\n$/);
+      expect(verified.stdout).toContain('Restore the file from a copy of exactly this data directory');
+      expect(verified.stdout).not.toContain('log verify');
     });
   });
 
@@ -369,6 +372,8 @@ describePostgres([18], (postgres) => {
       expect(stdout).toContain('indices.products.fields.title needs the column `nam`, which the table public.products does not have; did you mean `name`? (SRC_DDL)');
       expect(stdout).toContain('indices.products.fields.twice, column 14: Unexpected token: EOF (CFG_TRANSFORM)');
       expect(stdout).toMatch(/\n3 problems: mend them, then check again\./);
+      expect(stdout).toContain('Correct `indices.products.where` in the config, or give the table what it needs.');
+      expect(stdout).not.toContain('SOURCE');
       const { checked } = (await json('check', '--config', path)) as { checked: { kind: string; name: string; findings: { level: string }[] }[] };
       expect(checked.filter(({ kind }) => kind === 'index').map(({ name, findings }) => [name, findings.map(({ level }) => level)])).toEqual([['products', ['problem', 'problem', 'problem']], ['fine', ['ok']]]);
     });
@@ -391,10 +396,16 @@ describePostgres([18], (postgres) => {
 
   describe('a daemon that cannot go on', () => {
     test('with --once ends with the status of what stopped it, and says what to do', async () => {
-      const path = config('wrong-table.yaml', `data_directory: wrong\nsources: { shop: { type: postgres, url: "${url}" } }\nindices: { products: { from: shop.public.productz } }\n`);
+      const path = config('wrong-table.yaml', `data_directory: wrong\nsources: { shop: { type: postgres, url: "${url}", slot: wrong_table } }\nindices: { products: { from: shop.public.productz } }\n`);
       const { code, stderr } = await cli('run', '--once', '--config', path);
       expect(code).toBe(65);
       expect(stderr).toContain('SRC_TABLE_MISSING');
+      const search = await cli('search', 'products', 'kettle', '--config', path);
+      expect(search).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/^tailrace: Index products is not built yet: tailrace is not running\.\n[^]*NOT_BUILT: /) as unknown });
+      await using daemon = await spawnTailrace(['run', '--config', path], { cwd: folder });
+      await daemon.event('source_stopped');
+      expect((await cli('search', 'products', 'kettle', '--config', path)).stderr).toMatch(/^tailrace: Index products is not built yet: There is no table public\.productz\b[^]*NOT_BUILT: /);
+      expect(await cli('search', 'products', 'kettle', '--json', '--config', path)).toMatchObject({ code: 1, stdout: expect.stringContaining('"code":"NOT_BUILT"') as unknown });
     });
 
     test('stopped in the middle of a snapshot ends with 0, and the next run goes on there', async () => {
@@ -407,6 +418,7 @@ describePostgres([18], (postgres) => {
       expect(await daemon.exit()).toEqual({ code: 0, signal: null });
       expect(daemon.lines.map(({ msg }) => msg)).not.toContain('snapshot_done');
       const part = await read();
+      expect(await cli('search', 'products', 'kettle', '--config', path)).toMatchObject({ code: 1, stderr: expect.stringContaining('Index products is not built yet') as unknown });
       expect(await json('status', '--config', path)).toMatchObject({ indices: [{ phase: 'building' }], sources: [{ snapshots: [{ table: 'public.products', phase: 'reading' }] }] });
       config('stopped.yaml', readFileSync(path, 'utf8').replace(/snapshot: .*/, ''));
       await using again = await spawnTailrace(['run', '--once', '--config', path], { cwd: folder });
@@ -414,6 +426,9 @@ describePostgres([18], (postgres) => {
       expect(again.lines.map(({ msg }) => msg)).not.toContain('snapshot_requested');
       expect(await read()).toBeGreaterThan(part);
       expect((await json('search', 'products', 'kettle', '1999', '--config', path)) as { hits: unknown[] }).toMatchObject({ hits: [{ id: '1999' }] });
+      expect(await cli('search', 'products', 'xylophone', '--config', path)).toMatchObject({ code: 0, stdout: 'Nothing in products matches "xylophone".\n' });
+      rmSync(join(folder, 'stopped', 'search.db'));
+      expect(await cli('search', 'products', 'kettle', '--config', path)).toMatchObject({ code: 1, stderr: expect.stringContaining('Index products was built, but is not in its target') as unknown });
     });
 
     test('while its server is away waits, says so in its status, and stops when it is told to', async () => {

@@ -1,12 +1,14 @@
 /** The catalog against real servers: which relations are a table, what tells rows apart, what DDL is noticed. */
 import { describe, expect, test } from 'vitest';
 import { Catalog } from '../../connectors/sources/postgres/catalog/catalog.ts';
+import { readDocument } from '../../connectors/sources/postgres/catalog/document.ts';
 import { decodeKnown, encodeKnown, type KnownTables } from '../../connectors/sources/postgres/catalog/known-tables.ts';
 import type { TableChange } from '../../connectors/sources/postgres/catalog/table-changes.ts';
 import type { Relation } from '../../connectors/sources/postgres/pgoutput/relation.ts';
 import type { TableRequest } from '../../src/connector/source.ts';
 import { openControl, testConfig, type TestControl, never } from './postgres-control.ts';
 import { describePostgres, type PostgresServer } from './postgres.ts';
+import { eventually } from './servers.ts';
 
 interface Scene extends AsyncDisposable {
   readonly control: TestControl;
@@ -53,6 +55,17 @@ function columnsOf(catalog: Catalog): string[] {
 
 describePostgres([15, 18], (postgres) => {
   const open = async (setup: string): Promise<Scene> => scene(await postgres.server(), setup);
+
+  test('a table whose drop is committed while the catalog is read ends no reading', async () => {
+    await using at = await open('CREATE TABLE public.t (id int PRIMARY KEY); CREATE TABLE public.u (id int PRIMARY KEY); CREATE PUBLICATION pub FOR TABLE public.t, public.u');
+    const dropping = at.run('BEGIN; DROP TABLE public.u; SELECT pg_sleep(1); COMMIT');
+    const isLocked = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = (SELECT oid FROM pg_class WHERE relname = 'u')";
+    await eventually('the table is being dropped', 5000, async () => ((await at.control.query(isLocked, [], never)).length > 0 ? true : undefined));
+    const read = async (): Promise<string[]> => (await readDocument(at.control.query, ['public.t', 'public.u'], 'pub', never)).document.relations.map(({ name }) => name);
+    expect(await read()).toContain('t');
+    await dropping;
+    expect(await read()).toEqual(['t']);
+  });
 
   test('a table has its published columns in attribute order and its primary key in index order', async () => {
     await using at = await open(`

@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { opName } from '../../src/change/operation.ts';
 import { decodeKey } from '../../src/change/key.ts';
 import type { DeclaredSchema } from '../../src/change/schema.ts';
-import type { ChangeSink, ConnectRequest, SourceSession, TableRequest, TransactionStart } from '../../src/connector/source.ts';
+import type { Beginnings, ChangeSink, ConnectRequest, SourceSession, TableRequest, TransactionStart } from '../../src/connector/source.ts';
 import type { Logger } from '../../src/runtime/logger.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
@@ -157,11 +157,20 @@ export interface SourceOptions {
   readonly config?: Partial<Record<keyof PostgresConfig, unknown>>;
   readonly resume?: ConnectRequest['resume'];
   readonly logged?: ConnectRequest['logged'];
+  /** By default those of a data directory that every slot of the test process belongs to, once it was begun with. */
+  readonly beginnings?: Beginnings;
   readonly logger?: Logger;
   readonly opening?: Partial<OpeningDeps>;
   /** Confirm every position as soon as it is pushed, as an engine with an instant log would. By default yes. */
   readonly confirm?: boolean;
   readonly sink?: RecordingSink;
+}
+
+const begun = new Set<string>();
+
+/** Of a data directory; that of the whole test process, unless another set is given. */
+export function rememberedBeginnings(identities = begun): Beginnings {
+  return { has: (identity) => identities.has(identity), note: async (identity) => void identities.add(identity) };
 }
 
 /** Reading tables is not a part of the stream's tests. */
@@ -189,7 +198,7 @@ export function openingDeps(options: Pick<SourceOptions, 'url' | 'config' | 'log
 
 export async function connect(options: SourceOptions, signal = AbortSignal.timeout(60_000)): Promise<PostgresSession> {
   const tables = options.tables.map((table) => (typeof table === 'string' ? { table } : table));
-  return openSession(openingDeps(options), { tables, resume: options.resume ?? null, logged: options.logged ?? (async () => new Set()) }, signal);
+  return openSession(openingDeps(options), { tables, resume: options.resume ?? null, logged: options.logged ?? (async () => new Set()), beginnings: options.beginnings ?? rememberedBeginnings() }, signal);
 }
 
 /** A session that streams into a sink until it is stopped. */

@@ -10,7 +10,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { FaultProxy } from '../chaos/proxy.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
-import { connect, eventually, openClient, openingDeps, RecordingSink, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+import { connect, eventually, openClient, openingDeps, RecordingSink, Streaming, type SourceOptions, rememberedBeginnings } from './postgres-stream-harness.ts';
 
 describePostgres([15, 18], (postgres) => {
   let count = 0;
@@ -331,7 +331,7 @@ describePostgres([15, 18], (postgres) => {
     const { config } = openingDeps({ url, config: { slot: source.slot, tls: { mode: 'disable' } } });
     await using configured = postgresSource.create(config, { name: 'shop', runtime: nodeRuntime(silentLogger) });
     const signal = AbortSignal.timeout(60_000);
-    const request = { tables: [{ table: 'public.t' }], resume: null, logged: async () => new Set<bigint>() };
+    const request = { tables: [{ table: 'public.t' }], resume: null, logged: async () => new Set<bigint>(), beginnings: rememberedBeginnings() };
     {
       await using session = await configured.connect(request, signal);
       // The connection that asks, and the one that streams.

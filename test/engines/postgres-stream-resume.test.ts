@@ -2,13 +2,14 @@ import { execFile } from 'node:child_process';
 import { appendFile, chown, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { postgresSource } from '../../connectors/sources/postgres/index.ts';
 import { decodePosition, encodePosition, formatLsn, parseLsn } from '../../connectors/sources/postgres/position.ts';
+import type { Beginnings } from '../../src/connector/source.ts';
 import { silentLogger, type Logger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { describePostgres, startPostgres, type PostgresServer } from './postgres.ts';
-import { connect, eventually, openClient, openingDeps, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
+import { connect, eventually, openClient, openingDeps, rememberedBeginnings, Streaming, type SourceOptions } from './postgres-stream-harness.ts';
 
 const run = promisify(execFile);
 
@@ -230,7 +231,7 @@ describePostgres([15, 18], (postgres) => {
     await eventually('the slot is taken', async () => (await source.run(`SELECT 1 FROM pg_replication_slots WHERE slot_name = '${source.slot}' AND active`)).length === 1);
     const { config } = openingDeps({ ...source.options, config: { slot: source.slot, take_over: true } });
     await using taker = postgresSource.create(config, { name: 'shop', runtime: nodeRuntime(silentLogger) });
-    const request = { tables: [{ table: 'public.t' }], logged: async () => new Set<bigint>() };
+    const request = { tables: [{ table: 'public.t' }], logged: async () => new Set<bigint>(), beginnings: rememberedBeginnings() };
     const signal = AbortSignal.timeout(20_000);
     {
       await using session = await taker.connect({ ...request, resume: first.resume }, signal);
@@ -304,6 +305,52 @@ describePostgres([15, 18], (postgres) => {
     await (await second)[Symbol.asyncDispose]();
   });
 
+  describe('a data directory that is empty, and a slot that is there already', () => {
+    const empty = (): Beginnings => rememberedBeginnings(new Set());
+    const place = async (source: Fresh): Promise<unknown> => source.run(`SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = '${source.slot}'`);
+
+    test('does not take it from the one that reads it; that one goes on', async () => {
+      const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+      const resume = await readOne(source);
+      await source.run('INSERT INTO t VALUES (2)');
+      const before = await place(source);
+      expect(await refusal({ ...source.options, beginnings: empty() })).toMatchObject({ code: 'SRC_SLOT_FOREIGN', entity: 'shop', hint: expect.stringContaining('`tailrace run --rebuild SOURCE`') as string });
+      expect(await place(source)).toEqual(before);
+      await using stream = await Streaming.open({ ...source.options, resume });
+      await stream.until('the second row is there', (sink) => sink.of('commit').length === 1);
+      expect(stream.sink.rows().map(({ key }) => key)).toEqual([['2']]);
+    });
+
+    test('takes it where that is allowed', async () => {
+      const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+      await readOne(source);
+      await using stream = await Streaming.open({ ...source.options, beginnings: empty(), opening: { takeOver: true } });
+      await source.run('INSERT INTO t VALUES (2)');
+      await stream.until('the row is there', (sink) => sink.rows().length > 0);
+      expect(stream.sink.rows().map(({ key }) => key)).toContainEqual(['2']);
+    });
+
+    test('goes on with one that it made itself before it had logged anything', async () => {
+      const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
+      const beginnings = empty();
+      await (await connect({ ...source.options, beginnings }))[Symbol.asyncDispose]();
+      await using stream = await Streaming.open({ ...source.options, beginnings });
+      await source.run('INSERT INTO t VALUES (1)');
+      await stream.until('the row is there', (sink) => sink.rows().length === 1);
+      expect(stream.sink.rows().map(({ key }) => key)).toEqual([['1']]);
+    });
+
+    test('begins with one that was made by hand and not read from; one that was read from by hand is refused from 14 on', async () => {
+      const source = await fresh('CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION tailrace_shop FOR TABLE t');
+      await source.run(`SELECT pg_create_logical_replication_slot('${source.slot}', 'pgoutput')`);
+      const options = { ...source.options, config: { slot: source.slot, create: false } };
+      await (await connect({ ...options, beginnings: empty() }))[Symbol.asyncDispose]();
+      await readOne({ ...source, options: { ...options, beginnings: empty() } });
+      const outcome = postgres.major >= 14 ? await refusal({ ...options, beginnings: empty() }) : { code: 'SRC_SLOT_FOREIGN' };
+      expect(outcome).toMatchObject({ code: 'SRC_SLOT_FOREIGN' });
+    });
+  });
+
   test('a slot that was made before its publication is moved beyond what cannot be decoded', async () => {
     const source = await fresh('CREATE TABLE t (id int PRIMARY KEY)');
     await source.run(`SELECT pg_create_logical_replication_slot('${source.slot}', 'pgoutput')`);
@@ -346,10 +393,10 @@ describePostgres([15, 18], (postgres) => {
     await stream.caughtUp();
     await source.run('DROP PUBLICATION tailrace_shop');
     await source.run('INSERT INTO t VALUES (1)');
-    expect(await stream.failed()).toMatchObject({ code: 'SRC_PUBLICATION' });
+    expect(await stream.failed()).toMatchObject({ code: 'SRC_UNPUBLISHED' });
     await stream.stop();
     await stream.session[Symbol.asyncDispose]();
-    expect(await refusal({ ...source.options, resume: stream.resume })).toMatchObject({ code: 'SRC_PUBLICATION', hint: expect.stringContaining('CREATE PUBLICATION') });
+    expect(await refusal({ ...source.options, resume: stream.resume })).toMatchObject({ code: 'SRC_UNPUBLISHED', hint: expect.stringContaining('CREATE PUBLICATION') });
   });
 
   test('a table that is dropped, or taken out of the publication, stops the stream', async () => {

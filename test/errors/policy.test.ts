@@ -22,6 +22,11 @@ describe('the error policy', () => {
     for (const code of ['SRC_AUTH', 'SRC_HISTORY_LOST', 'SRC_SLOT_AHEAD', 'SRC_DIVERGED', 'SRC_IDENTITY_CHANGED', 'TGT_IDENTITY'] as const) expect(catalogue[code].disposition, code).toBe('stop');
   });
 
+  test('looks again at what a person mends at the server, but not where changes went by that only a rebuild brings back', () => {
+    expect([catalogue.SRC_PUBLICATION.disposition, catalogue.SRC_UNPUBLISHED.disposition]).toEqual(['look_again', 'stop']);
+    expect(exitCodeOf(new TailraceError('SRC_UNPUBLISHED', { message: 'x' }))).toBe(ExitCode.needsRebuild);
+  });
+
   test('gives every code that ends the process an exit status other than success', () => {
     for (const code of codes) expect(exitCodeOf(new TailraceError(code, { message: 'x' })), code).not.toBe(ExitCode.ok);
   });

@@ -1,10 +1,12 @@
+import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { isAbort } from '../../src/errors/tailrace-error.ts';
 import { openLog } from '../../src/log/open.ts';
-import { DISK_FULL_PAUSE_MS, GROUP_BYTES_MAX } from '../../src/log/log-writer.ts';
+import { nodeDisk } from '../../src/runtime/node/disk.ts';
+import { DISK_FULL_PAUSE_MS, GROUP_BYTES_MAX, PLACE_CHECK_EVERY_MS } from '../../src/log/log-writer.ts';
 import type { SimOperation } from '../sim/sim-disk.ts';
-import { draftOf, drain, entriesOf, never, optionsOf, registersOf, rowsOf } from './fixtures.ts';
+import { draftOf, drain, entriesOf, never, optionsOf, registersOf, rowsOf, temporaryFolder } from './fixtures.ts';
 import { simRuntime, type SimRuntime } from './sim-runtime.ts';
 
 /** Notes the kinds of all operations on segments from now on. */
@@ -294,5 +296,41 @@ describe('the writer', () => {
     await using log = await openLog(optionsOf('/log'), simRuntime());
     await expect(log.append(draftOf('a', 1, { count: 0 }), never)).rejects.toMatchObject({ code: 'INVARIANT' });
     expect(await log.append(draftOf('b', 1), never)).toEqual({ firstSeq: 1, lastSeq: 1 });
+  });
+});
+
+describe('a log whose files are removed under it', () => {
+  test('takes nothing more and says so, instead of writing to a file that the next start does not find', async () => {
+    const runtime = simRuntime();
+    await using log = await openLog(optionsOf('/log'), runtime);
+    await log.append(draftOf('kept', 1), never);
+    for (const path of runtime.sim.files()) await runtime.disk.remove(path);
+    runtime.clock.advance(PLACE_CHECK_EVERY_MS);
+    const removed = { code: 'LOG_CORRUPT', message: expect.stringMatching(/^The change log in \/log is damaged: \S+\.seg was removed or replaced while it was written to\.$/) };
+    await expect(log.append(draftOf('lost', 1), never)).rejects.toMatchObject(removed);
+    await expect(log.append(draftOf('behind it', 1), never)).rejects.toMatchObject(removed);
+    expect(log.durableSeq).toBe(1);
+  });
+
+  test('begins no new segment behind one that is gone', async () => {
+    const runtime = simRuntime();
+    await using log = await openLog(optionsOf('/log', { segmentBytes: 2_000 }), runtime);
+    await log.append(draftOf('kept', 10), never);
+    for (const path of runtime.sim.files()) await runtime.disk.remove(path);
+    await expect(log.append(draftOf('x'.repeat(2_000), 1), never)).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
+    expect(runtime.sim.files()).toEqual([]);
+  });
+
+  test('tells a file that was put in the place of its own from its own, on a real disk', async () => {
+    await using folder = await temporaryFolder();
+    const [path, other] = [join(folder.path, 'a'), join(folder.path, 'b')];
+    const file = await nodeDisk.open(path, 'create');
+    await (await nodeDisk.open(other, 'create')).close();
+    expect([await file.isAt(path), await file.isAt(other)]).toEqual([true, false]);
+    await nodeDisk.rename(other, path);
+    expect(await file.isAt(path)).toBe(false);
+    await nodeDisk.remove(path);
+    expect(await file.isAt(path)).toBe(false);
+    await file.close();
   });
 });

@@ -280,7 +280,7 @@ describe('over TCP', () => {
     await using admin = await start({ http: { port: 0 } });
     const { port } = portOf(admin);
     const again = startAdmin(adminSettings.parse({ http: { port } }), join(folder, 'other.sock'), { serve: nodeHttpServe, logger: silentLogger } as never);
-    await expect(again).rejects.toMatchObject({ code: 'CFG_INVALID', message: `tailrace cannot listen on 127.0.0.1:${port}: something listens there already.` });
+    await expect(again).rejects.toMatchObject({ code: 'ADMIN_IN_USE', message: `tailrace cannot listen on 127.0.0.1:${port}: something listens there already.` });
     expect(() => statSync(join(folder, 'other.sock'))).toThrow('ENOENT');
   });
 

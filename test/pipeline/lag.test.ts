@@ -1,5 +1,9 @@
 /** What the status says of how far an index is behind, on a source whose clock is the test's. */
 import { expect, test } from 'vitest';
+import { behindMoreThan, lagReport } from '../../cmd/screens/lag-screen.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { Scrubber } from '../../src/observe/logging/scrub.ts';
+import { statusReport } from '../../src/observe/status-report.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { ScriptedServer, ScriptedStage } from './scripted-server.ts';
 
@@ -51,4 +55,35 @@ test('an index of a silent source is in step, however busy another source keeps 
     lags.push(lagOf(pipeline, 'items'));
   }
   expect(Math.max(...lags.map((lag) => lag ?? Infinity))).toBe(0);
+});
+
+test('a source that stops while it is in step is not called in step from then on, nor are its indices, and nothing old is said of its history', async () => {
+  const server = new ScriptedServer();
+  server.bytesUntilLoss = 5_000;
+  server.write('public.items', '1', 'first');
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
+  await pipeline.caughtUp(within());
+  expect(pipeline.status().sources[0]).toMatchObject({ lag_bytes: 0, lag_seconds: 0, bytes_until_loss: 5_000 });
+  server.breakWith(new TailraceError('SRC_HISTORY_LOST', { message: 'It is gone.' }));
+  await expect.poll(() => pipeline.status().sources[0]?.phase).toBe('stopped');
+  server.write('public.items', '2', 'never seen');
+  await expect.poll(() => lagOf(pipeline, 'items') ?? 0, { timeout: 10_000 }).toBeGreaterThan(0.2);
+  const status = pipeline.status();
+  expect(status.sources[0]).toMatchObject({ head: null, lag_bytes: null, retained_bytes: null, bytes_until_loss: null, seconds_until_loss: null });
+  expect(status.sources[0]?.lag_seconds).toBeGreaterThan(0.2);
+  const lag = lagReport(statusReport(status, new Scrubber()));
+  expect(behindMoreThan(lag, 0.1)).toEqual(['Source shop is stopped.', expect.stringContaining('Index items is ')]);
+  expect(behindMoreThan(lag, 3_600)).toEqual(['Source shop is stopped.']);
+});
+
+test('the head that is shown is never behind what is logged', async () => {
+  const server = new ScriptedServer();
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
+  await pipeline.caughtUp(within());
+  const before = Number(pipeline.status().sources[0]?.head);
+  for (let i = 0; i < 20; i += 1) server.write('public.items', String(i), 'x');
+  await expect.poll(() => Number(pipeline.status().sources[0]?.logged)).toBe(before + 20);
+  expect(Number(pipeline.status().sources[0]?.head)).toBe(before + 20);
 });

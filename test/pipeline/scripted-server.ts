@@ -54,6 +54,8 @@ export class ScriptedServer {
   nameKind: ColumnKind = 'text';
   /** A transaction's position is its place here, from 1. */
   readonly history: Transaction[] = [];
+  /** How much more may be written until what its reader needs is dropped. */
+  bytesUntilLoss: number | null = null;
   /** What a question for the head is answered with instead of the head. */
   headError: unknown = null;
   /** What an answer to that question waits for. */
@@ -62,6 +64,8 @@ export class ScriptedServer {
   chunkAfter: Promise<void> = Promise.resolve();
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
+  /** What a stream, and every attempt to connect behind it, ends with; `breakWith` sets it. */
+  #broken: unknown = null;
   /** What the next attempts to drop the history are answered with. */
   readonly dropErrors: unknown[] = [];
   drops = 0;
@@ -74,6 +78,13 @@ export class ScriptedServer {
     if (name === null) rows.delete(id);
     else rows.set(id, name);
     this.history.push({ table, id, name, commitTimeMs: this.nowMs, nameKind: this.nameKind });
+    this.committed.notify();
+  }
+
+  /** Connections end with the error, and so does every attempt to make one, until it is null again. */
+  breakWith(error: unknown): void {
+    this.#broken = error;
+    this.connectError = error;
     this.committed.notify();
   }
 
@@ -118,6 +129,7 @@ export class ScriptedServer {
       stream: async (sink, signal) => {
         for (let sent = start; ; ) {
           signal.throwIfAborted();
+          if (this.#broken !== null) throw this.#broken as Error;
           for (; sent < this.history.length; sent += 1) push(sink, sent + 1, this.history[sent] as Transaction, wanted);
           if (isNudged) sink.heartbeat(positionOf(sent));
           isNudged = false;
@@ -133,7 +145,7 @@ export class ScriptedServer {
       head: async (signal) => {
         await untilAborted(this.headAfter, signal);
         if (this.headError !== null) throw this.headError as Error;
-        return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: null, notes: [] };
+        return { position: positionOf(this.history.length), nowMs: this.nowMs, retainedBytes: null, bytesUntilLoss: this.bytesUntilLoss, notes: [] };
       },
       [Symbol.asyncDispose]: async () => {},
     };
@@ -211,8 +223,8 @@ export class ScriptedStage implements AsyncDisposable {
     return new ScriptedStage(await mkdtemp(join(tmpdir(), 'tailrace-scripted-')), new MemoryStorage({ atomicCursor }));
   }
 
-  async start({ servers, indices, log, rebuild, beforeSwap }: ScriptedOptions): Promise<Pipeline> {
-    const config: TailraceConfig = {
+  config(servers: Readonly<Record<string, unknown>>, indices: ScriptedOptions['indices'], log: Partial<TailraceConfig['log']> = {}): TailraceConfig {
+    return {
       data_directory: join(this.directory, 'data'),
       sources: Object.keys(servers).map((name) => ({ name, type: 'scripted', settings: {} })),
       targets: [{ name: 'memory', type: 'memory', settings: {} }],
@@ -225,6 +237,10 @@ export class ScriptedStage implements AsyncDisposable {
       ready_within_ms: 30_000,
       shutdown_within_ms: 10_000,
     };
+  }
+
+  async start({ servers, indices, log, rebuild, beforeSwap }: ScriptedOptions): Promise<Pipeline> {
+    const config = this.config(servers, indices, log);
     return startPipeline(config, {
       connectors: {
         sources: { scripted: { type: 'scripted', configSchema: z.looseObject({}), format, create: (_, { name }) => servers[name]?.source(name) ?? fail(name) } },

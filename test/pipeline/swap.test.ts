@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { fileBytes } from '../../cmd/daemon/file-bytes.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
@@ -22,7 +23,7 @@ function documents(stage: ScriptedStage, generation: number): Record<string, str
 }
 
 function records(stage: ScriptedStage): GenerationRecord[] {
-  using state = openSqliteState({ path: `${stage.directory}/data/state.db`, readOnly: true });
+  using state = openSqliteState({ path: `${stage.directory}/data/state.db`, readOnly: { bytesOf: fileBytes } });
   return state.generations();
 }
 

@@ -221,6 +221,8 @@ export class SimDisk {
       },
       datasync: async () => await operate('datasync', 0, { whole: () => inode.sync(), partly: (share, why) => this.#cutSync(inode, share, why) }),
       size: async () => await operate('size', 0, { whole: () => inode.length }),
+      // Looks at names only, which no fault of the disk changes.
+      isAt: async (at) => (life === this.#life ? this.#names.get(at) === inode : await forever()),
       truncate: async (length) => await operate('truncate', 0, { whole: () => inode.truncate(length), partly: (share) => share >= 0.5 && inode.truncate(length) }),
       close: async () => {
         await operate('close', 0, { whole: nothing });

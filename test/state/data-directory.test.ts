@@ -58,9 +58,9 @@ test('a data directory that others may enter is named with the command that clos
 
 test('a data directory that cannot be made or written to is told with its reason', async () => {
   writeFileSync(join(folder, 'file'), '');
-  await expect(prepared(join(folder, 'file', 'data'))).rejects.toMatchObject({ code: 'STATE_CORRUPT', message: expect.stringContaining('ENOTDIR') as unknown });
+  await expect(prepared(join(folder, 'file', 'data'))).rejects.toMatchObject({ code: 'STATE_FORBIDDEN', message: expect.stringContaining('ENOTDIR') as unknown });
   const path = join(folder, 'data');
   mkdirSync(path, { mode: 0o500 });
   giveToOrdinaryUser(path);
-  await asOrdinaryUser(async () => expect(prepared(path)).rejects.toMatchObject({ code: 'STATE_CORRUPT', message: expect.stringContaining('EACCES') as unknown, hint: expect.stringContaining('may make and write to') as unknown }));
+  await asOrdinaryUser(async () => expect(prepared(path)).rejects.toMatchObject({ code: 'STATE_FORBIDDEN', message: expect.stringContaining('EACCES') as unknown, hint: expect.stringContaining('may make and write to') as unknown }));
 });

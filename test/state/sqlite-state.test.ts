@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -7,6 +7,8 @@ import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import { JOBS_ENDED_MAX, type JobRecord, type DeadLetter, type DeadLetterFilter } from '../../src/state/state-store.ts';
 import { recordOf } from './generation-record.ts';
 import { asOrdinaryUser, giveToOrdinaryUser } from '../ordinary-user.ts';
+
+const readOnly = { bytesOf: (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0 };
 
 let folder = '';
 let path = '';
@@ -124,12 +126,12 @@ describe('the state store', () => {
       INSERT INTO generation VALUES ('a', 1, 'serving', 1, 'f1'), ('a', 2, 'serving', 2, 'f2'), ('b', 1, 'serving', 1, 'f1'), ('b', 2, 'building', 2, 'f2'), ('b', 3, 'building', 3, 'f3');
       PRAGMA user_version = 1;`);
     database.close();
-    const shown = (readOnly: boolean): unknown[] => {
-      using state = openSqliteState({ path, readOnly });
+    const shown = (options: { readonly readOnly?: typeof readOnly }): unknown[] => {
+      using state = openSqliteState({ path, ...options });
       return [state.generations().map(({ index, generation: number, phase, abandoned }) => `${index}${number} ${phase} ${abandoned}`), state.jobs()];
     };
-    expect(shown(true)).toEqual([['a1 serving false', 'a2 serving false', 'b1 serving false', 'b2 building false', 'b3 building false'], []]);
-    expect(shown(false)).toEqual([['a1 dropping true', 'a2 serving false', 'b1 serving true', 'b2 dropping true', 'b3 building false'], []]);
+    expect(shown({ readOnly })).toEqual([['a1 serving false', 'a2 serving false', 'b1 serving false', 'b2 building false', 'b3 building false'], []]);
+    expect(shown({})).toEqual([['a1 dropping true', 'a2 serving false', 'b1 serving true', 'b2 dropping true', 'b3 building false'], []]);
     using state = openSqliteState({ path });
     expect(state.lastBegun('b')).toEqual({ generation: 3, fingerprint: 'f3' });
   });
@@ -137,7 +139,7 @@ describe('the state store', () => {
   test('can be read while another process writes, and is not written by a reader', () => {
     using writer = openSqliteState({ path });
     writer.putGenerations(generation);
-    using reader = openSqliteState({ path, readOnly: true });
+    using reader = openSqliteState({ path, readOnly });
     expect(reader.generations()).toHaveLength(1);
     expect(() => reader.putCursor('products', 1, 1)).toThrow(/readonly/);
   });
@@ -147,9 +149,31 @@ describe('the state store', () => {
     chmodSync(path, 0o400);
     for (const one of [folder, path]) giveToOrdinaryUser(one);
     await asOrdinaryUser(() => {
-      const refusal = { code: 'STATE_CORRUPT', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
+      const refusal = { code: 'STATE_FORBIDDEN', message: expect.stringMatching(/state\.db cannot be opened or written: .*readonly/) as unknown, hint: expect.stringContaining('writable for the user that runs tailrace') as unknown };
       expect(() => openSqliteState({ path })).toThrow(expect.objectContaining(refusal));
     });
+  });
+
+  test('can be read where nothing may be written, and where a daemon that died has left changes beside it that is refused', async () => {
+    const left = join(folder, 'left');
+    mkdirSync(left);
+    {
+      using state = openSqliteState({ path });
+      state.putGenerations(generation);
+      for (const suffix of ['', '-wal']) cpSync(`${path}${suffix}`, join(left, `state.db${suffix}`));
+    }
+    for (const one of [path, join(left, 'state.db'), join(left, 'state.db-wal'), left, folder]) {
+      giveToOrdinaryUser(one);
+      chmodSync(one, one === folder || one === left ? 0o500 : 0o400);
+    }
+    const before = new Set(readdirSync(folder, { recursive: true, encoding: 'utf8' }));
+    await asOrdinaryUser(() => {
+      using state = openSqliteState({ path, readOnly });
+      expect(state.generations()).toEqual([generation]);
+      expect(() => openSqliteState({ path: join(left, 'state.db'), readOnly })).toThrow(expect.objectContaining({ code: 'STATE_FORBIDDEN' }));
+    });
+    expect(new Set(readdirSync(folder, { recursive: true, encoding: 'utf8' }))).toEqual(before);
+    for (const one of [folder, left]) chmodSync(one, 0o700);
   });
 
   test('leaves a file of a newer version untouched', () => {

@@ -40,7 +40,7 @@ export const postgresConfigSchema = z.strictObject({
   take_over: z
     .boolean()
     .default(false)
-    .describe('Whether, once at its start, tailrace ends another connection that reads from its slot. For a machine that replaces one which cannot be reached any more; without it the server drops a dead reader after its `wal_sender_timeout`.'),
+    .describe('Whether, once at its start, tailrace ends another connection that reads from its slot, and an empty data directory begins with a slot that another one may have read from. For a machine that replaces one which cannot be reached any more; without it the server drops a dead reader after its `wal_sender_timeout`.'),
   tls: tlsSettings.default({}).describe('Encryption of the connection.'),
   max_value_bytes: z
     .int()

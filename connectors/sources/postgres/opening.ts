@@ -64,7 +64,7 @@ export async function openSession(deps: OpeningDeps, request: ConnectRequest, si
   const system = await identifySystem(connection, signal);
   const { source, slot, publication } = deps;
   const names = { source, slot, publication, requests: request.tables, create: config.create };
-  const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock, logger, takeOver: deps.takeOver ?? false }, request.resume, signal);
+  const history = await openHistory({ ...names, control, query, connection, server, system, clock: runtime.clock, logger, takeOver: deps.takeOver ?? false, beginnings: request.beginnings }, request.resume, signal);
   const remembered = request.resume === null || request.resume.state === null ? null : decodeKnown(request.resume.state);
   const { catalog, changes } = await Catalog.open(query, request.tables, { publication, known: remembered ?? undefined }, signal);
   const endOfLog = async (s: AbortSignal): Promise<bigint> => endOfLogNow(query, server, s);

@@ -8,6 +8,7 @@ import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, ope
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { openSqliteForReading } from '../../../src/runtime/sqlite-reading.ts';
 import { isNotADatabase } from './failure.ts';
 import { APPLICATION_ID, fileSql, SCHEMA_VERSION } from './layout.ts';
 import { inTransaction } from './transaction.ts';
@@ -43,7 +44,8 @@ export function openForWriting(path: string): DatabaseSync {
 export function openForReading(path: string): DatabaseSync | undefined {
   if (!existsSync(path)) return undefined;
   refuseFolder(path);
-  const db = new DatabaseSync(path, { timeout: LOCK_SLICE_MS, readOnly: true });
+  const bytesOf = (file: string): number => statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const db = openSqliteForReading(path, bytesOf, (location) => new DatabaseSync(location, { timeout: LOCK_SLICE_MS, readOnly: true }));
   try {
     if (recognise(db, path) === 'ours') return db;
   } catch (error) {

@@ -26,7 +26,7 @@ export interface AdminServer extends AsyncDisposable {
   readonly url: string | null;
 }
 
-/** Errors: CFG_INVALID when it cannot listen where the config says, or must not. */
+/** Errors: ADMIN_IN_USE when something listens on the port; CFG_INVALID when it cannot listen there, or must not. */
 export async function startAdmin(settings: AdminSettings, socketPath: string, deps: AdminDeps): Promise<AdminServer> {
   await using opened = new AsyncDisposableStack();
   const socket = await listenOnSocket(socketPath, deps);
@@ -66,13 +66,18 @@ async function listenOnTcp({ host, port, token }: NonNullable<AdminSettings['htt
   try {
     return await deps.serve({ kind: 'tcp', host, port }, handlerOf({ kind: 'tcp', host, token }, deps), troubleOf(deps));
   } catch (cause) {
-    throw new TailraceError('CFG_INVALID', { message: `tailrace cannot listen on ${host}:${port}: ${reasonOf(cause)}.`, did: ENDED, hint: 'Name a free one with `admin: { http: { port: PORT } }`; 0 takes any.', cause });
+    throw new TailraceError(codeFor(cause), { message: `tailrace cannot listen on ${host}:${port}: ${reasonOf(cause)}.`, did: ENDED, hint: 'Name a free one with `admin: { http: { port: PORT } }`; 0 takes any.', cause });
   }
 }
 
 function urlOf(address: HttpAddress): string | null {
   if (address.kind !== 'tcp') return null;
   return `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+/** A port that is taken may be free in a moment; one that is not ours to have is a matter of the config. */
+function codeFor(cause: unknown): 'ADMIN_IN_USE' | 'CFG_INVALID' {
+  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'EADDRINUSE' ? 'ADMIN_IN_USE' : 'CFG_INVALID';
 }
 
 function reasonOf(cause: unknown): string {

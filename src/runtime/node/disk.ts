@@ -39,6 +39,17 @@ class NodeFile implements DiskFile {
     return size;
   }
 
+  async isAt(path: string): Promise<boolean> {
+    const own = await this.#handle.stat({ bigint: true });
+    try {
+      const { dev, ino } = await stat(path, { bigint: true });
+      return dev === own.dev && ino === own.ino;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false;
+      throw error;
+    }
+  }
+
   async truncate(length: number): Promise<void> {
     await this.#handle.truncate(length);
   }

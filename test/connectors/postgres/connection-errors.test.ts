@@ -35,8 +35,8 @@ test.each<[Doing, object, string]>([
   ['streaming', { code: '58P01', message: 'requested WAL segment 000000010000000000000003 has already been removed' }, 'SRC_HISTORY_LOST'],
   ['streaming', { code: 'XX000', message: 'could not find record while sending logically-decoded data: record with incorrect prev-link 0/50 at 0/3000028' }, 'SRC_HISTORY_LOST'],
   ['streaming', { code: '42704', message: 'replication slot "slot_a" does not exist' }, 'SRC_HISTORY_LOST'],
-  ['streaming', { code: '42704', message: 'publication "pub" does not exist' }, 'SRC_PUBLICATION'],
-  ['streaming', { code: '42704', message: 'Publikation »pub« existiert nicht' }, 'SRC_PUBLICATION'],
+  ['streaming', { code: '42704', message: 'publication "pub" does not exist' }, 'SRC_UNPUBLISHED'],
+  ['streaming', { code: '42704', message: 'Publikation »pub« existiert nicht' }, 'SRC_UNPUBLISHED'],
   ['streaming', { code: '57P01', message: 'terminating connection due to administrator command' }, 'SRC_CONN'],
   ['streaming', { message: 'Connection terminated unexpectedly' }, 'SRC_CONN'],
   ['asking the server', { code: '42501', message: 'permission denied for table t' }, 'SRC_GRANT'],
@@ -46,6 +46,11 @@ test.each<[Doing, object, string]>([
   ['streaming', { code: 'ABCDE', message: 'never heard of' }, 'UNKNOWN'],
 ])('%s: %o means %s', (doing, error, code) => {
   expect(codeFor(doing, error)).toBe(code);
+});
+
+test('a server that does not encrypt is not mended by naming an authority', () => {
+  const error = sourceError(new Error('The server does not support SSL connections'), { ...names, doing: 'connecting' });
+  expect(error).toMatchObject({ code: 'SRC_TLS', hint: expect.stringContaining('`tls: { mode: disable }`') as string });
 });
 
 test('errors of all addresses of a name at once are read by the first', () => {
@@ -66,8 +71,8 @@ test('the statement that grants replication names the user, quoted', () => {
 });
 
 test('a warning that changes were left out ends the stream; others do not', () => {
-  expect(fatalWarning({ code: '55000', message: 'skipped loading publication "pub"' }, names)).toMatchObject({ code: 'SRC_PUBLICATION' });
-  expect(fatalWarning({ code: '55000', message: 'something new', routine: 'Unheard' }, names)).toMatchObject({ code: 'SRC_PUBLICATION' });
+  expect(fatalWarning({ code: '55000', message: 'skipped loading publication "pub"' }, names)).toMatchObject({ code: 'SRC_UNPUBLISHED' });
+  expect(fatalWarning({ code: '55000', message: 'something new', routine: 'Unheard' }, names)).toMatchObject({ code: 'SRC_UNPUBLISHED' });
   expect(fatalWarning({ code: '55000', message: 'replication slot "s" does not have active_pid', routine: 'StandbySlotsHaveCaughtup' }, names)).toBeNull();
   expect(fatalWarning({ code: '01000', message: 'something' }, names)).toBeNull();
 });

@@ -104,5 +104,5 @@ test('a server that is about to remove what is needed is told of, as are transac
   };
   expect(await head([])).toEqual([expect.stringContaining('max_slot_wal_keep_size')]);
   const open = { pid: '9', xid: '700', usename: 'app', application_name: 'psql', gid: null, here: 'true' };
-  expect((await head([{ ...open, seconds: '1' }]))[1]).toContain(`${0x500_0000 - 0x100_0000} bytes of log that were read already, because of an open transaction: pid 9 (psql, app), open for 1 s`);
+  expect((await head([{ ...open, seconds: '1' }]))[1]).toContain(`64.0 MiB of log that was read already, because of an open transaction: pid 9 (psql, app), open for 1 s`);
 });

@@ -1,13 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, openSync, closeSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
-import { openForWriting } from '../../../connectors/targets/sqlite/file.ts';
+import { openForReading, openForWriting } from '../../../connectors/targets/sqlite/file.ts';
 import { sqliteTarget } from '../../../connectors/targets/sqlite/index.ts';
 import { APPLICATION_ID, SCHEMA_VERSION } from '../../../connectors/targets/sqlite/layout.ts';
 import { silentLogger } from '../../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../../src/runtime/node/runtime.ts';
 import { batchOf, put } from '../../contract/target-fixture.ts';
+import { asOrdinaryUser, giveToOrdinaryUser } from '../../ordinary-user.ts';
 import { mayMakeUnwritable, unwritable } from '../../requirement.ts';
 import { plan, temporaryFolder, type Folder } from './folder.ts';
 import { inspect } from './inspect.ts';
@@ -53,6 +54,26 @@ describe('the file', () => {
       expect(statSync(`${folder.file}-wal`).size).toBeGreaterThan(0);
     }
     expect(existsSync(`${folder.file}-wal`)).toBe(false);
+  });
+
+  test('can be searched where nothing may be written, and nothing is made beside it', async () => {
+    using folder = temporaryFolder();
+    {
+      await using target = folder.target();
+      const generation = await target.open(plan('products'), signal);
+      await generation.apply(batchOf(1, put('a', 1n)), signal);
+      await generation.promote(signal);
+    }
+    const before = new Set(readdirSync(folder.path));
+    for (const path of [folder.file, folder.path]) giveToOrdinaryUser(path);
+    chmodSync(folder.path, 0o500);
+    await asOrdinaryUser(() => {
+      const db = openForReading(folder.file);
+      expect(db?.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n']).toBeGreaterThan(0);
+      db?.close();
+    });
+    chmodSync(folder.path, 0o700);
+    expect(new Set(readdirSync(folder.path))).toEqual(before);
   });
 
   test('of another program is refused and left alone', async () => {

@@ -54,11 +54,11 @@ export const formatTypesSql = `
   FROM ROWS FROM (unnest($1::pg_catalog.int8[]), unnest($2::pg_catalog.int4[])) AS wanted(type, modifier)`;
 
 const columnsSql = `
-  SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
+  SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
     'number', a.attnum, 'name', a.attname, 'type', a.atttypid::pg_catalog.int8, 'modifier', a.atttypmod,
     'formatted', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
     'generated', a.attgenerated::pg_catalog.text, 'filled', a.atthasmissing, 'version', a.xmin::pg_catalog.text
-  ) ORDER BY a.attnum)
+  ) ORDER BY a.attnum), '[]')
   FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped`;
 
 /** Indexes that can tell rows apart: unique at once, over whole columns and all rows. Includes the ones with nullable columns. */

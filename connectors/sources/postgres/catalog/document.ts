@@ -1,6 +1,7 @@
 /** What the catalog statement tells, and how it is asked: the facts from which everything about the tables is derived. */
 import type { Query } from '../connection/query.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
+import { pastCatalogRaces } from './catalog-race.ts';
 import { digestSql, documentSql } from './document-sql.ts';
 
 export interface ColumnFacts {
@@ -100,7 +101,7 @@ export interface CatalogReading {
 }
 
 export async function readDocument(query: Query, tables: readonly string[], publication: string, signal: AbortSignal): Promise<CatalogReading> {
-  const [row] = await query(documentSql, [tables, publication], signal);
+  const [row] = await pastCatalogRaces(() => query(documentSql, [tables, publication], signal));
   invariant(typeof row?.['document'] === 'string' && typeof row['digest'] === 'string', 'the catalog statement returns one document');
   return {
     document: JSON.parse(row['document']) as CatalogDocument,
@@ -111,7 +112,7 @@ export async function readDocument(query: Query, tables: readonly string[], publ
 
 /** The digest that `readDocument` would return now. */
 export async function readDigest(query: Query, tables: readonly string[], publication: string, signal: AbortSignal): Promise<string> {
-  const [row] = await query(digestSql, [tables, publication], signal);
+  const [row] = await pastCatalogRaces(() => query(digestSql, [tables, publication], signal));
   invariant(typeof row?.['digest'] === 'string', 'the catalog statement returns one digest');
   return row['digest'];
 }

@@ -114,7 +114,7 @@ function unlogged(relation: RelationFacts, root: RelationFacts): TailraceError[]
   const of = relation === root ? '' : `, a part of ${fullName(root)},`;
   const what = isTable(relation) ? persistenceName(relation) : (kindNames[relation.kind] ?? 'no table');
   const own = relation.namespace === 'pg_catalog' || relation.namespace === 'information_schema' ? "a part of the server's own catalog" : null;
-  const is = what ?? own;
+  const is = what ?? own ?? (relation.columns.length === 0 ? 'a table without columns' : null);
   return is === null ? [] : [new TailraceError('SRC_TABLE_KIND', { message: `${fullName(relation)}${of} is ${is}: there are no changes of it that could be read.`, entity: fullName(root) })];
 }
 

@@ -75,5 +75,22 @@ async function tableSideFindings(deps: CheckDeps, query: Query, role: RoleFacts,
     role,
     adds: deps.config.create && owner?.['owned'] === 't',
   };
-  return [...findings, ...tables.flatMap((table) => tableFindings(look, table, tables))];
+  const spellings = await otherSpellings(query, tables.map((table) => table.table).filter((name) => !roots.some((root) => fullName(root) === name)), signal);
+  return [...findings, ...tables.flatMap((table) => tableFindings(look, table, tables).map((finding) => (finding.code === 'SRC_TABLE_MISSING' ? withSpelling(finding, spellings.get(table.table)) : finding)))];
+}
+
+/** Tables whose names differ from these by the case of letters only: SQL folds what is not quoted, the config says names as they are. */
+async function otherSpellings(query: Query, missing: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+  if (missing.length === 0) return new Map();
+  const rows = await query(
+    `SELECT asked.name AS asked, min(n.nspname || '.' || c.relname) AS found FROM unnest($1::text[]) AS asked(name)
+     JOIN pg_class c ON c.relkind IN ('r', 'p') JOIN pg_namespace n ON n.oid = c.relnamespace AND lower(n.nspname || '.' || c.relname) = lower(asked.name) GROUP BY 1`,
+    [missing],
+    signal,
+  );
+  return new Map(rows.map((row) => [row['asked'] ?? '', row['found'] ?? '']));
+}
+
+function withSpelling(finding: Finding, spelling: string | undefined): Finding {
+  return spelling === undefined ? finding : { ...finding, message: `${finding.message.replace(/\.$/, '')}; did you mean \`${spelling}\`?` };
 }

@@ -3,6 +3,7 @@ import type { Finding } from '../../../../src/connector/finding.ts';
 import type { PostgresConfig } from '../config.ts';
 import type { Query } from '../connection/query.ts';
 import { ReplicationConnection, type ReplicationDeps } from '../connection/replication-connection.ts';
+import { logAmount } from '../log-amount.ts';
 import { adoptionProblem, readGateFacts } from '../slot/resume-gate.ts';
 import { identifySystem } from '../slot/server-facts.ts';
 import { createSlotStatement, openTransactions, type SlotFacts } from '../slot/slot.ts';
@@ -45,7 +46,7 @@ export async function slotFindings(look: SlotLook, signal: AbortSignal): Promise
 }
 
 function soundSlot({ safeWalSize, failover }: SlotFacts): string {
-  const untilLoss = safeWalSize === null ? '' : `; ${safeWalSize} bytes of log until it is lost`;
+  const untilLoss = safeWalSize === null ? '' : `; ${logAmount(safeWalSize)} of log until it is lost`;
   return `it is there${untilLoss}${failover === false ? '; no standby gets a copy of it, so it does not outlive a failover' : ''}`;
 }
 
@@ -53,7 +54,7 @@ function soundSlot({ safeWalSize, failover }: SlotFacts): string {
 export async function unreadSlotFindings(query: Query, slot: string, signal: AbortSignal): Promise<Finding[]> {
   const unread = await unreadSlots(query, slot, signal);
   return unread.map(({ slot: other, keptBytes, statement }) => {
-    const kept = keptBytes === null ? '' : `, and the server keeps ${keptBytes} bytes of log for it`;
+    const kept = keptBytes === null ? '' : `, and the server keeps ${logAmount(keptBytes)} of log for it`;
     return warning(`slot ${other}`, `nobody reads from it${kept}: drop it when no source has this name any more, here or elsewhere`, statement);
   });
 }

@@ -75,10 +75,11 @@ const bySystemCode: Readonly<Record<string, ErrorCode>> = {
 const tlsCode = /CERT|^ERR_TLS|^ERR_SSL|^ERR_OSSL|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH|INVALID_CA|^EPROTO$/;
 
 /** pg's own errors have texts only. */
-const byText: readonly (readonly [RegExp, ErrorCode])[] = [
-  [/does not support SSL|establishing an SSL/i, 'SRC_TLS'],
-  [/^SASL|[Pp]assword must be/, 'SRC_AUTH'],
-  [/^Connection terminated|^timeout expired|^Client (was closed|has encountered)/, 'SRC_CONN'],
+const byText: readonly (readonly [RegExp, Meaning])[] = [
+  [/does not support SSL/i, { code: 'SRC_TLS', hint: 'Let the server encrypt (its setting `ssl`); or, where nobody can listen on the way, set `tls: { mode: disable }` or `sslmode=disable` in the url.' }],
+  [/establishing an SSL/i, { code: 'SRC_TLS' }],
+  [/^SASL|[Pp]assword must be/, { code: 'SRC_AUTH' }],
+  [/^Connection terminated|^timeout expired|^Client (was closed|has encountered)/, { code: 'SRC_CONN' }],
 ];
 
 /** The catalogued error for anything that was thrown; catalogued ones and aborts pass unchanged. */
@@ -109,8 +110,7 @@ function meaningOf(error: ServerError, context: ErrorContext): Meaning | undefin
     if (known !== undefined) return { code: known };
     if (tlsCode.test(code)) return { code: 'SRC_TLS' };
   }
-  const match = byText.find(([text]) => text.test(error.message));
-  return match === undefined ? undefined : { code: match[1] };
+  return byText.find(([text]) => text.test(error.message))?.[1];
 }
 
 /** SQLSTATEs that mean something of their own during one activity. */
@@ -141,7 +141,7 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
   switch (error.code) {
     case '42704': // undefined_object: slot or publication
       if (error.message.includes(`"${context.slot}"`) && !error.message.includes('publication')) return { code: 'SRC_HISTORY_LOST' };
-      return { code: 'SRC_PUBLICATION', hint: publicationHint };
+      return { code: 'SRC_UNPUBLISHED' };
     case '55000': // object_not_in_prerequisite_state: slot invalidated, or the level of the log lowered
       return error.message.includes('wal_level') ? walLevelMeaning : { code: 'SRC_HISTORY_LOST' };
     case '58P01': // undefined_file: a segment of the log was removed
@@ -153,8 +153,6 @@ function streamingError(error: ServerError, context: ErrorContext): Meaning | un
       return undefined;
   }
 }
-
-const publicationHint = 'Create the publication again. It counts only for changes that are made afterwards, so then `tailrace run --rebuild SOURCE`.';
 
 export interface Notice {
   readonly message?: string | undefined;
@@ -172,7 +170,7 @@ const STANDBY_AWAY_ROUTINE = 'StandbySlotsHaveCaughtup';
  */
 export function fatalWarning(notice: Notice, context: Omit<ErrorContext, 'doing'>): TailraceError | null {
   if (notice.code !== '55000' || notice.routine === STANDBY_AWAY_ROUTINE) return null;
-  return new TailraceError('SRC_PUBLICATION', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, hint: publicationHint, entity: context.source });
+  return new TailraceError('SRC_UNPUBLISHED', { message: `Source ${context.source}, streaming: ${withoutPeriod(notice.message ?? 'changes were left out')}.`, entity: context.source });
 }
 
 function grantHint(context: ErrorContext): string | undefined {

@@ -138,7 +138,8 @@ function decoded(text: string): string {
 }
 
 function invalidUrl(why: string): TailraceError {
-  return new TailraceError('CFG_INVALID', { message: `The url of a Postgres source is not usable: ${why}.`, hint: 'Write postgres://user:password@host:5432/database.' });
+  // What stands between `://` and `@` is taken out of every message, be it an example.
+  return new TailraceError('CFG_INVALID', { message: `The url of a Postgres source is not usable: ${why}.`, hint: 'Write postgres://host:5432/database?user=name with `password_file`, or put `name:password@` before the host.' });
 }
 
 async function passwordOf(config: PostgresConfig, url: SourceUrl): Promise<string> {

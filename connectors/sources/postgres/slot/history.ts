@@ -2,13 +2,14 @@
  * Makes sure that the server keeps a history that the stream can begin or go on with: publication and slot, made at the first start and
  * only looked at ever after. Whatever would leave a gap stops here, before anything is read.
  */
-import type { ConnectRequest } from '../../../../src/connector/source.ts';
+import type { Beginnings, ConnectRequest } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { Logger } from '../../../../src/runtime/logger.ts';
 import type { ReplicationConnection } from '../connection/replication-connection.ts';
 import { decodePosition, parseLsn } from '../position.ts';
 import { awaitOpenTransactions, ensurePublication, isUnsettled, settlePublication, type PublicationDeps } from './publication.ts';
+import { refuseForeignSlot } from './foreign-slot.ts';
 import { adoptionProblem, readGateFacts, resumeProblem, turnedBack, type GateFacts } from './resume-gate.ts';
 import type { ServerFacts, SystemIdentity } from './server-facts.ts';
 import { identityOf } from './server-facts.ts';
@@ -26,8 +27,9 @@ interface HistoryDeps extends PublicationDeps {
   readonly system: SystemIdentity;
   readonly slot: string;
   readonly logger: Logger;
-  /** Whether another connection that reads from the slot is ended. */
+  /** Whether another connection that reads from the slot is ended, and a first start begins with a slot that may be somebody else's. */
   readonly takeOver: boolean;
+  readonly beginnings: Beginnings;
 }
 
 export interface History {
@@ -44,7 +46,7 @@ type Start = Omit<History, 'identity'>;
 export async function openHistory(deps: HistoryDeps, resume: ConnectRequest['resume'], signal: AbortSignal): Promise<History> {
   const { system, server, slot } = deps;
   const identity = identityOf(system.systemId, server.databaseOid, slot);
-  const start = resume === null ? await beginHistory(deps, signal) : await resumeHistory(deps, resume, identity, signal);
+  const start = resume === null ? await beginHistory(deps, identity, signal) : await resumeHistory(deps, resume, identity, signal);
   return { identity, ...start };
 }
 
@@ -72,10 +74,16 @@ async function resumeHistory(deps: HistoryDeps, resume: NonNullable<ConnectReque
   return { startLsn: position.lsn, keptFrom: facts?.restartLsn ?? null };
 }
 
-async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<Start> {
+async function beginHistory(deps: HistoryDeps, identity: string, signal: AbortSignal): Promise<Start> {
   const gate = await takeOver(deps, ({ facts, ...rest }) => (facts === null ? null : adoptionProblem({ ...rest, facts })), signal);
+  if (gate.facts !== null && !deps.takeOver && !deps.beginnings.has(identity)) await refuseForeignSlot(deps, signal);
+  // Before the publication is made: with it there, the slot could be anybody's.
+  if (gate.facts !== null) await deps.beginnings.note(identity, signal);
   await ensurePublication(deps, true, gate.facts !== null, signal);
-  if (gate.facts !== null) return { startLsn: await adoptSlot(deps, { ...gate, facts: gate.facts }, signal), keptFrom: gate.facts.restartLsn };
+  if (gate.facts !== null) {
+    deps.logger.info('slot_adopted', { slot: deps.slot });
+    return { startLsn: await adoptSlot(deps, { ...gate, facts: gate.facts }, signal), keptFrom: gate.facts.restartLsn };
+  }
   if (!deps.create) {
     throw new TailraceError('SRC_SETTING', {
       message: `Source ${deps.source}: there is no slot ${deps.slot}.`,
@@ -83,6 +91,7 @@ async function beginHistory(deps: HistoryDeps, signal: AbortSignal): Promise<Sta
       entity: deps.source,
     });
   }
+  await deps.beginnings.note(identity, signal);
   for (const { slot, keptBytes, statement } of await unreadSlots(deps.query, deps.slot, signal)) deps.logger.warn('slot_unread', { slot, kept_bytes: keptBytes, statement });
   const startLsn = await createSlot(deps.connection, deps.query, deps.slot, deps.server.version, signal);
   await settlePublication(deps, signal);

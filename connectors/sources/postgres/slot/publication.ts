@@ -39,7 +39,7 @@ export interface PublicationDeps {
 /**
  * Makes sure that the publication sends the tables. `first`: there is no history to be kept yet, so the publication itself may be made.
  * `slotExists`: transactions that are open must be waited for afterwards, by `settlePublication`.
- * Throws SRC_PUBLICATION with the statement, and what is wrong with the tables before anything is changed.
+ * Throws SRC_PUBLICATION or SRC_UNPUBLISHED with the statement, and what is wrong with the tables before anything is changed.
  */
 export async function ensurePublication(deps: PublicationDeps, first: boolean, slotExists: boolean, signal: AbortSignal): Promise<void> {
   const names = deps.requests.map((request) => request.table);
@@ -47,7 +47,10 @@ export async function ensurePublication(deps: PublicationDeps, first: boolean, s
   const name = quoteIdentifier(deps.publication);
   if (document.publication === null) {
     const statement = createStatement(deps, document);
-    if (!first) throw missing(deps, `the publication ${deps.publication} is gone`, `${statement} It counts only for changes that are made afterwards, so then \`tailrace run --rebuild SOURCE\`.`);
+    if (!first) {
+      const hint = `${statement} It counts only for changes that are made afterwards, so then \`tailrace run --rebuild SOURCE\`.`;
+      throw new TailraceError('SRC_UNPUBLISHED', { message: `Source ${deps.source}: the publication ${deps.publication} is gone.`, hint, entity: deps.source });
+    }
     refuseUnfit(deps, document);
     if (!deps.create) throw missing(deps, `there is no publication ${deps.publication}`, statement);
     await change(deps, statement, MADE_MARK + (slotExists ? UNSETTLED_MARK : ''), signal);

@@ -1,6 +1,7 @@
 /** How the server stands towards us: where its log ends, what it keeps because of us, and what else holds that up. */
 import type { SourceHead } from '../../../../src/connector/source.ts';
 import type { Query, QueryRow } from '../connection/query.ts';
+import { logAmount } from '../log-amount.ts';
 import { encodePosition, parseLsn, recordEnd, type WalGeometry } from '../position.ts';
 import type { KeptLog } from './kept-log.ts';
 import { openTransactions, slotFacts, slotSql, type SlotFacts } from './slot.ts';
@@ -61,5 +62,5 @@ async function transactionNotes(deps: HeadDeps, slot: SlotFacts, signal: AbortSi
   const heldBytes = slot.restartLsn === null || slot.confirmedFlushLsn === null ? 0 : Number(slot.confirmedFlushLsn - slot.restartLsn);
   const isLong = (oldest.seconds ?? 0) >= LONG_TRANSACTION_SECONDS;
   if (!isLong && heldBytes < HELD_BACK_BYTES) return [];
-  return [`The server keeps ${heldBytes} bytes of log that were read already, because of an open transaction: ${oldest.description}.`];
+  return [`The server keeps ${logAmount(heldBytes)} of log that was read already, because of an open transaction: ${oldest.description}.`];
 }
