@@ -68,8 +68,10 @@ describe('a snapshot of keys', () => {
     const connection = await scene.start();
     let inserted = false;
     scene.onRead(() => {
-      if (!inserted) scene.insert('new');
+      if (inserted) return;
       inserted = true;
+      // Behind the read, and before the source says where its history ends.
+      queueMicrotask(() => scene.insert('new'));
     });
     await scene.settled(connection.requestSnapshot(request(keys('new', 'old')), never));
     await scene.until(() => scene.status.snapshots.length === 0);

@@ -64,9 +64,12 @@ export class SimSnapshotReader implements SnapshotReader {
     server.onRead();
     const isOutdated = range.kind === 'span' && range.rewrites !== null && range.rewrites !== server.database.table(request.table).rewrites;
     const chunk = isOutdated ? 'replan' : range.kind === 'keys' ? this.#chunkOfKeys(request, range, visible) : this.#chunkOfSpan(request, range, visible);
-    if (chunk !== 'replan') watch.read(read, new Set([...keysOf(chunk), ...chunk.absentKeys].map((key) => hex(key))), server.database.end);
     await link.pass('chunk', signal);
-    return chunk;
+    if (chunk === 'replan') return chunk;
+    // As servers do, it says where the history ends when the rows have been read: more may have happened by then.
+    const { end } = server.database;
+    watch.read(read, new Set([...keysOf(chunk), ...chunk.absentKeys].map((key) => hex(key))), end);
+    return { ...chunk, high: encodePosition(end) };
   }
 
   #keyRanges(keys: readonly Uint8Array[]): KeyRange[] {
@@ -125,6 +128,7 @@ export class SimSnapshotReader implements SnapshotReader {
     return { ...this.#frame(request, visible), ...packed, absentKeys: [], next: end === null ? null : encodeRange({ ...range, from: end }) };
   }
 
+  /** `high` is set when it is sent. */
   #frame({ table }: ChunkRequest, { columns }: VisibleRows): Pick<Chunk, 'schema' | 'high'> {
     return { schema: declaredSchema(table, columns), high: encodePosition(this.#parts.server.database.end) };
   }
