@@ -12,7 +12,7 @@ import { eventually, freePort, privateFolder, serverAccount, type Account } from
 export const testSettings: Readonly<Record<string, string>> = {
   wal_level: 'logical',
   max_wal_senders: '20',
-  max_replication_slots: '20',
+  max_replication_slots: '100',
   max_prepared_transactions: '10',
   shared_buffers: '16MB',
   timezone: 'UTC',
