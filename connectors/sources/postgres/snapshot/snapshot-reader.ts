@@ -18,7 +18,7 @@ import { planRanges } from './plan-ranges.ts';
 import { readProven, type Read } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
-import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
+import { CATALOG_CHANGED, sqlStateOf } from '../connection/sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
 import { textsOf } from '../tuple-texts.ts';
 
