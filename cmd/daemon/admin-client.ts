@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
+import { systemCodeOf } from '../../src/errors/system-code.ts';
 import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../src/observe/admin/server.ts';
 import type { ErrorRecord } from '../../src/observe/logging/error-record.ts';
@@ -98,8 +99,4 @@ function connectionError(socketPath: string, error: unknown): unknown {
     return new TailraceError('NOT_RUNNING', { message: `This account may not open the daemon's socket ${socketPath}.`, hint: 'Run this as the account that runs the daemon.', cause: error });
   }
   return error;
-}
-
-function systemCodeOf(error: unknown): unknown {
-  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }

@@ -1,9 +1,10 @@
 /** Goes over the log reading what frames say of themselves and skipping their entries: to find transactions, positions and times. */
 import { join } from 'node:path';
+import { systemCodeOf } from '../errors/system-code.ts';
 import type { DiskFile } from '../runtime/disk.ts';
 import { FrameRole } from './format.ts';
 import { FrameScanner, HEAD_CHUNK_BYTES } from './frame-scanner.ts';
-import { corrupt, diskFailed, systemCodeOf } from './log-error.ts';
+import { corrupt, diskFailed } from './log-error.ts';
 import { marksOf, type LogView } from './log-view.ts';
 import type { Segment } from './segment.ts';
 import { FrameHeader } from './stored-frame.ts';

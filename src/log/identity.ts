@@ -1,10 +1,11 @@
 /** The file IDENTITY: which log the folder holds. It never changes after the log was made. */
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { systemCodeOf } from '../errors/system-code.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Disk } from '../runtime/disk.ts';
 import { FORMAT_VERSION } from './format.ts';
-import { corruptFolder, systemCodeOf } from './log-error.ts';
+import { corruptFolder } from './log-error.ts';
 
 export const IDENTITY_NAME = 'IDENTITY';
 export const IDENTITY_DRAFT_NAME = 'IDENTITY.tmp';

@@ -1,5 +1,6 @@
 /** The log's errors, made in one place so that each says which segment, offset and seqs it is about. */
 import type { Seq } from '../change/seq.ts';
+import { systemCodeOf } from '../errors/system-code.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 
 /** Where damage was found and which changes it concerns. `lastSeq` is null when the end is not known. */
@@ -59,12 +60,6 @@ export function diskError(doing: string, cause: unknown): unknown {
 export function noRoom(condition: 'full' | 'disk_full', directory: string, bytes: number): TailraceError {
   if (condition === 'full') return new TailraceError('LOG_FULL', { message: `The change log in ${directory} has reached its size limit: it holds ${bytes} bytes that an index still needs.`, entity: directory });
   return new TailraceError('DISK_FULL', { message: `The disk of the change log in ${directory} is full.`, entity: directory });
-}
-
-/** `ENOENT`, `ENOSPC`, ...: the code of an error that the operating system raised. */
-export function systemCodeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error) || typeof error.code !== 'string') return undefined;
-  return error.code;
 }
 
 /** True for a write that found no room: of all disk errors the only one after which the same write may be tried again. */

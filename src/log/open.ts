@@ -1,13 +1,14 @@
 /** Opens the embedded change log, making or healing it as needed. One process at a time: the caller holds the data directory's lock. */
 import { dirname, join } from 'node:path';
 import type { Seq } from '../change/seq.ts';
+import { systemCodeOf } from '../errors/system-code.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { EmbeddedLog } from './embedded-log.ts';
 import { FORMAT_VERSION, HEAD_BYTES, type LogCompression } from './format.ts';
 import { IDENTITY_DRAFT_NAME, logTagOf, readIdentity, writeIdentity, type LogIdentity } from './identity.ts';
 import { LogCore } from './log-core.ts';
-import { corruptFolder, diskError, systemCodeOf } from './log-error.ts';
+import { corruptFolder, diskError } from './log-error.ts';
 import { LogWriter } from './log-writer.ts';
 import { Retention } from './retention.ts';
 import { SegmentWriter } from './segment-writer.ts';

@@ -4,13 +4,14 @@
  */
 import type { Seq } from '../change/seq.ts';
 import type { LogReader, LogStats } from '../connector/log-store.ts';
+import { systemCodeOf } from '../errors/system-code.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { frameHeaders, type HeaderOrder } from './frame-headers.ts';
 import { readIdentity, type LogIdentity } from './identity.ts';
-import { diskFailed, openingFailed, systemCodeOf } from './log-error.ts';
+import { diskFailed, openingFailed } from './log-error.ts';
 import { statsOf } from './log-core.ts';
 import { durableSeqOf, type LogView } from './log-view.ts';
 import { SegmentReader } from './reader.ts';

@@ -2,9 +2,10 @@
  * State and log belong together: a data directory that has lost one of them is refused before anything is made in the place of what is missing.
  * The state file has its name on the disk before the log gets its identity, so that no crash leaves a log without a state.
  */
+import { systemCodeOf } from '../errors/system-code.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { readIdentity } from '../log/identity.ts';
-import { openingFailed, systemCodeOf } from '../log/log-error.ts';
+import { openingFailed } from '../log/log-error.ts';
 import type { Disk } from '../runtime/disk.ts';
 import type { Layout } from './layout.ts';
 

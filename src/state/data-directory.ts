@@ -1,4 +1,5 @@
 /** The data directory, before anything in it is opened: there, and for nobody but this account. It holds rows, as a copy of the database does. */
+import { systemCodeOf } from '../errors/system-code.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 
@@ -26,19 +27,15 @@ async function makeFile(path: string, disk: Runtime['disk']): Promise<void> {
     await (await disk.open(path, 'create')).close();
   } catch (error) {
     // It is there from an earlier start.
-    if (reasonOf(error) !== 'EEXIST') throw error;
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
   }
-}
-
-function reasonOf(error: unknown): string | undefined {
-  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined;
 }
 
 async function named(what: string, path: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (cause) {
-    const reason = reasonOf(cause);
+    const reason = systemCodeOf(cause);
     // No answer of the system: a defect, which stays what it is.
     if (reason === undefined || codeOf(cause) !== undefined) throw cause;
     const details = { message: `${what}: ${reason}.`, did: 'Nothing was started.', entity: path, cause };

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import type { IndexStatus } from '../../src/pipeline/status.ts';
-import { ScriptedServer, ScriptedStage } from './scripted-server.ts';
+import { ScriptedServer, ScriptedStage, type ScriptedOptions } from './scripted-server.ts';
 
 const within = (): AbortSignal => AbortSignal.timeout(20_000);
 
@@ -12,16 +12,20 @@ function items(pipeline: Pipeline): IndexStatus {
   return status;
 }
 
+/** An index that a daemon has brought to serving, and then ended: what to start the next one with. */
+async function served(stage: ScriptedStage): Promise<ScriptedOptions> {
+  const server = new ScriptedServer();
+  server.write('public.items', '1', 'first');
+  const settings = { servers: { shop: server }, indices: { items: 'shop.public.items' } };
+  await using pipeline = await stage.start(settings);
+  await pipeline.caughtUp(within());
+  return settings;
+}
+
 describe('an index that is opened', () => {
   test('is at no known place until its target says where, not at the beginning', async () => {
-    const server = new ScriptedServer();
-    server.write('public.items', '1', 'first');
     await using stage = await ScriptedStage.make();
-    const settings = { servers: { shop: server }, indices: { items: 'shop.public.items' } };
-    {
-      await using pipeline = await stage.start(settings);
-      await pipeline.caughtUp(within());
-    }
+    const settings = await served(stage);
     const asked = Promise.withResolvers<void>();
     const answered = Promise.withResolvers<void>();
     stage.beforeCursor = async () => {
@@ -38,14 +42,8 @@ describe('an index that is opened', () => {
   });
 
   test('and does not say where it is, is still at no known place while it waits', async () => {
-    const server = new ScriptedServer();
-    server.write('public.items', '1', 'first');
     await using stage = await ScriptedStage.make();
-    const settings = { servers: { shop: server }, indices: { items: 'shop.public.items' } };
-    {
-      await using pipeline = await stage.start(settings);
-      await pipeline.caughtUp(within());
-    }
+    const settings = await served(stage);
     stage.beforeCursor = () => Promise.reject(new TailraceError('TGT_CONN', { message: 'It is away.' }));
     await using pipeline = await stage.start(settings);
     await expect.poll(() => items(pipeline).phase).toBe('waiting');

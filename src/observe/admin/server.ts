@@ -2,6 +2,7 @@
 import { TailraceError } from '../../errors/tailrace-error.ts';
 import { exitCodeOf, ExitCode } from '../../errors/policy.ts';
 import type { AdminSettings } from '../../config/engine-settings.ts';
+import { systemCodeOf } from '../../errors/system-code.ts';
 import type { HttpAddress, HttpHandler, HttpListener, HttpReply, HttpRequest, HttpServe } from '../../runtime/http.ts';
 import type { Logger } from '../../runtime/logger.ts';
 import { errorRecord } from '../logging/error-record.ts';
@@ -77,11 +78,11 @@ function urlOf(address: HttpAddress): string | null {
 
 /** A port that is taken may be free in a moment; one that is not ours to have is a matter of the config. */
 function codeFor(cause: unknown): 'ADMIN_IN_USE' | 'CFG_INVALID' {
-  return typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === 'EADDRINUSE' ? 'ADMIN_IN_USE' : 'CFG_INVALID';
+  return systemCodeOf(cause) === 'EADDRINUSE' ? 'ADMIN_IN_USE' : 'CFG_INVALID';
 }
 
 function reasonOf(cause: unknown): string {
-  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? cause.code : undefined;
+  const code = systemCodeOf(cause);
   if (code === 'EADDRINUSE') return 'something listens there already';
   if (code === 'EACCES' || code === 'EPERM') return 'this account may not';
   return cause instanceof Error ? cause.message : String(cause);

@@ -2,6 +2,7 @@
  * Catalog functions look at the newest catalog, not at the statement's snapshot: for a table that is dropped while the statement runs they end
  * with an internal error. Asked again, the statement no longer meets the table.
  */
+import { sqlStateOf } from '../connection/sql-state.ts';
 
 const TRIES = 10;
 
@@ -20,6 +21,6 @@ export async function pastCatalogRaces<T>(ask: () => Promise<T>): Promise<T> {
 }
 
 function isCatalogRace(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause && (cause.code === 'XX000' || cause.code === '42P01') && gone.test(cause.message);
+  const state = sqlStateOf(error);
+  return (state === 'XX000' || state === '42P01') && error instanceof Error && error.cause instanceof Error && gone.test(error.cause.message);
 }

@@ -23,7 +23,7 @@ import { decodeKeyRange, encodeKeyRange } from './key-range.ts';
 import { readProven, type Read } from './proven-read.ts';
 import type { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { sqlStateOf } from '../connection/sql-state.ts';
 
 /** How often a statement is made anew because DDL was faster. */
 const DDL_ATTEMPTS_MAX = 5;

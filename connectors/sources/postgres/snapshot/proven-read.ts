@@ -12,7 +12,7 @@ import type { RawConnection, RowListener } from '../wire/raw-query.ts';
 import type { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
 import { blockersOf } from './blockers.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { sqlStateOf } from '../connection/sql-state.ts';
 
 const SNAPSHOT = 'SELECT pg_current_snapshot()::text';
 const BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY';

@@ -14,7 +14,7 @@ import { selectByKey, selectIdentical, type TextValue } from './completion-sql.t
 import { readProven } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
-import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
+import { CATALOG_CHANGED, sqlStateOf } from '../connection/sql-state.ts';
 
 /** Rows that one statement looks up, and the bytes of their keys in it. */
 const BATCH_ROWS = 256;

@@ -1,7 +1,7 @@
 /** What the server says of a condition that a person wrote, with the place in the condition and not in the statement around it. */
 import { TailraceError } from '../../../../src/errors/tailrace-error.ts';
 import type { ServerError } from '../connection/server-error.ts';
-import { sqlStateOf } from './sql-state.ts';
+import { sqlStateOf } from '../connection/sql-state.ts';
 
 /**
  * Classes of SQLSTATEs that are about the server or the connection, not about what was asked: connection exception, insufficient resources, operator

@@ -9,6 +9,7 @@
 import type { Chunk, ChunkRequest, Selection, SnapshotReader } from '../../../../src/connector/source.ts';
 import { invariant } from '../../../../src/errors/invariant.ts';
 import type { LeafShape } from '../catalog/catalog.ts';
+import { CATALOG_CHANGED, sqlStateOf } from '../connection/sql-state.ts';
 import { TupleLayout } from '../tuple.ts';
 import { textsOf } from '../tuple-texts.ts';
 import { accessError, INSUFFICIENT_PRIVILEGE } from './access-error.ts';
@@ -25,7 +26,6 @@ import { readProven, type Read } from './proven-read.ts';
 import { ReadConnections } from './read-connections.ts';
 import type { ReadDeps } from './read-deps.ts';
 import { selectionError, type StatedPredicate } from './selection-error.ts';
-import { CATALOG_CHANGED, sqlStateOf } from './sql-state.ts';
 import { decodeRange, encodeRange, tupleIdOf, type TidRange, type TupleId } from './tid-range.ts';
 
 /** A chunk that has grown to so many times the wanted bytes is cut short. */
