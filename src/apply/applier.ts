@@ -85,8 +85,8 @@ export class Applier {
   }
 
   status(): ApplyStatus {
-    const { appliedCommitMs, trouble } = this.#deliveries;
-    return { cursor: this.#cursor.known, counters: this.#deps.counters, appliedCommitMs, trouble };
+    const { known: cursor, appliedCommitMs } = this.#cursor;
+    return { cursor, counters: this.#deps.counters, appliedCommitMs, trouble: this.#deliveries.trouble };
   }
 
   /** Works until the signal is aborted (rejects with its reason) or something fails that a pause does not mend. */
@@ -177,7 +177,7 @@ export class Applier {
     await this.#fields.prepare(schemaIds, inFlight.signal);
     this.#letters.park(built.failed);
     if (built.clearedAt !== null) await inFlight.idle();
-    const done = this.#cursor.begin(cursor);
+    const done = this.#cursor.begin(cursor, built.commitTimeMs);
     await inFlight.start(built.keys, async (signal) => {
       await this.#deliveries.bring(built, cursor, signal);
       done();

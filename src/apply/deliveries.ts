@@ -3,6 +3,7 @@ import { versionOf, type Seq } from '../change/seq.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { TargetGeneration } from '../connector/target.ts';
 import { codeOf } from '../errors/tailrace-error.ts';
+import { Notifier } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { BuiltBatch } from './built-batch.ts';
 import type { ApplyCounters } from './counters.ts';
@@ -21,8 +22,9 @@ interface DeliveriesDeps {
 export class Deliveries {
   readonly #deps: DeliveriesDeps;
   readonly #letters: DeadLetters;
-  #trouble: unknown = null;
-  #appliedCommitMs: number | null = null;
+  /** Of batches that wait to be sent again, each with why. */
+  readonly #troubles = new Map<BuiltBatch, unknown>();
+  readonly #recovered = new Notifier();
 
   constructor(deps: DeliveriesDeps, letters: DeadLetters) {
     this.#deps = deps;
@@ -31,12 +33,7 @@ export class Deliveries {
 
   /** Why the target does not take what it is sent, while it does not. */
   get trouble(): unknown {
-    return this.#trouble;
-  }
-
-  /** Source's wall clock at the newest commit that was brought. */
-  get appliedCommitMs(): number | null {
-    return this.#appliedCommitMs;
+    return this.#troubles.values().next().value ?? null;
   }
 
   /** Resolves when the target has taken the batch, with the cursor. Rejects as `deliver` does. */
@@ -46,13 +43,14 @@ export class Deliveries {
     if (!built.isEmpty || atomicCursor) {
       const clearBelow = clearedAt === null ? undefined : versionOf(log.epoch, clearedAt);
       const request = { operations, withdrawals, clearBelow, forgetBelow: versionOf(log.epoch, log.firstSeq), cursor };
-      const deps = { target, atomicCursor, runtime, onTrouble: (error: unknown) => this.#noteTrouble(error), onRefused: (refused: readonly RefusedOperation[]) => this.#letters.park(refused) };
+      const onTrouble = (error: unknown): void => this.#noteTrouble(built, error);
+      const onRefused = (refused: readonly RefusedOperation[]): void => this.#letters.park(refused);
+      const deps = { target, atomicCursor, runtime, onTrouble, onRefused, recovered: this.#recovered };
       // Closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
       this.#letters.closeFor(operations, clearedAt);
       const delivered = await deliver(request, deps, signal);
       this.#account(built, delivered);
     }
-    if (built.commitTimeMs !== null) this.#appliedCommitMs = built.commitTimeMs;
   }
 
   /** All at once, when the batch is done: one that is given up, and sent again later, counts once. */
@@ -69,10 +67,15 @@ export class Deliveries {
     counters.document_bytes += built.documentBytes;
   }
 
-  #noteTrouble(error: unknown): void {
+  #noteTrouble(built: BuiltBatch, error: unknown): void {
     const { runtime, index } = this.#deps;
-    if (error !== null && codeOf(error) !== codeOf(this.#trouble)) runtime.logger.warn('target_trouble', { index, error });
-    if (error === null && this.#trouble !== null) runtime.logger.info('target_recovered', { index });
-    this.#trouble = error;
+    if (error !== null) {
+      if (codeOf(error) !== codeOf(this.trouble)) runtime.logger.warn('target_trouble', { index, error });
+      this.#troubles.set(built, error);
+      return;
+    }
+    const hadTrouble = this.#troubles.delete(built);
+    if (hadTrouble && this.#troubles.size === 0) runtime.logger.info('target_recovered', { index });
+    if (this.#troubles.size > 0) this.#recovered.notify();
   }
 }

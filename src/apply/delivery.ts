@@ -11,7 +11,7 @@ import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { Seq } from '../change/seq.ts';
-import { untilAborted } from '../runtime/abort.ts';
+import { first, untilAborted, type Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 
@@ -46,6 +46,8 @@ interface DeliveryDeps {
   readonly runtime: Runtime;
   /** Told of every failed attempt, and with null when one succeeds: for the status. */
   readonly onTrouble: (error: unknown) => void;
+  /** Told when another batch was taken: then it is this one's turn, too, however long its pause is. */
+  readonly recovered: Notifier;
   /** Told at once of operations that the target refused: what it does is durable before the target hears of the cursor again. */
   readonly onRefused: (refused: readonly RefusedOperation[]) => void;
 }
@@ -75,7 +77,8 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
       const disposition = dispositionOf(error);
       if (signal.aborted || (disposition !== 'backoff' && disposition !== 'pause')) throw error;
       deps.onTrouble(error);
-      await deps.runtime.clock.sleep(backoff.nextMs(), signal);
+      const pauseMs = backoff.nextMs();
+      await first(signal, [async (either) => deps.runtime.clock.sleep(pauseMs, either), async (either) => deps.recovered.wait(either)]);
       continue;
     }
     invariant(results.length === operations.length, 'a target answers every operation');

@@ -50,6 +50,11 @@ export class StoredCursor {
     return this.#isOpen ? this.seq : null;
   }
 
+  /** Source's wall clock at the newest commit that is applied, together with all before it. */
+  get appliedCommitMs(): number | null {
+    return this.#lowWater.commitTimeMs;
+  }
+
   get isStored(): boolean {
     return this.#deps.atomicCursor || this.#stored === this.seq;
   }
@@ -69,9 +74,9 @@ export class StoredCursor {
     log.hold(this.#name, this.#stored);
   }
 
-  /** A batch that ends with `through` is on its way; the returned function says that it is applied. */
-  begin(through: Seq): () => void {
-    const done = this.#lowWater.begin(through);
+  /** As `LowWater.begin`. */
+  begin(through: Seq, commitTimeMs: number | null): () => void {
+    const done = this.#lowWater.begin(through, commitTimeMs);
     return () => {
       done();
       this.#moved();

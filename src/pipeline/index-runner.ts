@@ -12,7 +12,7 @@ import type { Target } from '../connector/target.ts';
 import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import { Notifier, untilAborted } from '../runtime/abort.ts';
+import { first, Notifier, untilAborted } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type GenerationReason, type GenerationRecord, type StateStore } from '../state/state-store.ts';
@@ -243,12 +243,8 @@ export class IndexRunner {
     const isSwapDue = this.#candidate() !== undefined;
     const depends = isSwapDue || this.#runners.some(({ record }) => record.phase === 'retired' || record.phase === 'dropping') || this.#isAssertionDue();
     if (!depends) return changed;
-    const slept = new AbortController();
-    try {
-      await Promise.race([changed, this.#deps.runtime.clock.sleep(isSwapDue || this.#isAssertionDue() ? SWAP_POLL_MS : IDLE_POLL_MS, AbortSignal.any([signal, slept.signal]))]);
-    } finally {
-      slept.abort();
-    }
+    const pollMs = isSwapDue || this.#isAssertionDue() ? SWAP_POLL_MS : IDLE_POLL_MS;
+    await first(signal, [async () => changed, async (either) => this.#deps.runtime.clock.sleep(pollMs, either)]);
   }
 
   async #step(signal: AbortSignal): Promise<void> {
@@ -298,9 +294,12 @@ export class IndexRunner {
     return ready.find(({ record }) => record.retiredAtMs !== null) ?? ready.at(-1);
   }
 
-  /** Near the end of the log; or no further from it than what readers see now, were it because there is nothing that they see. */
-  #isInStep({ cursor }: GenerationRunner): boolean {
-    if (cursor === null) return false;
+  /**
+   * Near the end of the log; or no further from it than what readers see now, were it because there is nothing that they see. One that goes over its
+   * snapshot again, from a cursor that its target was ahead of, has yet to say again what of it is parked.
+   */
+  #isInStep({ cursor, record }: GenerationRunner): boolean {
+    if (cursor === null || cursor < (record.wholeSeq ?? 0)) return false;
     const serving = this.#runners.find(({ record }) => record.phase === 'serving');
     if (serving === undefined || serving.record.abandoned || cursor >= this.#deps.log.durableSeq - SWAP_DISTANCE_CHANGES) return true;
     return serving.cursor !== null && cursor >= serving.cursor;

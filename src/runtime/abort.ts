@@ -29,6 +29,17 @@ export class Notifier {
   }
 }
 
+/** Runs tasks beside each other until one of them ends: its outcome counts, and the others are aborted and not waited for. */
+export async function first(signal: AbortSignal, tasks: readonly ((signal: AbortSignal) => Promise<void>)[]): Promise<void> {
+  const ended = new AbortController();
+  const either = AbortSignal.any([signal, ended.signal]);
+  try {
+    await Promise.race(tasks.map(async (task) => task(either)));
+  } finally {
+    ended.abort();
+  }
+}
+
 /**
  * Runs tasks beside each other until all have ended. The first that fails aborts the others, and its error is thrown when all have ended.
  * Tasks get a signal that is aborted with `signal` too.

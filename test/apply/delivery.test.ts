@@ -3,6 +3,7 @@ import { deliver, withdrawalOf } from '../../src/apply/delivery.ts';
 import { seqOf, versionOf } from '../../src/change/seq.ts';
 import type { Batch, ItemResult, Operation, TargetGeneration } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { Notifier, untilAborted } from '../../src/runtime/abort.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeDisk } from '../../src/runtime/node/disk.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
@@ -32,7 +33,7 @@ const request = (operations: readonly Operation[], clearBelow?: bigint): Paramet
 describe('a delivery', () => {
   test('files each operation under the outcome at its place', async () => {
     const { target, runtime } = scripted([[{ outcome: 'applied' }, { outcome: 'stale' }, { outcome: 'poison', code: 'TGT_REJECTED', reason: 'too odd' }], [{ outcome: 'applied' }]]);
-    const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never);
+    const delivered = await deliver(request([put('a', 1), put('b', 2), put('c', 3)]), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => {} }, never);
     expect(delivered.applied.map(({ id }) => id)).toEqual(['a']);
     expect(delivered.stale.map(({ id }) => id)).toEqual(['b']);
     expect(delivered.refused).toEqual([{ id: 'c', seq: 3, code: 'TGT_REJECTED', reason: 'too odd' }]);
@@ -43,7 +44,7 @@ describe('a delivery', () => {
     const { target, runtime, batches } = scripted([[poison, { outcome: 'retry' }], [poison, { outcome: 'stale' }], [{ outcome: 'applied' }]]);
     const told: string[] = [];
     const onRefused = (refused: readonly { readonly id: string }[]): void => void told.push(`${refused.map(({ id }) => id).join()} after ${batches.length}`);
-    const delivered = await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: true, onRefused, onTrouble: () => {} }, never);
+    const delivered = await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: true, onRefused, recovered: new Notifier(), onTrouble: () => {} }, never);
     expect(told).toEqual(['a after 1', 'b after 2']);
     expect(batches.map(({ operations, cursor }) => [...operations.map(({ kind, id, version }) => `${kind} ${id} ${seqOf(version)}`), cursor])).toEqual([['put a 1', 'put b 2', 9], ['put b 2', 'delete a 0', 9], ['delete b 1', 9]]);
     expect([delivered.applied, delivered.stale]).toEqual([[], []]);
@@ -52,7 +53,7 @@ describe('a delivery', () => {
   test('takes out what stands in the place of documents that could not be built, and does not count that', async () => {
     const { target, runtime, batches } = scripted([[{ outcome: 'applied' }, { outcome: 'retry' }], [{ outcome: 'applied' }]]);
     const withdrawals = [withdrawalOf('b', versionOf(1, 2))];
-    const delivered = await deliver({ ...request([put('a', 1)]), withdrawals }, { target, runtime, atomicCursor: true, onRefused: () => {}, onTrouble: () => {} }, never);
+    const delivered = await deliver({ ...request([put('a', 1)]), withdrawals }, { target, runtime, atomicCursor: true, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => {} }, never);
     expect(batches.map(({ operations }) => operations.map(({ kind, id, version }) => `${kind} ${id} ${seqOf(version)}`))).toEqual([['put a 1', 'delete b 1'], ['delete b 1']]);
     expect([delivered.applied.length, delivered.stale.length, delivered.refused.length]).toEqual([1, 0, 0]);
   });
@@ -61,13 +62,13 @@ describe('a delivery', () => {
     const poison: ItemResult = { outcome: 'poison', code: 'TGT_REJECTED', reason: 'no Unicode' };
     const { target, runtime, batches } = scripted([[poison], [poison], []]);
     const told: number[] = [];
-    await deliver(request([put('a', 1)]), { target, runtime, atomicCursor: true, onRefused: (refused) => told.push(refused.length), onTrouble: () => {} }, never);
+    await deliver(request([put('a', 1)]), { target, runtime, atomicCursor: true, onRefused: (refused) => told.push(refused.length), recovered: new Notifier(), onTrouble: () => {} }, never);
     expect([told, batches.map(({ operations }) => operations.length)]).toEqual([[1], [1, 1, 0]]);
   });
 
   test('sends again only what the target wants again, not before the pause it asks for', async () => {
     const { target, runtime, batches, sleeps } = scripted([[{ outcome: 'retry', afterMs: 700 }, { outcome: 'applied' }], [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
-    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never);
+    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => {} }, never);
     expect(batches.map(({ operations }) => operations.map(({ id }) => id))).toEqual([['a', 'b'], ['a'], ['a']]);
     expect(sleeps[0]).toBe(700);
   });
@@ -76,25 +77,39 @@ describe('a delivery', () => {
     const lost = new TailraceError('TGT_CONN', { message: 'the answer was lost' });
     const { target, runtime, batches } = scripted([lost, [{ outcome: 'retry' }], [{ outcome: 'applied' }]]);
     const trouble: unknown[] = [];
-    await deliver(request([put('a', 5)], 7n), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: (error) => trouble.push(error) }, never);
+    await deliver(request([put('a', 5)], 7n), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: (error) => trouble.push(error) }, never);
     expect(batches.map(({ clearBelow }) => clearBelow)).toEqual([7n, 7n, undefined]);
     expect(trouble).toEqual([lost, null]);
   });
 
+  test('does not wait for its pause to end when another batch was taken', async () => {
+    const lost = new TailraceError('TGT_CONN', { message: 'the answer was lost' });
+    const { target, runtime, batches } = scripted([lost, [{ outcome: 'applied' }]]);
+    const asleep = Promise.withResolvers<void>();
+    const clock = { ...runtime.clock, sleep: async (_ms: number, signal?: AbortSignal) => (asleep.resolve(), untilAborted(new Promise<never>(() => {}), signal as AbortSignal)) };
+    const recovered = new Notifier();
+    const delivered = deliver(request([put('a', 5)]), { target, runtime: { ...runtime, clock }, atomicCursor: false, onRefused: () => {}, recovered, onTrouble: () => {} }, never);
+    await asleep.promise;
+    expect(batches).toHaveLength(1);
+    recovered.notify();
+    await delivered;
+    expect(batches).toHaveLength(2);
+  });
+
   test('gives up at once on what a pause does not mend', async () => {
     const { target, runtime, batches } = scripted([new TailraceError('TGT_IDENTITY', { message: 'not ours' })]);
-    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
     expect(batches).toHaveLength(1);
   });
 
   test('takes a target that answers fewer operations than it got for a defect', async () => {
     const { target, runtime } = scripted([[{ outcome: 'applied' }]]);
-    await expect(deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'INVARIANT' });
+    await expect(deliver(request([put('a', 1), put('b', 2)]), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => {} }, never)).rejects.toMatchObject({ code: 'INVARIANT' });
   });
 
   test('ends when it is told to stop', async () => {
     const controller = new AbortController();
     const { target, runtime } = scripted([new TailraceError('TGT_CONN', { message: 'down' })]);
-    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, onTrouble: () => controller.abort() }, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(deliver(request([put('a', 1)]), { target, runtime, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: () => controller.abort() }, controller.signal)).rejects.toMatchObject({ name: 'AbortError' });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Notifier, together, untilAborted } from '../../src/runtime/abort.ts';
+import { first, Notifier, together, untilAborted } from '../../src/runtime/abort.ts';
 
 const never = new AbortController().signal;
 
@@ -21,13 +21,30 @@ describe('untilAborted', () => {
 describe('a notifier', () => {
   test('wakes those who wait and keeps nothing for those who come later', async () => {
     const notifier = new Notifier();
-    const first = notifier.wait(never);
+    const waiting = notifier.wait(never);
     notifier.notify();
-    await first;
+    await waiting;
     const controller = new AbortController();
     const second = notifier.wait(controller.signal);
     controller.abort(new Error('nothing came'));
     await expect(second).rejects.toThrow('nothing came');
+  });
+});
+
+describe('the first of several tasks', () => {
+  test('counts when it ends, and the others are told', async () => {
+    const told: unknown[] = [];
+    const forever = async (signal: AbortSignal): Promise<void> => {
+      signal.addEventListener('abort', () => told.push('told'));
+      await untilAborted(new Promise(() => {}), signal);
+    };
+    await first(never, [forever, async () => {}]);
+    await expect(first(never, [forever, async () => Promise.reject(new Error('broken'))])).rejects.toThrow('broken');
+    const stop = new AbortController();
+    const waiting = first(stop.signal, [forever]);
+    stop.abort(new Error('told to stop'));
+    await expect(waiting).rejects.toThrow('told to stop');
+    expect(told).toHaveLength(3);
   });
 });
 

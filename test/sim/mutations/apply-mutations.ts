@@ -25,6 +25,11 @@ export const applyMutations: readonly Mutation[] = [
     patches: [{ file: applier, from: 'const before = frame.count === 0 ? batch.through : Math.max(this.#dispatchedThrough, frame.lastSeq - 1);', to: 'const before = batch.through;' }],
   },
   {
+    name: 'commit-of-the-fastest',
+    defect: 'An index is as far behind as the newest batch that was taken, be older ones still on their way.',
+    patches: [{ file: 'src/apply/low-water.ts', from: '      batch.done = true;\n', to: '      batch.done = true;\n      this.#commitTimeMs = commitTimeMs ?? this.#commitTimeMs;\n' }],
+  },
+  {
     name: 'hold-ahead-of-cursor',
     defect: 'The log is released up to a cursor that is not stored yet.',
     patches: [{ file: cursor, from: '      log.hold(this.#name, this.seq);\n    } else if (runtime', to: '    }\n    log.hold(this.#name, this.seq);\n    if (!atomicCursor && runtime' }],
@@ -57,7 +62,7 @@ export const applyMutations: readonly Mutation[] = [
   {
     name: 'batch-dropped-on-error',
     defect: 'A batch that failed as a whole counts as done.',
-    patches: [{ file: delivery, from: '      await deps.runtime.clock.sleep(backoff.nextMs(), signal);\n      continue;', to: '      return delivered;' }],
+    patches: [{ file: delivery, from: '      const pauseMs = backoff.nextMs();\n', to: '      return delivered;\n      const pauseMs = backoff.nextMs();\n' }],
   },
   {
     name: 'parked-after-the-cursor',
