@@ -18,7 +18,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
 import { dropLetters } from './drop-letters.ts';
 import { isFed, isPending } from './generations.ts';
-import { IndexRunner, stoppedError, type SwapCheck } from './index-runner.ts';
+import { IndexRunner, stoppedError } from './index-runner.ts';
 import { resyncJob, settleJobs } from './jobs.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
 import { indexPositions, sourcePosition, type PositionReport } from './positions.ts';
@@ -26,6 +26,7 @@ import { generationStatuses, pipelineStatus } from './pipeline-status.ts';
 import { retryLetters, type RetryDeps, type RetryReport } from './retry-letters.ts';
 import { SourceRunner } from './source-runner.ts';
 import type { GenerationStatus, PipelineStatus, ResyncPlan } from './status.ts';
+import type { SwapCheck } from './swap.ts';
 
 /** While somebody waits for the indices to catch up, their cursors are looked at this often. */
 const CATCH_UP_POLL_MS = 10;

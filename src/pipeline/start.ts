@@ -14,9 +14,9 @@ import { takeLock } from '../state/lock.ts';
 import { openSqliteState } from '../state/sqlite-state.ts';
 import { generationName, type StateStore } from '../state/state-store.ts';
 import { isFed, recordsOf } from './generations.ts';
-import type { SwapCheck } from './index-runner.ts';
 import { layoutOf } from './layout.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
+import type { SwapCheck } from './swap.ts';
 import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 /** A segment that is written to slowly is closed after this, so that retention can remove it. */

@@ -17,7 +17,7 @@ import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TableDes
 import type { GenerationPlan, Target } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
-import type { SwapCheck } from '../../src/pipeline/index-runner.ts';
+import type { SwapCheck } from '../../src/pipeline/swap.ts';
 import { startPipeline } from '../../src/pipeline/start.ts';
 import { Notifier, untilAborted } from '../../src/runtime/abort.ts';
 import type { Logger, LogFields } from '../../src/runtime/logger.ts';

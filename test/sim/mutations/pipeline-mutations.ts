@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts';
 
 const start = 'src/pipeline/start.ts';
 const generationRunner = 'src/pipeline/generation-runner.ts';
-const indexRunner = 'src/pipeline/index-runner.ts';
+const indexGenerations = 'src/pipeline/index-generations.ts';
 
 export const pipelineMutations: readonly Mutation[] = [
   {
@@ -35,7 +35,7 @@ export const pipelineMutations: readonly Mutation[] = [
     name: 'hold-at-the-head',
     defect: 'Until an index has read its cursor the log is held for it from the head on only.',
     patches: [
-      { file: indexRunner, from: 'log.hold(name, state.cursor(record.index, record.generation) ?? record.startSeq);', to: 'log.hold(name, log.durableSeq);' },
+      { file: indexGenerations, from: 'log.hold(name, state.cursor(record.index, record.generation) ?? record.startSeq);', to: 'log.hold(name, log.durableSeq);' },
       { file: 'src/pipeline/start.ts', from: 'holds: holdsOf(config, state) }', to: 'holds: [] }' },
       { file: 'src/apply/stored-cursor.ts', from: '    log.hold(this.#name, this.#stored);\n', to: '' },
     ],
@@ -48,7 +48,7 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'swapped-unbuilt',
     defect: 'Readers get a generation whose snapshot is not applied yet.',
-    patches: [{ file: indexRunner, from: "record.phase === 'ready' && !record.held && isFed(record)", to: "(record.phase === 'ready' || record.phase === 'building') && isFed(record)" }],
+    patches: [{ file: indexGenerations, from: "record.phase === 'ready' && !record.held && isFed(record)", to: "(record.phase === 'ready' || record.phase === 'building') && isFed(record)" }],
   },
   {
     name: 'retired-starves',

@@ -5,7 +5,7 @@ import { seqOf } from '../../../src/change/seq.ts';
 import type { FrameDraft } from '../../../src/connector/log-store.ts';
 import type { Batch, GenerationPlan } from '../../../src/connector/target.ts';
 import { invariant } from '../../../src/errors/invariant.ts';
-import { SWAP_DISTANCE_CHANGES } from '../../../src/pipeline/index-runner.ts';
+import { SWAP_DISTANCE_CHANGES } from '../../../src/pipeline/swap.ts';
 import { standingFor } from '../../../src/pipeline/generations.ts';
 import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
 import type { LogAuditors, TailFrames } from '../audit/audited-log.ts';
