@@ -14,6 +14,7 @@ const rows: readonly Readonly<Record<string, readonly string[]>>[] = [
   { log: [], state: [], config: [] },
   { capture: [], document: [], embed: [] },
   { apply: [] },
+  { verify: [] },
   { pipeline: [] },
   { observe: [] },
 ];

@@ -4,7 +4,7 @@
  * Contract: an operation wins only over a lower version of the same id, deletes included and remembered; a delete wins over a document of
  * its own version, too. Applying any batch again changes nothing; results stand at the place of their operation.
  */
-import type { ColumnKind } from '../change/schema.ts';
+import type { ColumnKind, ColumnSchema } from '../change/schema.ts';
 import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -13,6 +13,8 @@ import type { Finding } from './finding.ts';
 export interface FieldPlan {
   readonly name: string;
   readonly kind: ColumnKind;
+  /** As in `ColumnSchema`: what is in the innermost lists of an array. Left out where nobody knows. */
+  readonly element?: ColumnSchema['element'];
   /**
    * Whether full-text search looks into the field. Either every field of a plan says so or none does: where the config names the fields to
    * search, search looks into those, of whatever kind they are, and into nothing else; where it names none, the target decides by the kind.
@@ -103,6 +105,13 @@ export interface TargetGeneration extends AsyncDisposable {
    * before is in it.
    */
   scan(signal: AbortSignal): AsyncIterable<readonly StoredDocument[]>;
+  /** The same of ids alone, which costs less. */
+  ids(signal: AbortSignal): AsyncIterable<readonly string[]>;
+  /**
+   * Documents of this generation, whether readers see it or not, in the order asked for; null for one that is not there. All that was applied
+   * before is in it. What lies there in the place of a document comes as it is, be it no JSON.
+   */
+  fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]>;
   /**
    * Removes documents whatever their version is, and forgets it: for the repair of what tailrace did not write. Afterwards any version of them
    * may be put.

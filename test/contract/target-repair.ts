@@ -56,6 +56,40 @@ export function testScans(run: Run): void {
   );
 
   test(
+    'ids and documents of a generation are those of a scan, whichever generation readers see',
+    run(async ({ target, generation }) => {
+      await using building = await target.open(planOf(index, { generation: 2, isBuilding: true }), signal);
+      const exact = '{"id":"exact","exact":12345678901234567890.123456789}';
+      await outcomes(generation, batchOf(1, ...oddIds.map((id, i) => put(id, BigInt(i + 1), { n: i }))));
+      await outcomes(building, batchOf(1, ...oddIds.slice(0, 9).map((id, i) => put(id, BigInt(i + 100), { n: i })), { kind: 'put', id: 'exact', version: 2n ** 63n - 1n, document: exact }));
+      await outcomes(building, batchOf(2, del('A', 1000n), put('a', 1001n, { n: -1 })));
+      for (const one of [generation, building]) {
+        const shown = await scanned(one);
+        expect(ordered((await Array.fromAsync(one.ids(signal))).flat())).toEqual(shown.map(({ id }) => id));
+        const asked = [...shown.map(({ id }) => id).toReversed(), 'nobody', 'A', 'half \ud800', ''];
+        const held = await one.fetch(asked, signal);
+        expect(held).toEqual(asked.map((id) => shown.find((document) => document.id === id) ?? null));
+      }
+      expect((await building.fetch(['exact', 'A', 'a'], signal)).map((held) => held?.version ?? null)).toEqual([2n ** 63n - 1n, null, 1001n]);
+      expect(await building.fetch([], signal)).toEqual([]);
+    }),
+  );
+
+  test(
+    'the ids of a generation are those of the moment when the first page was asked for',
+    run(async ({ generation }) => {
+      const ids = Array.from({ length: 25_000 }, (_, i) => `k${i}`);
+      for (let from = 0; from < ids.length; from += 5000) await outcomes(generation, batchOf(1, ...ids.slice(from, from + 5000).map((id) => put(id, 1n))));
+      const shown: string[] = [];
+      for await (const page of generation.ids(signal)) {
+        shown.push(...page);
+        await outcomes(generation, batchOf(2, del(`k${shown.length}`, 2n), put(`new ${shown.length}`, 2n)));
+      }
+      expect(ordered(shown)).toEqual(ordered(ids));
+    }),
+  );
+
+  test(
     'two scans go on side by side, and one that is left early is in nobody\'s way',
     run(async ({ target, generation }) => {
       await using second = await target.open(planOf(index, 2), signal);

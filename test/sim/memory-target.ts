@@ -170,6 +170,19 @@ class MemoryGeneration implements TargetGeneration {
     }
   }
 
+  async *ids(signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    for await (const page of this.scan(signal)) yield page.map(({ id }) => id);
+  }
+
+  async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
+    signal.throwIfAborted();
+    this.#mustBeThere();
+    return ids.map((id) => {
+      const kept = this.#kept.documents.get(id);
+      return kept === undefined || kept.document === null ? null : { id, document: kept.document, version: kept.version };
+    });
+  }
+
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#mustBeThere();

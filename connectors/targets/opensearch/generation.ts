@@ -12,6 +12,7 @@ import { incarnationOf, indexState } from './index-state.ts';
 import { writeAliasNumber } from './names.ts';
 import type { OpenedIndex } from './opening.ts';
 import { promote } from './promotion.ts';
+import { fetchPhysical } from './reading.ts';
 import { removeAndForget, sweepBelow, type RemovalDeps } from './removal.ts';
 import { scanPages } from './scan.ts';
 
@@ -77,6 +78,19 @@ export class OpenSearchGeneration implements TargetGeneration {
     const { cluster, dialect } = this.#deps;
     await this.#lookNow(signal);
     yield* scanPages({ physical: this.physical, shards: await this.#shards(signal), idsOnly: false }, cluster, dialect, signal);
+  }
+
+  async *ids(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
+    const { cluster, dialect } = this.#deps;
+    await this.#lookNow(signal);
+    const pages = scanPages({ physical: this.physical, shards: await this.#shards(signal), idsOnly: true }, cluster, dialect, signal);
+    for await (const page of pages) yield page.map(({ id }) => id);
+  }
+
+  async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
+    await this.#look(signal);
+    const documents = await fetchPhysical(this.physical, ids, this.#deps.cluster, signal);
+    return documents ?? (await this.#gone(signal));
   }
 
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
@@ -178,6 +192,6 @@ export class OpenSearchGeneration implements TargetGeneration {
   }
 }
 
-function identityOf({ name, kind, searched }: FieldPlan): string {
-  return `${kind} ${searched ?? ''} ${name}`;
+function identityOf({ name, kind, element, searched }: FieldPlan): string {
+  return `${kind} ${element ?? ''} ${searched ?? ''} ${name}`;
 }

@@ -20,13 +20,18 @@ const SEARCH_WORD_CHARS_MAX = 200;
 
 /** In the order asked for; null for a document that is not there, or an index that readers do not see yet. */
 export async function fetchDocuments(index: string, ids: readonly string[], cluster: Cluster, signal: AbortSignal): Promise<(StoredDocument | null)[]> {
-  const held: (StoredDocument | null)[] = ids.map(() => null);
   // No such name, so no such index; in a path some would mean other things than a name.
-  if (nameProblem(index) !== undefined) return held;
+  const held = nameProblem(index) === undefined ? await fetchPhysical(index, ids, cluster, signal) : undefined;
+  return held ?? ids.map(() => null);
+}
+
+/** The same of an index or alias by its very name. Undefined when it is not there. */
+export async function fetchPhysical(name: string, ids: readonly string[], cluster: Cluster, signal: AbortSignal): Promise<(StoredDocument | null)[] | undefined> {
+  const held: (StoredDocument | null)[] = ids.map(() => null);
   const places = ids.flatMap((id, at) => (idProblem(id) === undefined ? [at] : []));
   for (let from = 0; from < places.length; from += FETCH_AT_ONCE) {
     const some = places.slice(from, from + FETCH_AT_ONCE);
-    if (!(await fetchSome(index, ids, some, held, cluster, signal))) return held;
+    if (!(await fetchSome(name, ids, some, held, cluster, signal))) return undefined;
   }
   return held;
 }

@@ -39,6 +39,12 @@ export interface BatchResult {
   readonly poison: readonly Poison[];
 }
 
+/** Documents as columns, in the order of the ids that were asked for: `documents[i]` is null where there is none. */
+export interface PackedDocuments {
+  readonly documents: readonly (string | null)[];
+  readonly versions: BigInt64Array<ArrayBuffer>;
+}
+
 export interface GenerationState {
   readonly cursor: Seq | null;
   readonly documents: number;
@@ -57,6 +63,10 @@ export interface Exchanges {
   remove: { request: { readonly uid: string; readonly ids: readonly string[] }; reply: null };
   /** The next documents in the order of rowids, all as they stood at the first request of this thread; none at the end. */
   scan: { request: { readonly uid: string }; reply: StoredDocument[] };
+  /** The same of ids alone. */
+  ids: { request: { readonly uid: string }; reply: string[] };
+  /** Documents of a generation, whether readers see it or not. */
+  documents: { request: { readonly uid: string; readonly ids: readonly string[] }; reply: PackedDocuments };
   promote: { request: { readonly uid: string }; reply: null };
   drop: { request: { readonly index: string; readonly generation: number }; reply: null };
   state: { request: { readonly uid: string }; reply: GenerationState };

@@ -4,10 +4,11 @@ import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Finding } from '../../../src/connector/finding.ts';
 import type { GenerationListing, SearchHit } from '../../../src/connector/target.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { failureOn, isBusy } from './failure.ts';
 import { inodeOf, openForReading } from './file.ts';
 import { tableNames } from './layout.ts';
-import type { Exchanges, Handlers, ThreadStart } from './messages.ts';
+import type { Exchanges, Handlers, PackedDocuments, ThreadStart } from './messages.ts';
 import { ftsQuery } from './query.ts';
 import type { TextPlan } from './text.ts';
 
@@ -19,7 +20,7 @@ interface Promoted {
   readonly plan: TextPlan;
 }
 
-export class Reader implements Handlers<'search' | 'fetch' | 'generations' | 'check' | 'close'> {
+export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'generations' | 'check' | 'close'> {
   readonly #path: string;
   #open: { readonly db: DatabaseSync; readonly inode: number | undefined } | undefined;
 
@@ -50,6 +51,30 @@ export class Reader implements Handlers<'search' | 'fetch' | 'generations' | 'ch
         return row === undefined ? null : { id, document: row['document'] as string, version: row['version'] as bigint };
       });
     });
+  }
+
+  documents({ uid, ids }: Exchanges['documents']['request']): PackedDocuments {
+    const db = this.#file();
+    const row = db?.prepare('SELECT number FROM tailrace_generations WHERE uid = ?').get(uid);
+    if (db === undefined || row === undefined) throw new TailraceError('TGT_IDENTITY', { message: `${this.#path} no longer holds the generation that is looked at: it was dropped, or the file was replaced.`, entity: this.#path });
+    const versions = new BigInt64Array(ids.length);
+    db.exec('BEGIN');
+    try {
+      const statement = db.prepare(`SELECT document, version FROM ${tableNames(row['number'] as number).documents} WHERE id = ? AND document IS NOT NULL`);
+      statement.setReadBigInts(true);
+      statement.setReturnArrays(true);
+      const documents = ids.map((id, i) => {
+        // Half a surrogate pair would be read as another id.
+        const found = id.isWellFormed() ? (statement.get(id) as unknown as [document: string, version: bigint] | undefined) : undefined;
+        if (found === undefined) return null;
+        versions[i] = found[1];
+        return found[0];
+      });
+      return { documents, versions };
+    } finally {
+      // SQLite itself has ended the transaction after some errors.
+      if (db.isTransaction) db.exec('ROLLBACK');
+    }
   }
 
   generations(): GenerationListing[] {

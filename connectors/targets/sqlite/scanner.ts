@@ -15,13 +15,17 @@ import type { Exchanges, Handlers, ThreadStart } from './messages.ts';
 const PAGE_DOCUMENTS = 1000;
 const PAGE_CHARACTERS = 4 * 1024 * 1024;
 
+/** Ids are short. */
+const PAGE_IDS = 10_000;
+
 interface Open {
   readonly db: DatabaseSync;
   readonly page: StatementSync;
+  readonly idPage: StatementSync;
   after: bigint;
 }
 
-export class Scanner implements Handlers<'scan' | 'close'> {
+export class Scanner implements Handlers<'scan' | 'ids' | 'close'> {
   readonly #path: string;
   #open: Open | undefined;
 
@@ -43,6 +47,13 @@ export class Scanner implements Handlers<'scan' | 'close'> {
     return documents;
   }
 
+  ids({ uid }: Exchanges['ids']['request']): string[] {
+    this.#open ??= this.#begin(uid);
+    const rows = this.#open.idPage.all(this.#open.after) as unknown as [rid: bigint, id: string][];
+    this.#open.after = rows.at(-1)?.[0] ?? this.#open.after;
+    return rows.map(([, id]) => id);
+  }
+
   close(): null {
     const open = this.#open;
     this.#open = undefined;
@@ -57,9 +68,12 @@ export class Scanner implements Handlers<'scan' | 'close'> {
       db.exec('BEGIN');
       const row = db.prepare('SELECT number FROM tailrace_generations WHERE uid = ?').get(uid);
       if (row === undefined) throw this.#gone();
-      const page = db.prepare(`SELECT rid, id, version, document FROM ${tableNames(row['number'] as number).documents} WHERE rid > ? AND document IS NOT NULL ORDER BY rid LIMIT ${PAGE_DOCUMENTS}`);
-      page.setReadBigInts(true);
-      return { db, page, after: 0n };
+      const { documents } = tableNames(row['number'] as number);
+      const page = db.prepare(`SELECT rid, id, version, document FROM ${documents} WHERE rid > ? AND document IS NOT NULL ORDER BY rid LIMIT ${PAGE_DOCUMENTS}`);
+      const idPage = db.prepare(`SELECT rid, id FROM ${documents} WHERE rid > ? AND document IS NOT NULL ORDER BY rid LIMIT ${PAGE_IDS}`);
+      for (const statement of [page, idPage]) statement.setReadBigInts(true);
+      idPage.setReturnArrays(true);
+      return { db, page, idPage, after: 0n };
     } catch (error) {
       // Asked again after a lock, it begins anew: the connection is not kept, the reason goes on.
       db.close();

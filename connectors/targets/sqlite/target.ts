@@ -29,6 +29,8 @@ export class SqliteTarget implements Target {
   readonly #text: TextOptions;
   readonly #writer: DatabaseThread;
   readonly #reader: DatabaseThread;
+  /** Compares what whole generations hold, and holds up no search. Its thread begins with the first request. */
+  readonly #comparer: DatabaseThread;
   readonly #newScanner: () => DatabaseThread;
 
   constructor({ name, path, text, limits, threadFile }: SqliteTargetOptions) {
@@ -37,6 +39,7 @@ export class SqliteTarget implements Target {
     const start = { path, walLimits, lockWaitMs: LOCK_WAIT_MS, ...limits };
     this.#writer = new DatabaseThread({ role: 'writer', ...start }, threadFile);
     this.#reader = new DatabaseThread({ role: 'reader', ...start }, threadFile);
+    this.#comparer = new DatabaseThread({ role: 'reader', ...start }, threadFile);
     this.#newScanner = () => new DatabaseThread({ role: 'scanner', ...start }, threadFile);
   }
 
@@ -46,7 +49,7 @@ export class SqliteTarget implements Target {
 
   async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
     const { uid } = await this.#writer.request('open', { plan, text: this.#text }, signal);
-    return new SqliteGeneration(uid, this.#writer, this.#newScanner);
+    return new SqliteGeneration(uid, this.#writer, this.#comparer, this.#newScanner);
   }
 
   generations(signal: AbortSignal): Promise<GenerationListing[]> {
@@ -67,7 +70,7 @@ export class SqliteTarget implements Target {
 
   async [Symbol.asyncDispose](): Promise<void> {
     // The writer last: the last connection to close is the one that can empty the write-ahead log.
-    await this.#writer.close(this.#reader.close());
+    await this.#writer.close(Promise.all([this.#reader.close(), this.#comparer.close()]).then(() => {}));
   }
 }
 
@@ -76,11 +79,13 @@ class SqliteGeneration implements TargetGeneration {
   readonly incarnation = '';
   readonly #uid: string;
   readonly #writer: DatabaseThread;
+  readonly #reader: DatabaseThread;
   readonly #newScanner: () => DatabaseThread;
 
-  constructor(uid: string, writer: DatabaseThread, newScanner: () => DatabaseThread) {
+  constructor(uid: string, writer: DatabaseThread, reader: DatabaseThread, newScanner: () => DatabaseThread) {
     this.#uid = uid;
     this.#writer = writer;
+    this.#reader = reader;
     this.#newScanner = newScanner;
   }
 
@@ -99,11 +104,24 @@ class SqliteGeneration implements TargetGeneration {
     if (fields.length > 0) await this.#writer.request('prepare', { uid: this.#uid, fields }, signal);
   }
 
-  async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
+  scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
+    return this.#pages('scan', signal);
+  }
+
+  ids(signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    return this.#pages('ids', signal);
+  }
+
+  async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
+    const { documents, versions } = await this.#reader.request('documents', { uid: this.#uid, ids }, signal);
+    return documents.map((document, i) => (document === null ? null : { id: ids[i] as string, version: versions[i] as bigint, document }));
+  }
+
+  async *#pages<K extends 'scan' | 'ids'>(kind: K, signal: AbortSignal): AsyncGenerator<Exchanges[K]['reply']> {
     const scanner = this.#newScanner();
     try {
       for (;;) {
-        const page = await scanner.request('scan', { uid: this.#uid }, signal);
+        const page = await scanner.request(kind, { uid: this.#uid }, signal);
         if (page.length === 0) return;
         yield page;
       }

@@ -249,6 +249,21 @@ class SimGeneration implements TargetGeneration {
     }
   }
 
+  async *ids(signal: AbortSignal): AsyncGenerator<readonly string[]> {
+    await this.#asked('ids', signal);
+    for await (const page of this.#generation.ids(signal)) {
+      await this.#link.pass('page', signal);
+      yield page;
+    }
+  }
+
+  async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
+    await this.#asked('fetch', signal);
+    const documents = await this.#generation.fetch(ids, signal);
+    await this.#link.pass('fetched', signal);
+    return documents;
+  }
+
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
     await this.#asked('remove', signal);
     await this.#generation.remove(ids, new AbortController().signal);
