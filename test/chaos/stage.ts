@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { compare } from '../engines/main-job/compare.ts';
-import { isEqual } from '../engines/main-job/run.ts';
+import { sqlitePlace, type IndexPlace } from '../engines/index-place.ts';
+import { compare, isEqual } from '../engines/main-job/compare.ts';
 import type { PostgresServer } from '../engines/postgres.ts';
 import { eventually } from '../engines/servers.ts';
 import { spawnTailrace, type SpawnOptions, type TailraceProcess } from '../engines/tailrace.ts';
@@ -18,6 +18,10 @@ export interface StageOptions {
   readonly config?: string;
   /** Where the data directory is; by default in the stage's own folder. */
   readonly dataDirectory?: string;
+  /** Where the index is; by default in a file in the stage's own folder. */
+  readonly place?: IndexPlace;
+  /** Settings added to the index, as YAML that fits on a line. */
+  readonly index?: string;
 }
 
 const IN_STEP_WITHIN_MS = 60_000;
@@ -26,18 +30,18 @@ export class Stage implements AsyncDisposable {
   readonly folder: string;
   readonly url: string;
   database: Client;
-  readonly #databasePath: string;
+  readonly #place: IndexPlace;
   readonly #server: PostgresServer;
   /** Slots belong to the whole server, not to a database: each stage has its own. */
   readonly #slot: string;
 
-  private constructor(server: PostgresServer, slot: string, folder: string, url: string, database: Client, databasePath: string) {
+  private constructor(server: PostgresServer, slot: string, folder: string, url: string, database: Client, place: IndexPlace) {
     this.#server = server;
     this.#slot = slot;
     this.folder = folder;
     this.url = url;
     this.database = database;
-    this.#databasePath = databasePath;
+    this.#place = place;
   }
 
   /** A database of its own with a table `items` of `rows` rows. */
@@ -50,14 +54,14 @@ export class Stage implements AsyncDisposable {
     const folder = await mkdtemp(join(tmpdir(), 'tailrace-chaos-'));
     const seen = options.port === undefined ? url : url.replace(`:${server.port}/`, `:${options.port}/`);
     const dataDirectory = options.dataDirectory ?? join(folder, 'tailrace-data');
-    const databasePath = join(folder, 'search.db');
+    const place = options.place ?? sqlitePlace(join(folder, 'search.db'));
     const config = `data_directory: ${dataDirectory}
 sources: { shop: { type: postgres, url: "${seen}", slot: ${name}${options.source === undefined ? '' : `, ${options.source}`} } }
-targets: { embedded: { type: sqlite, path: ${databasePath} } }
-indices: { items: { from: shop.public.items } }
+targets: { embedded: ${place.target} }
+indices: { items: { from: shop.public.items${options.index === undefined ? '' : `, ${options.index}`} } }
 ${options.config ?? ''}`;
     await writeFile(join(folder, 'tailrace.yaml'), config);
-    return new Stage(server, name, folder, url, database, databasePath);
+    return new Stage(server, name, folder, url, database, place);
   }
 
   async daemon(options: SpawnOptions = {}, args: readonly string[] = ['run']): Promise<TailraceProcess> {
@@ -94,7 +98,7 @@ ${options.config ?? ''}`;
   }
 
   async compare(): ReturnType<typeof compare> {
-    return compare({ url: this.url, table: 'items', id: 'id::text', databasePath: this.#databasePath, index: 'items' });
+    return compare({ url: this.url, table: 'items', id: 'id::text', place: this.#place, index: 'items' });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

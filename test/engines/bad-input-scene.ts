@@ -12,8 +12,8 @@ import { catalogue, type ErrorCode } from '../../src/errors/catalogue.ts';
 import { exitCodeOf } from '../../src/errors/policy.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { runCli, type CliResult } from '../cmd/run-cli.ts';
-import { compare } from './main-job/compare.ts';
-import { isEqual } from './main-job/run.ts';
+import { sqlitePlace } from './index-place.ts';
+import { compare, isEqual } from './main-job/compare.ts';
 import type { PostgresServer } from './postgres-client.ts';
 import { eventually } from './servers.ts';
 import { spawnTailrace, type TailraceProcess } from './tailrace.ts';
@@ -125,7 +125,7 @@ export class Scene implements AsyncDisposable {
   }
 
   async compare(): ReturnType<typeof compare> {
-    return compare({ url: this.server.url(this.database), table: 'items', id: 'id::text', databasePath: this.data('search.db'), index: 'items' });
+    return compare({ url: this.server.url(this.database), table: 'items', id: 'id::text', place: sqlitePlace(this.data('search.db')), index: 'items' });
   }
 
   /** Ids in the index. */
