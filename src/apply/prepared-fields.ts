@@ -14,21 +14,21 @@ export class PreparedFields {
   /** `known`: what the generation was opened with. */
   constructor(deps: PreparedFieldsDeps, known: readonly FieldPlan[]) {
     this.#deps = deps;
-    for (const field of known) this.#fields.add(nameAndKind(field));
+    for (const field of known) this.#fields.add(identityOf(field));
   }
 
   /** Called with the schemas that a batch's documents were made from. Rejects as `TargetGeneration.prepare` does: with TGT_MAPPING, above all. */
   async prepare(schemaIds: ReadonlySet<number>, signal: AbortSignal): Promise<void> {
     for (const id of schemaIds) {
       if (this.#schemas.has(id)) continue;
-      const lacking = this.#deps.fieldsOf(id).filter((field) => !this.#fields.has(nameAndKind(field)));
+      const lacking = this.#deps.fieldsOf(id).filter((field) => !this.#fields.has(identityOf(field)));
       if (lacking.length > 0) await this.#deps.target.prepare(lacking, signal);
-      for (const field of lacking) this.#fields.add(nameAndKind(field));
+      for (const field of lacking) this.#fields.add(identityOf(field));
       this.#schemas.add(id);
     }
   }
 }
 
-function nameAndKind({ name, kind }: FieldPlan): string {
-  return `${kind} ${name}`;
+function identityOf({ name, kind, element }: FieldPlan): string {
+  return `${kind} ${element ?? ''} ${name}`;
 }

@@ -30,6 +30,11 @@ export type ColumnKind =
 export interface ColumnSchema {
   readonly name: string;
   readonly kind: ColumnKind;
+  /**
+   * What the values in an array are, those in the innermost lists where it has several dimensions. Left out for other kinds, where the source does
+   * not say, and in what was logged by a tailrace that did not know it.
+   */
+  readonly element?: Exclude<ColumnKind, 'array'> | undefined;
   /** The source's own type, as a person would write it: `numeric(10,2)`, `text[]`. */
   readonly sourceType: string;
   readonly nullable: boolean;

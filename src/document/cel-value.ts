@@ -4,7 +4,7 @@
  * Maps of CEL are `Map` objects here, never plain ones: names such as `constructor` and `__proto__` are data.
  */
 import { Duration, UnsignedInt } from '@marcbachmann/cel-js/evaluator';
-import type { ColumnKind } from '../change/schema.ts';
+import type { ColumnKind, ColumnSchema } from '../change/schema.ts';
 import { Decimal, RawJson, type Value, type ValueObject } from '../change/value.ts';
 import { exactNumber, parseExactJson } from './exact-json.ts';
 
@@ -44,10 +44,24 @@ export function celTypeOf(kind: ColumnKind): string {
 
 /** The kind of a field that an expression of this CEL type computes. */
 export function kindOfCelType(type: string): ColumnKind {
-  const bare = type.replace(/^dyn<(.*)>$/, '$1');
+  const bare = bareType(type);
   if (bare.startsWith('list')) return 'array';
   if (bare.startsWith('map')) return 'object';
   return computedKinds[bare] ?? 'other';
+}
+
+/** The kind of what is in the innermost lists of a list; undefined for other types, and where only the value shows it. */
+export function elementOfCelType(type: string): ColumnSchema['element'] {
+  let bare = bareType(type);
+  if (!bare.startsWith('list')) return undefined;
+  while (bare.startsWith('list')) bare = bareType(/^list<(.*)>$/.exec(bare)?.[1] ?? 'dyn');
+  const kind = kindOfCelType(bare);
+  return kind === 'array' || kind === 'other' ? undefined : kind;
+}
+
+/** What a value of a type that is only known while it runs is said to be. */
+function bareType(type: string): string {
+  return type.replace(/^dyn<(.*)>$/, '$1');
 }
 
 const computedKinds: Readonly<Record<string, ColumnKind>> = {

@@ -7,13 +7,15 @@ import { TailraceError } from '../errors/tailrace-error.ts';
 import { isBareName, typedEnvironment } from './cel-environment.ts';
 import { ownFailureCodes, PassCounter } from './cel-functions.ts';
 import { ROW_NAME, type RowScope } from './cel-row.ts';
-import { kindOfCelType, valueOfCel } from './cel-value.ts';
+import { elementOfCelType, kindOfCelType, valueOfCel } from './cel-value.ts';
 import { type ExpressionSource, type Mentions, mentionsOf, parseInstrumented, placeOf } from './expression-source.ts';
 
 export interface Expression {
   /** CEL type of the result: `bool`, `list<string>`, `dyn`. */
   readonly type: string;
   readonly kind: ColumnKind;
+  /** As in `ColumnSchema`. */
+  readonly element: ColumnSchema['element'];
   /** Columns that it needs. */
   readonly columns: ReadonlySet<string>;
   /**
@@ -42,6 +44,7 @@ export function compileExpression(source: ExpressionSource, table: string, colum
   return {
     type: checked.type,
     kind: kindOfCelType(checked.type),
+    element: elementOfCelType(checked.type),
     columns: neededColumns(mentions, columns),
     evaluate: (scope) => {
       passes.reset();

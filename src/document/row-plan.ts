@@ -49,7 +49,10 @@ export function planRow(definition: IndexDefinition, schema: Pick<RowSchema, 'ta
     if (draft.expression !== undefined) return { kind: 'expression', name: draft.name, source: draft.source, expression: draft.expression };
     return { kind: 'column', name: draft.name, slot: columns.findIndex(({ name }) => name === draft.column) };
   });
-  const fields = outputs.map(({ name, ...output }): FieldPlan => ({ name, kind: output.kind === 'column' ? (columns[output.slot] as ColumnSchema).kind : output.expression.kind }));
+  const fields = outputs.map((output): FieldPlan => {
+    const { kind, element } = output.kind === 'column' ? (columns[output.slot] as ColumnSchema) : output.expression;
+    return { name: output.name, kind, ...(element === undefined ? {} : { element }) };
+  });
   resolution.requireTextFields(fields);
   return { columns, outputs, fields: withTextFields(fields, definition.text_fields), where };
 }

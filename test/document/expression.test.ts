@@ -264,3 +264,16 @@ describe('a value that passes through an expression', () => {
     expect(jsonOf(valueOfCel(celOf(new RawJson(odd), 'json')) as Value)).toBe('{"b":1,"a":{"__proto__":{"x":1},"constructor":2},"n":1e400,"z":-0.0}');
   });
 });
+
+test.each([
+  ['[name, nothing]', 'array', 'text'],
+  ['[[qty], [7]]', 'array', 'bigint'],
+  ['[{"a": qty}]', 'array', 'object'],
+  ['[weight, 1.5]', 'array', 'float'],
+  ['[attrs.list]', 'array', undefined],
+  ['tags', 'other', undefined],
+  ['qty + 1', 'bigint', undefined],
+])('what %s yields is known beforehand as far as its type says it', (text, kind, element) => {
+  const source = { text, setting: 'indices.products.fields.x' };
+  expect(compileExpression(source, 'public.things', columns)).toMatchObject({ kind, element });
+});

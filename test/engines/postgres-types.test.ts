@@ -32,6 +32,8 @@ const pointOracle = (p: string): string => `jsonb_build_object('x', (${p})[0], '
 interface Typed {
   readonly type: string;
   readonly kind: ColumnSchema['kind'];
+  /** Of an array. */
+  readonly element?: ColumnSchema['element'];
   /** SQL expressions of values that matter. */
   readonly values: readonly string[];
   /** SQL over `v` that makes the expected jsonb; by default `to_jsonb(v)`. */
@@ -109,36 +111,36 @@ const types: readonly Typed[] = [
   { type: 'regclass', kind: 'other', values: ["'pg_class'"], oracle: 'to_jsonb(v::text)' },
   { type: 'jsonpath', kind: 'other', values: ["'$.a[*]'"], oracle: 'to_jsonb(v::text)' },
   { type: 'cube', kind: 'other', values: ["'(1,2),(3,4)'"], oracle: 'to_jsonb(v::text)' },
-  { type: 'int2vector', kind: 'array', values: ["''", "'1 2 3'"], oracle: 'to_jsonb(v::int2[])' },
-  { type: 'oidvector', kind: 'array', values: ["'1 4294967295'"], oracle: 'to_jsonb(v::oid[]::int8[])' },
+  { type: 'int2vector', kind: 'array', element: 'int', values: ["''", "'1 2 3'"], oracle: 'to_jsonb(v::int2[])' },
+  { type: 'oidvector', kind: 'array', element: 'int', values: ["'1 4294967295'"], oracle: 'to_jsonb(v::oid[]::int8[])' },
   { type: 'mood', kind: 'enum', values: ["'sad'", `'o''k "fine"'`] },
   { type: 'positive', kind: 'decimal', values: ['1.5'] },
-  { type: 'words', kind: 'array', values: ["'{a,NULL}'"] },
+  { type: 'words', kind: 'array', element: 'text', values: ["'{a,NULL}'"] },
   { type: 'paired', kind: 'object', values: ["ROW(1, 'x')::inner_pair"] },
   { type: 'inner_pair', kind: 'object', values: ['ROW(NULL, NULL)', "ROW(1, '')"], random: pair },
   { type: 'outer_pair', kind: 'object', values: [`ROW(NULL, ARRAY[ROW(1, 'a,"b\\')::inner_pair, NULL], '{"k": [1, "x"]}', '2026-01-01')`], random: fc.tuple(orNull(pair), orNull(list(pair, 'inner_pair'))).map(([p, ps]) => `ROW(${p}, ${ps}, '{"a": "\\"q\\""}', NULL)::outer_pair`) },
-  { type: 'integer[]', kind: 'array', values: ["'{}'", "'{1,NULL,-3}'", "'{{1,2},{3,NULL}}'", "'[0:1]={7,8}'", "'[-1:0][2:3]={{1,2},{3,4}}'", 'array_fill(7, ARRAY[1,1,1,1,1,2])'], random: list(int4, 'int') },
-  { type: 'bigint[]', kind: 'array', values: ["'{9223372036854775807}'"] },
-  { type: 'boolean[]', kind: 'array', values: ["'{t,f,NULL}'"] },
-  { type: 'text[]', kind: 'array', values: [`'{NULL,"NULL",null,"",a b}'`, "ARRAY[['a,b', '{}'], [E'new\\nline', NULL]]"], random: list(textLiteral, 'text') },
-  { type: 'numeric[]', kind: 'array', values: ["'{1.10,NaN,-Infinity}'"] },
-  { type: 'double precision[]', kind: 'array', values: ["'{0.1,Infinity}'"] },
-  { type: 'bytea[]', kind: 'array', values: ["ARRAY['\\x00ff'::bytea, NULL]"], oracle: `(SELECT jsonb_agg(CASE WHEN b IS NULL THEN 'null'::jsonb ELSE ${byteOracle('b')} END) FROM unnest(v) b)` },
-  { type: 'jsonb[]', kind: 'array', values: [`ARRAY['{"a": "b,c"}', 'null', NULL]::jsonb[]`] },
-  { type: 'mood[]', kind: 'array', values: [`ARRAY['o''k "fine"', 'sad']::mood[]`] },
-  { type: 'box[]', kind: 'array', values: ["'{(1,2),(0,0);(3,4),(1,1)}'"], oracle: `(SELECT jsonb_agg(jsonb_build_array(${pointOracle('b[0]')}, ${pointOracle('b[1]')})) FROM unnest(v) b)` },
+  { type: 'integer[]', kind: 'array', element: 'int', values: ["'{}'", "'{1,NULL,-3}'", "'{{1,2},{3,NULL}}'", "'[0:1]={7,8}'", "'[-1:0][2:3]={{1,2},{3,4}}'", 'array_fill(7, ARRAY[1,1,1,1,1,2])'], random: list(int4, 'int') },
+  { type: 'bigint[]', kind: 'array', element: 'bigint', values: ["'{9223372036854775807}'"] },
+  { type: 'boolean[]', kind: 'array', element: 'boolean', values: ["'{t,f,NULL}'"] },
+  { type: 'text[]', kind: 'array', element: 'text', values: [`'{NULL,"NULL",null,"",a b}'`, "ARRAY[['a,b', '{}'], [E'new\\nline', NULL]]"], random: list(textLiteral, 'text') },
+  { type: 'numeric[]', kind: 'array', element: 'decimal', values: ["'{1.10,NaN,-Infinity}'"] },
+  { type: 'double precision[]', kind: 'array', element: 'float', values: ["'{0.1,Infinity}'"] },
+  { type: 'bytea[]', kind: 'array', element: 'bytes', values: ["ARRAY['\\x00ff'::bytea, NULL]"], oracle: `(SELECT jsonb_agg(CASE WHEN b IS NULL THEN 'null'::jsonb ELSE ${byteOracle('b')} END) FROM unnest(v) b)` },
+  { type: 'jsonb[]', kind: 'array', element: 'json', values: [`ARRAY['{"a": "b,c"}', 'null', NULL]::jsonb[]`] },
+  { type: 'mood[]', kind: 'array', element: 'enum', values: [`ARRAY['o''k "fine"', 'sad']::mood[]`] },
+  { type: 'box[]', kind: 'array', element: 'object', values: ["'{(1,2),(0,0);(3,4),(1,1)}'"], oracle: `(SELECT jsonb_agg(jsonb_build_array(${pointOracle('b[0]')}, ${pointOracle('b[1]')})) FROM unnest(v) b)` },
   { type: 'int4range', kind: 'object', values: ["'empty'", "'[1,5)'", "'(,5)'", "'[3,)'", "'(,)'"], oracle: rangeOracle('v', (b) => `to_jsonb(${b})`), random: fc.tuple(fc.integer({ min: -100, max: 100 }), fc.integer({ min: 0, max: 100 }), fc.constantFrom('[]', '()', '[)', '(]')).map(([from, size, bounds]) => `int4range(${from}, ${from + size}, '${bounds}')`) },
   { type: 'tstzrange', kind: 'object', values: ["'[2026-01-01 00:00:00+00,2026-02-01 12:00:00.5+00)'"], oracle: rangeOracle('v', (b) => `to_jsonb(replace(to_jsonb(${b}) #>> '{}', '+00:00', 'Z'))`) },
   { type: 'text_range', kind: 'object', values: [`text_range('a', 'b,"c')`, `text_range('', 'x')`], oracle: rangeOracle('v', (b) => `to_jsonb(${b})`), random: fc.tuple(textLiteral, textLiteral).map(([a, b]) => `text_range(least(${a} COLLATE "C", ${b}), greatest(${a} COLLATE "C", ${b}), '[]')`) },
-  { type: 'int8multirange', kind: 'array', values: ["'{}'", "'{[1,3),[7,)}'"], oracle: `coalesce((SELECT jsonb_agg(${rangeOracle('r', (b) => `to_jsonb(${b})`)} ORDER BY r) FROM unnest(v) r), '[]')` },
-  { type: 'datemultirange', kind: 'array', values: ["'{[2026-01-01,2026-01-03),[2026-02-01,2026-02-02)}'"], oracle: `(SELECT jsonb_agg(${rangeOracle('r', (b) => `to_jsonb(${b})`)} ORDER BY r) FROM unnest(v) r)` },
+  { type: 'int8multirange', kind: 'array', element: 'object', values: ["'{}'", "'{[1,3),[7,)}'"], oracle: `coalesce((SELECT jsonb_agg(${rangeOracle('r', (b) => `to_jsonb(${b})`)} ORDER BY r) FROM unnest(v) r), '[]')` },
+  { type: 'datemultirange', kind: 'array', element: 'object', values: ["'{[2026-01-01,2026-01-03),[2026-02-01,2026-02-02)}'"], oracle: `(SELECT jsonb_agg(${rangeOracle('r', (b) => `to_jsonb(${b})`)} ORDER BY r) FROM unnest(v) r)` },
   { type: 'hstore', kind: 'object', values: ["''", `'a=>1, b=>NULL, "c d"=>"\\"q\\""'`, `hstore('__proto__', 'x')`], oracle: 'hstore_to_jsonb(v)', random: hstorePairs },
   { type: 'point', kind: 'object', values: ["'(1.5,-2)'", "'(Infinity,NaN)'"], oracle: pointOracle('v'), same: "point((ours::jsonb ->> 'x')::float8, (ours::jsonb ->> 'y')::float8) ~= v OR ours::jsonb = theirs", random: fc.tuple(coordinate, coordinate).map(([x, y]) => `point('${x}'::float8, '${y}'::float8)`) },
   { type: 'line', kind: 'object', values: ["'{1,2,3}'"], oracle: `jsonb_build_object('a', 1, 'b', 2, 'c', 3)` },
-  { type: 'lseg', kind: 'array', values: ["'[(1,2),(3,4)]'"], oracle: `jsonb_build_array(${pointOracle('v[0]')}, ${pointOracle('v[1]')})` },
-  { type: 'box', kind: 'array', values: ["'(1,2),(3,4)'"], oracle: `jsonb_build_array(${pointOracle('v[0]')}, ${pointOracle('v[1]')})` },
+  { type: 'lseg', kind: 'array', element: 'object', values: ["'[(1,2),(3,4)]'"], oracle: `jsonb_build_array(${pointOracle('v[0]')}, ${pointOracle('v[1]')})` },
+  { type: 'box', kind: 'array', element: 'object', values: ["'(1,2),(3,4)'"], oracle: `jsonb_build_array(${pointOracle('v[0]')}, ${pointOracle('v[1]')})` },
   { type: 'path', kind: 'object', values: ["'[(1,2),(3,4)]'", "'((1,2),(3,4),(5,6))'"], oracle: `jsonb_build_object('closed', isclosed(v), 'points', (SELECT jsonb_agg(jsonb_build_object('x', m[1]::float8, 'y', m[2]::float8)) FROM regexp_matches(v::text, '\\(([0-9.]+),([0-9.]+)\\)', 'g') m))` },
-  { type: 'polygon', kind: 'array', values: ["'((1,2),(3,4),(5,6))'"], oracle: `(SELECT jsonb_agg(jsonb_build_object('x', m[1]::float8, 'y', m[2]::float8)) FROM regexp_matches(v::text, '\\(([0-9.]+),([0-9.]+)\\)', 'g') m)` },
+  { type: 'polygon', kind: 'array', element: 'object', values: ["'((1,2),(3,4),(5,6))'"], oracle: `(SELECT jsonb_agg(jsonb_build_object('x', m[1]::float8, 'y', m[2]::float8)) FROM regexp_matches(v::text, '\\(([0-9.]+),([0-9.]+)\\)', 'g') m)` },
   { type: 'circle', kind: 'object', values: ["'<(1,2),3.5>'"], oracle: `${pointOracle('center(v)')} || jsonb_build_object('radius', radius(v))` },
 ];
 
@@ -147,12 +149,12 @@ const offered: readonly (Typed & { readonly extension: string })[] = [
   { extension: 'vector', type: 'vector', kind: 'vector', values: ["'[1,2.5,1e-8]'", "'[-0,3.4028235e38]'"], same: "CASE WHEN ours <> 'null' THEN ARRAY(SELECT jsonb_array_elements_text(ours::jsonb))::real[]::vector = v END", random: fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 30 }).map((floats) => `'[${floats.join(',')}]'::vector`) },
   { extension: 'vector', type: 'vector(3)', kind: 'vector', values: ["'[1,2,3]'"], oracle: 'to_jsonb(v::real[]::float8[])' },
   { extension: 'vector', type: 'halfvec(2)', kind: 'vector', values: ["'[0.1,65504]'"], oracle: 'to_jsonb(v::vector::real[]::float8[])' },
-  { extension: 'vector', type: 'vector(2)[]', kind: 'array', values: ["ARRAY['[1,2]', '[3,4.5]', NULL]::vector[]"], oracle: "(SELECT jsonb_agg(to_jsonb(x::real[]::float8[])) FROM unnest(v) x)" },
+  { extension: 'vector', type: 'vector(2)[]', kind: 'array', element: 'vector', values: ["ARRAY['[1,2]', '[3,4.5]', NULL]::vector[]"], oracle: "(SELECT jsonb_agg(to_jsonb(x::real[]::float8[])) FROM unnest(v) x)" },
   { extension: 'vector', type: 'sparsevec(9)', kind: 'object', values: ["'{1:0.5,7:-2e-5}/9'", "'{}/9'"], oracle: `jsonb_build_object('dimensions', 9, 'indices', CASE WHEN v::text LIKE '{}%' THEN '[]' ELSE '[1,7]' END::jsonb, 'values', CASE WHEN v::text LIKE '{}%' THEN '[]' ELSE '[0.5,-0.00002]' END::jsonb)` },
   { extension: 'postgis', type: 'geometry(Point,4326)', kind: 'geometry', values: ["'SRID=4326;POINT(8.5 47.25)'"], oracle: 'ST_AsGeoJSON(v, 15)::jsonb' },
   { extension: 'postgis', type: 'geometry', kind: 'geometry', values: ["'POLYGON((0 0,4 0,4 4,0 0))'", "'MULTIPOINT Z ((1 2 3))'", "'SRID=3857;POINT(1 2)'"], oracle: 'ST_AsGeoJSON(v, 15, 2)::jsonb' },
   { extension: 'postgis', type: 'geography', kind: 'geometry', values: ["'POINT(3 4)'"], oracle: 'ST_AsGeoJSON(v, 15)::jsonb' },
-  { extension: 'postgis', type: 'geometry[]', kind: 'array', values: ["ARRAY['POINT(1 2)', 'LINESTRING(0 0,1 1)']::geometry[]"], oracle: '(SELECT jsonb_agg(ST_AsGeoJSON(x, 15)::jsonb) FROM unnest(v) x)' },
+  { extension: 'postgis', type: 'geometry[]', kind: 'array', element: 'geometry', values: ["ARRAY['POINT(1 2)', 'LINESTRING(0 0,1 1)']::geometry[]"], oracle: '(SELECT jsonb_agg(ST_AsGeoJSON(x, 15)::jsonb) FROM unnest(v) x)' },
 ];
 
 /** A value as a tuple of one column. */
@@ -177,7 +179,7 @@ async function judge({ server, database, control }: Judge, typed: Typed, values:
   const catalog = await Catalog.load(control.query, [{ table: 'public.judged' }], { publication: 'pub' }, never);
   const column = catalog.tables[0]?.schema.columns[1];
   if (column === undefined) throw new Error('the table has two columns');
-  expect(column.kind).toBe(typed.kind);
+  expect([column.kind, column.element]).toEqual([typed.kind, typed.element]);
   // Through JSON, as the log keeps it.
   const schema = { id: 1, source: 'test', table: 'public.judged', format: 'postgres/1', columns: [JSON.parse(JSON.stringify(column)) as ColumnSchema] };
   const decoder = postgresFormat.decoder(schema, ['v']);

@@ -21,7 +21,7 @@ const kept: FieldMapping = { type: 'object', enabled: false };
 /** A value out of range or of another form is kept in the document, and found by nothing, instead of costing the document. */
 const lenient = { ignore_malformed: true } as const;
 
-const byKind: Readonly<Record<Exclude<ColumnKind, 'json' | 'object'>, FieldMapping>> = {
+const byKind: Readonly<Record<Exclude<ColumnKind, 'json' | 'object' | 'array'>, FieldMapping>> = {
   boolean: { type: 'boolean' },
   int: { type: 'long', ...lenient },
   bigint: { type: 'long', ...lenient },
@@ -40,7 +40,6 @@ const byKind: Readonly<Record<Exclude<ColumnKind, 'json' | 'object'>, FieldMappi
   ip: { type: 'ip', ...lenient },
   geometry: kept,
   vector: kept,
-  array: text,
   other: keyword,
 };
 
@@ -50,9 +49,11 @@ export const SEARCH_SUBFIELD = 'search';
 /** Types that text search works on as they are, or not at all. */
 const withoutSubfield: ReadonlySet<unknown> = new Set(['text', 'match_only_text', 'search_as_you_type', 'annotated_text', 'flat_object', 'flattened', 'object', 'nested', undefined]);
 
-/** The mapping of a field, with what the config says of it laid over what follows from its kind. */
-export function fieldMapping({ kind, searched }: FieldPlan, given: FieldMapping | undefined, dialect: Dialect): FieldMapping {
-  const derived = kind === 'json' || kind === 'object' ? (searched === true ? dialect.flatObject : kept) : byKind[kind];
+/** The mapping of a field, that of its elements for an array, with what the config says of it laid over what follows from its kind. */
+export function fieldMapping({ kind, element, searched }: FieldPlan, given: FieldMapping | undefined, dialect: Dialect): FieldMapping {
+  // Every field may have many values, in lists in lists, too. Where nobody says what they are, all of them are words, numbers included.
+  const valueKind = kind === 'array' ? (element ?? 'text') : kind;
+  const derived = valueKind === 'json' || valueKind === 'object' ? (searched === true ? dialect.flatObject : kept) : byKind[valueKind];
   const base = given === undefined ? derived : merged(derived, given);
   if (searched !== true || withoutSubfield.has(base['type'])) return base;
   return { ...base, fields: { ...(base['fields'] as FieldMapping | undefined), [SEARCH_SUBFIELD]: { type: 'text' } } };

@@ -20,6 +20,14 @@ describe.each(Object.entries(types) as [ColumnKind, string][])('a field of kind 
   });
 });
 
+test('an array is mapped as what is in it, and as text where nobody says what that is', () => {
+  for (const element of Object.keys(types) as ColumnKind[]) {
+    if (element === 'array') continue;
+    for (const searched of [undefined, true]) expect(fieldMapping({ name: 'x', kind: 'array', element, searched }, undefined, dialect)).toEqual(fieldMapping({ name: 'x', kind: element, searched }, undefined, dialect));
+  }
+  expect(fieldMapping({ name: 'x', kind: 'array' }, undefined, dialect)).toEqual(fieldMapping({ name: 'x', kind: 'text' }, undefined, dialect));
+});
+
 test('what the config says of a field is laid over what follows from its kind, unless it names another type', () => {
   const text = { name: 'x', kind: 'text' } as const;
   expect(fieldMapping(text, { analyzer: 'english' }, dialect)).toEqual({ type: 'text', analyzer: 'english', fields: { keyword: { type: 'keyword', ignore_above: 1024 } } });

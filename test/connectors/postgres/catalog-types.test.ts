@@ -56,6 +56,28 @@ describe('a type is read', () => {
     expect(registry.resolve(7, -1).decoding).toEqual({ as: 'int_list' });
   });
 
+  test('with what is in the innermost lists of an array, where it is one', () => {
+    const registry = registryOf(
+      int4,
+      typeOf({ oid: 1, name: '_int4', category: 'A', element: 23 }),
+      typeOf({ oid: 2, name: 'grid', kind: 'd', base: 1 }),
+      typeOf({ oid: 3, name: '_grid', category: 'A', element: 2 }),
+      typeOf({ oid: 4, name: 'pair', kind: 'c', category: 'C', fields: [{ name: 'a', type: 1, modifier: -1 }] }),
+      typeOf({ oid: 5, name: '_pair', category: 'A', element: 4 }),
+      typeOf({ oid: 6, name: 'int4multirange', kind: 'm', category: 'R', subtype: 23 }),
+      typeOf({ oid: 7, name: '_int4multirange', category: 'A', element: 6 }),
+      typeOf({ oid: 8, name: 'jsonb' }),
+      typeOf({ oid: 9, name: '_jsonb', category: 'A', element: 8 }),
+      typeOf({ oid: 10, name: 'lseg', category: 'G', length: 32 }),
+      typeOf({ oid: 11, name: 'int2vector', category: 'A', element: 23 }),
+      typeOf({ oid: 12, name: 'odd' }),
+      typeOf({ oid: 13, name: '_odd', category: 'A', element: 12 }),
+    );
+    const elements = [1, 2, 3, 5, 6, 7, 9, 10, 11, 13].map((oid) => [registry.resolve(oid, -1).kind, registry.resolve(oid, -1).element]);
+    expect(elements).toEqual(['int', 'int', 'int', 'object', 'object', 'object', 'json', 'object', 'int', 'other'].map((element) => ['array', element]));
+    for (const oid of [23, 4, 8]) expect(registry.resolve(oid, -1)).not.toHaveProperty('element');
+  });
+
   test('as text when the catalog says that it contains itself', () => {
     const registry = registryOf(typeOf({ oid: 1, name: 'd', kind: 'd', base: 1 }));
     expect(registry.resolve(1, -1).decoding).toEqual({ as: 'text' });

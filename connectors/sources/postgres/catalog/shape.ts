@@ -19,10 +19,11 @@ export interface TableShape {
  */
 export function shapeOfRelation(relation: Relation, table: LogicalTable, facts: RelationFacts | undefined, types: TypeRegistry): TableShape {
   const columns = relation.columns.map((column): ColumnSchema => {
-    const { kind, decoding } = types.resolve(column.typeOid, column.typeModifier);
+    const { kind, element, decoding } = types.resolve(column.typeOid, column.typeModifier);
     return {
       name: column.name,
       kind,
+      ...(element === undefined ? {} : { element }),
       sourceType: types.nameOf(column.typeOid, column.typeModifier, relation.typeNames),
       nullable: facts?.columns.find((known) => known.name === column.name)?.not_null !== true,
       keyOrdinal: table.key.indexOf(column.name) + 1,

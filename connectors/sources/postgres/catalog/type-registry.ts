@@ -1,13 +1,12 @@
 /** From type OIDs to how their values are read. OIDs are per database and only built-in ones mean the same everywhere: all go by name. */
-import type { ColumnKind } from '../../../../src/change/schema.ts';
+import type { ColumnKind, ColumnSchema } from '../../../../src/change/schema.ts';
 import type { Query } from '../connection/query.ts';
 import type { Relation, TypeName } from '../pgoutput/relation.ts';
 import type { CompositeDecoding, Decoding, PlainForm } from '../types/decoding.ts';
 import type { TypeFacts } from './document.ts';
 import { formatTypesSql, typesByNameSql, typesByOidSql } from './document-sql.ts';
 
-interface ResolvedType {
-  readonly kind: ColumnKind;
+interface ResolvedType extends Pick<ColumnSchema, 'kind' | 'element'> {
   readonly decoding: Decoding;
 }
 
@@ -68,6 +67,9 @@ export const extensionTypes = mapOf({
   'postgis.geometry': ['geometry', 'ewkb'],
   'postgis.geography': ['geometry', 'ewkb'],
 });
+
+/** What is in the lists that built-in types of kind `array` are read as. */
+const listedKinds: Readonly<Partial<Record<PlainForm, ColumnSchema['element']>>> = { int_list: 'int', segment: 'object', box: 'object', polygon: 'object' };
 
 /** These declare their number of dimensions as type modifier. */
 const vectors: ReadonlySet<string> = new Set(['vector.vector', 'vector.halfvec']);
@@ -145,7 +147,7 @@ export class TypeRegistry {
       case 'r':
         return { kind: 'object', decoding: { as: 'range', of: this.#resolve(type.subtype ?? 0, -1, depth + 1).decoding } };
       case 'm':
-        return { kind: 'array', decoding: { as: 'multirange', of: this.#resolve(type.subtype ?? 0, -1, depth + 1).decoding } };
+        return { kind: 'array', element: 'object', decoding: { as: 'multirange', of: this.#resolve(type.subtype ?? 0, -1, depth + 1).decoding } };
       default:
         return this.#resolveBase(type, modifier, depth);
     }
@@ -159,11 +161,16 @@ export class TypeRegistry {
     const element = this.#types.get(type.element);
     // A true array, and not one of the fixed-length types that merely can be subscripted (point, name).
     if (type.category === 'A' && type.length === -1 && element !== undefined && !builtInTypes.has(type.name)) {
-      return { kind: 'array', decoding: { as: 'array', of: this.#resolve(type.element, modifier, depth + 1).decoding, delimiter: element.delimiter } };
+      const of = this.#resolve(type.element, modifier, depth + 1);
+      const innermost = of.kind === 'array' ? of.element : of.kind;
+      return { kind: 'array', ...(innermost === undefined ? {} : { element: innermost }), decoding: { as: 'array', of: of.decoding, delimiter: element.delimiter } };
     }
     const qualified = `${type.extension}.${type.name}`;
     if (type.extension !== null && vectors.has(qualified)) return { kind: 'vector', decoding: { as: 'vector', dimensions: modifier > 0 ? modifier : null } };
     const known = type.extension !== null ? extensionTypes.get(qualified) : type.namespace === 'pg_catalog' ? builtInTypes.get(type.name) : undefined;
-    return known === undefined ? TEXT : { kind: known[0], decoding: { as: known[1] } };
+    if (known === undefined) return TEXT;
+    const [kind, form] = known;
+    const listed = listedKinds[form];
+    return { kind, ...(listed === undefined ? {} : { element: listed }), decoding: { as: form } };
   }
 }
