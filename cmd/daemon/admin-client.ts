@@ -17,6 +17,7 @@ export interface AdminQuestion {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly method?: 'GET' | 'POST';
+  readonly body?: string | undefined;
 }
 
 /** Codes of a connection that finds nobody: the socket is not there, or left by a daemon that is gone. */
@@ -55,11 +56,13 @@ export async function* askDaemonForLines(socketPath: string, question: AdminQues
   }
 }
 
-async function open(socketPath: string, { path, query = {}, method = 'GET' }: AdminQuestion): Promise<IncomingMessage> {
+async function open(socketPath: string, { path, query = {}, method = 'GET', body }: AdminQuestion): Promise<IncomingMessage> {
   const search = new URLSearchParams(query).toString();
   const sent = httpRequest({ socketPath, path: search === '' ? path : `${path}?${search}`, method, agent: false, timeout: ANSWER_WITHIN_MS });
   sent.once('timeout', () => sent.destroy(new TailraceError('TIMED_OUT', { message: `The daemon at ${socketPath} does not answer.`, hint: 'Look at its log lines; if it hangs, stop it and start it again: nothing is lost.' })));
-  sent.end();
+  // With its length, so that the daemon knows whether there is anything to be read.
+  if (body !== undefined) sent.setHeader('content-length', Buffer.byteLength(body));
+  sent.end(body);
   try {
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     // What is followed may be silent for as long as it likes.

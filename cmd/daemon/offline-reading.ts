@@ -19,7 +19,10 @@ import { isFed, recordOfIndex, recordsOf, targetOf } from '../../src/pipeline/ge
 import { recordStatus, statusError } from '../../src/pipeline/pipeline-status.ts';
 import { indexPositions, sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
 import { refuseWithoutLog, refuseWithoutState } from '../../src/pipeline/whole-directory.ts';
-import type { GenerationStatus, StatusError } from '../../src/pipeline/status.ts';
+import { runningJobs } from '../../src/pipeline/jobs.ts';
+import { RESYNC, snapshotOf } from '../../src/pipeline/resync-job.ts';
+import { resyncStatus } from '../../src/pipeline/resync-progress.ts';
+import type { GenerationStatus, JobStatus, StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
@@ -78,6 +81,7 @@ class OfflineReading implements Reading {
       log: logReport(log.stats()),
       sources: config.sources.map((source) => this.#source(source)),
       indices: config.indices.map((index) => this.#index(index, standings)),
+      jobs: this.#jobs(),
     };
   }
 
@@ -151,6 +155,13 @@ class OfflineReading implements Reading {
       const shown = scrubber.value(statusError(error, definition.from.source)) as StatusError | null;
       return { ...recordStatus(record, target, definition.rollback_hours, state), condition: null, error: shown, cursor, lag_changes: cursor === null ? null : Math.max(0, log.durableSeq - cursor) };
     });
+  }
+
+  /** What goes on when the daemon runs again. */
+  #jobs(): JobStatus[] {
+    const { log, state } = this.#deps;
+    const snapshots = snapshotsIn(log.registers);
+    return runningJobs(state, RESYNC).map((job) => resyncStatus(job, { snapshot: snapshotOf(job, snapshots), live: undefined, generation: undefined, durableSeq: log.durableSeq }));
   }
 
   #targetOf(record: GenerationRecord, ofIndex: string): string {

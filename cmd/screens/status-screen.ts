@@ -5,13 +5,14 @@ import { inText } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { bytes, count, counted, duration, known, percent, rate } from '../terminal/units.ts';
+import { jobLine } from './job-screen.ts';
 import { errorBelow, phaseText } from './phase.ts';
 
 /** `complete` makes the commands that are shown ones of this pipeline. */
 export function statusScreen(report: StatusReport, paint: Paint, complete: (command: string) => string = (command) => command): string[] {
   const hinted = <T extends { readonly error: StatusError | null }>(part: T): T => (part.error === null ? part : { ...part, error: { ...part.error, hint: hintHere(part.error.hint, report.running, complete) } });
   const status = { ...report, sources: report.sources.map(hinted), indices: report.indices.map(hinted) };
-  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...nextLines(status, paint, complete)];
+  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...jobLines(status, paint), ...nextLines(status, paint, complete)];
 }
 
 function hintHere(hint: string, running: boolean, complete: (command: string) => string): string {
@@ -96,6 +97,11 @@ function generationLines({ name, generation: main, generations }: IndexReport): 
     const where = behind === null || behind === 0 ? '' : `, ${counted(behind, 'change')} behind`;
     return [`  ${name}: generation ${generation} ${condition === 'stopped' ? 'has stopped' : what}${where}${error === null ? '' : `: ${printable(error.message)} (${error.code})`}`];
   });
+}
+
+/** Long work that somebody asked for. */
+function jobLines({ jobs }: StatusReport, paint: Paint): string[] {
+  return jobs.length === 0 ? [] : ['', paint('dim', 'JOBS'), ...jobs.map((job) => `  ${printable(jobLine(job))}`)];
 }
 
 /** How far an index is behind: changes that wait in the log, and time behind the source. */

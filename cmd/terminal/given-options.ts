@@ -4,7 +4,7 @@
  */
 
 /** Verbs that take a config. */
-const COMMAND = /^tailrace (?:run|status|lag|check|search|positions|log|dlq)\b(?!.*--help)/;
+const COMMAND = /^tailrace (?:run|status|lag|check|search|positions|log|dlq|trace|plan|resync|generations|verify)\b(?!.*--help)/;
 
 /** Options that say which pipeline is meant. */
 const NAMES = ['--config', '--data-directory'];

@@ -1,6 +1,6 @@
 /** What capture does over one connection of its source: streams into the log, and reads snapshots beside the stream. */
 import type { LogStore } from '../connector/log-store.ts';
-import type { Source, SourceHead, SourceSession, TableDescription } from '../connector/source.ts';
+import type { Selection, Source, SourceHead, SourceSession, TableDescription } from '../connector/source.ts';
 import type { RowSchema } from '../change/schema.ts';
 import { invariant } from '../errors/invariant.ts';
 import { together } from '../runtime/abort.ts';
@@ -35,6 +35,8 @@ export interface SnapshotSettings {
 /** What can be asked of a source that is connected. */
 export interface Connection {
   readonly tables: readonly TableDescription[];
+  /** See `SnapshotReader.checkSelection`: nothing is asked for yet. */
+  checkSelection(table: string, selection: Selection, signal: AbortSignal): Promise<number | null>;
   /** See `SnapshotRunner`. What is asked for here is asked for when the stream has passed where the source is now. */
   requestSnapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot>;
   pauseSnapshot(number: number, signal: AbortSignal): Promise<Snapshot>;
@@ -176,6 +178,7 @@ export class SourceConnection {
     const until = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, this.#signal]);
     return {
       tables,
+      checkSelection: async (table, selection, signal) => this.#deps.session.snapshots.checkSelection(table, selection, until(signal)),
       requestSnapshot: async (request, signal) => {
         await this.#passedHead(until(signal));
         return runner.request(request, until(signal));

@@ -69,15 +69,20 @@ function escapePart(part: Uint8Array): string {
 export function keyOfDocumentId(id: string): Buffer | null {
   const parts = id.split(':').map(partOf);
   if (parts.includes(undefined)) return null;
-  const key = Buffer.concat(parts.flatMap((part) => (part === null || part === undefined ? [nullPart] : [lengthOf(part), part])));
+  const key = keyOfParts(parts.map((part) => part ?? null));
   // The one spelling that a key has: `%41` is none, because that part is written as `A`.
   return documentIdOf(key) === id ? key : null;
+}
+
+/** The key that has these parts. */
+export function keyOfParts(parts: readonly KeyPart[]): Buffer {
+  return Buffer.concat(parts.flatMap((part) => (part === null ? [nullPart] : [lengthOf(part), part])));
 }
 
 const nullPart = Buffer.alloc(4);
 const escapes = /%([0-9A-F]{2})/g;
 
-function lengthOf(part: Buffer): Buffer {
+function lengthOf(part: Uint8Array): Buffer {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(part.length + 1);
   return length;

@@ -15,7 +15,7 @@ import type { GenerationRunner } from './generation-runner.ts';
 import { beginGeneration, generationsAtStart, isPending } from './generations.ts';
 import { IndexGenerations, type IndexGenerationsDeps } from './index-generations.ts';
 import { isRemovalDue, remove, retire } from './removal.ts';
-import type { ResyncPlan } from './status.ts';
+import type { WholeResyncPlan } from './status.ts';
 import { Swap, type SwapDeps } from './swap.ts';
 
 /** While a generation waits to be in step its place is looked at this often; otherwise what only time decides. */
@@ -129,11 +129,11 @@ export class IndexRunner {
   }
 
   /** What `begin` would do. */
-  plan(held: boolean): ResyncPlan {
+  plan(held: boolean): Omit<WholeResyncPlan, 'estimated_rows'> {
     if (held) refuseHeld(this.#generations);
     const { name, from } = this.definition;
     const generation = (this.#deps.state.lastBegun(name)?.generation ?? 0) + 1;
-    return { index: name, table: `${from.source}.${from.table}`, generation, gives_up: this.#generations.unserved?.record.generation ?? null, swap: !held };
+    return { index: name, table: `${from.source}.${from.table}`, rows: 'all', generation, gives_up: this.#generations.unserved?.record.generation ?? null, swap: !held };
   }
 
   /** See `orderPromotion`. */

@@ -1,28 +1,28 @@
 /**
  * Long work that somebody asked for, in the state store. What a job is about does the work by itself, from records of its own; the job says what
- * was asked, and how it ended, also to whoever asks after a restart.
+ * was asked, and how it ended, also to whoever asks after a restart. Each kind of job is settled where its work is known.
  */
-import type { GenerationRecord, JobPhase, JobRecord, StateStore } from '../state/state-store.ts';
+import type { JobPhase, JobRecord, StateStore } from '../state/state-store.ts';
 
-/** Of a whole index: the generation that is built for it. */
-export function resyncJob(state: StateStore, { index, generation, held }: GenerationRecord, nowMs: number): JobRecord {
-  settleJobs(state, nowMs);
-  return state.addJob({ index, kind: 'resync', what: { rows: 'all', generation, swap: !held }, phase: 'running', outcome: null, createdAtMs: nowMs, endedAtMs: null });
+/** How a job came to its end. */
+export interface JobEnd {
+  readonly phase: Exclude<JobPhase, 'running'>;
+  /** One sentence. */
+  readonly outcome: string;
 }
 
-/** Ends the jobs whose generation has come to its end, whatever it was that happened between. Done again it changes nothing. */
-export function settleJobs(state: StateStore, nowMs: number): void {
-  const records = state.generations();
-  for (const job of state.jobs()) {
-    if (job.phase !== 'running' || job.kind !== 'resync' || job.what['rows'] !== 'all') continue;
-    const ended = outcomeOf(records.find(({ index, generation }) => index === job.index && generation === job.what['generation']));
-    if (ended !== null) state.putJob({ ...job, ...ended, endedAtMs: nowMs });
-  }
+/** Durable when it returns. */
+export function beginJob(state: StateStore, { index, kind, what }: Pick<JobRecord, 'index' | 'kind' | 'what'>, nowMs: number): JobRecord {
+  return state.addJob({ index, kind, what, phase: 'running', outcome: null, createdAtMs: nowMs, endedAtMs: null });
 }
 
-function outcomeOf(record: GenerationRecord | undefined): { readonly phase: JobPhase; readonly outcome: string } | null {
-  if (record === undefined || record.phase === 'dropping') return { phase: 'cancelled', outcome: 'The generation was dropped before readers saw it.' };
-  if (record.phase === 'ready' && record.held) return { phase: 'done', outcome: `Generation ${record.generation} is ready to be promoted.` };
-  if (record.phase === 'serving' || record.phase === 'retired') return { phase: 'done', outcome: `Readers got generation ${record.generation}.` };
-  return null;
+export function endJob(state: StateStore, job: JobRecord, end: JobEnd, nowMs: number): JobRecord {
+  const ended: JobRecord = { ...job, ...end, endedAtMs: nowMs };
+  state.putJob(ended);
+  return ended;
+}
+
+/** Of one kind, in the order in which they were asked for. */
+export function runningJobs(state: StateStore, kind: string): JobRecord[] {
+  return state.jobs().filter((job) => job.kind === kind && job.phase === 'running');
 }

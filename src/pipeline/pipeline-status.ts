@@ -7,7 +7,7 @@ import type { GenerationRecord, StateStore } from '../state/state-store.ts';
 import { dropAtMs } from './generations.ts';
 import type { IndexRunner } from './index-runner.ts';
 import type { SourceRunner } from './source-runner.ts';
-import type { GenerationStatus, IndexStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
+import type { GenerationStatus, IndexStatus, JobStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
 
 export interface StatusDeps {
   readonly version: string;
@@ -19,6 +19,7 @@ export interface StatusDeps {
   readonly state: StateStore;
   readonly sources: readonly SourceRunner[];
   readonly indices: readonly IndexRunner[];
+  readonly jobs: readonly JobStatus[];
 }
 
 export function pipelineStatus(deps: StatusDeps): PipelineStatus {
@@ -36,6 +37,7 @@ export function pipelineStatus(deps: StatusDeps): PipelineStatus {
     log,
     sources,
     indices,
+    jobs: deps.jobs,
   };
 }
 

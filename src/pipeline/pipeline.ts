@@ -19,13 +19,13 @@ import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord,
 import { dropLetters } from './drop-letters.ts';
 import { isFed, isPending } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
-import { resyncJob, settleJobs } from './jobs.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
 import { indexPositions, sourcePosition, type PositionReport } from './positions.ts';
 import { generationStatuses, pipelineStatus } from './pipeline-status.ts';
 import { retryLetters, type RetryDeps, type RetryReport } from './retry-letters.ts';
+import { Resyncs } from './resync.ts';
 import { SourceRunner } from './source-runner.ts';
-import type { GenerationStatus, PipelineStatus, ResyncPlan } from './status.ts';
+import type { GenerationStatus, PipelineStatus } from './status.ts';
 import type { SwapCheck } from './swap.ts';
 
 /** While somebody waits for the indices to catch up, their cursors are looked at this often. */
@@ -59,6 +59,8 @@ export class Pipeline implements AsyncDisposable {
   readonly #indices: readonly IndexRunner[];
   /** A generation was begun that needs a snapshot, or one is given up. */
   readonly #needChanged = new Notifier();
+  /** Orders to read rows again, and their jobs. */
+  readonly resyncs: Resyncs;
   /** Resolves when the pipeline has stopped; rejects with the error that ended it. */
   readonly finished: Promise<void>;
 
@@ -66,8 +68,9 @@ export class Pipeline implements AsyncDisposable {
     this.#parts = parts;
     this.#startedMs = parts.runtime.clock.nowMs();
     this.#schemas = new SchemaRegistry(parts.log.registers);
+    this.resyncs = new Resyncs({ ...parts, indices: () => this.#indices, source: (name) => this.#sources.find(({ source }) => source.name === name), onGivenUp: () => this.#needChanged.notify() });
     this.#indices = parts.config.indices.map((definition) => this.#makeIndex(definition));
-    settleJobs(parts.state, parts.runtime.clock.nowMs());
+    this.resyncs.settle();
     this.#sources = [...parts.sources].filter(([name]) => this.#tablesOf(name).length > 0).map(([name, { type, source }]) => this.#makeSource(name, type, source));
     this.finished = this.#run();
     this.finished.catch(() => {});
@@ -79,7 +82,7 @@ export class Pipeline implements AsyncDisposable {
 
   status(): PipelineStatus {
     const { version, pid, runtime, log, state, config } = this.#parts;
-    return pipelineStatus({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices });
+    return pipelineStatus({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices, jobs: this.resyncs.progress() });
   }
 
   /** Resolves when everything that is committed at the sources now is searchable; rejects with the error of whatever has stopped. */
@@ -151,24 +154,13 @@ export class Pipeline implements AsyncDisposable {
     return this.#parts.state.jobs();
   }
 
-  /** Builds an index again in another generation, from a snapshot. `held`: readers get to see it only when it is promoted. Throws USAGE. */
+  /** See `Resyncs.whole` and `Resyncs.cancel`. */
   resync(index: string, held: boolean): JobRecord {
-    const { state, runtime } = this.#parts;
-    const runner = this.#index(index);
-    return resyncJob(state, runner.begin('resync', held), runtime.clock.nowMs());
+    return this.resyncs.whole(index, held);
   }
 
-  /** What `resync` would do. Throws USAGE. */
-  resyncPlan(index: string, held: boolean): ResyncPlan {
-    return this.#index(index).plan(held);
-  }
-
-  /** Gives up what `resync` asked for. Throws USAGE when nothing is being built because of it. */
-  cancelResync(index: string): JobRecord {
-    const job = this.#parts.state.jobs().findLast((one) => one.index === index && one.kind === 'resync' && one.phase === 'running');
-    if (job === undefined) throw new TailraceError('USAGE', { message: `Nothing of index ${index} is being built because of a \`tailrace resync\`.`, did: 'Nothing was changed.', hint: 'See `tailrace generations list`.', entity: index });
-    this.#index(index).drop(Number(job.what['generation']));
-    return job;
+  cancelResync(index: string): JobRecord[] {
+    return this.resyncs.cancel(index);
   }
 
   /** Throws USAGE. See `IndexRunner.promote`. */
@@ -233,7 +225,7 @@ export class Pipeline implements AsyncDisposable {
       runtime,
       beforeSwap,
       onNeedChanged: () => this.#needChanged.notify(),
-      onOutcome: () => settleJobs(state, runtime.clock.nowMs()),
+      onOutcome: () => this.resyncs.settle(),
     });
     // What is being built waits for the source to say what the table looks like now: the log may know an older shape only.
     for (const schema of this.#schemas.all()) runner.learnShape(schema.source, schema, false);
@@ -283,7 +275,7 @@ export class Pipeline implements AsyncDisposable {
   async #cancelUnneeded(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
     const fed = new Set(this.#indices.flatMap(({ generations }) => generations).flatMap(({ name, record }) => (isFed(record) ? [name] : [])));
     for (const snapshot of snapshotsIn(this.#parts.log.registers)) {
-      if (snapshot.source !== source || isOver(snapshot) || snapshot.for.some((name) => name === EVERYONE || fed.has(name))) continue;
+      if (snapshot.source !== source || isOver(snapshot) || (!this.resyncs.isGivenUp(snapshot) && snapshot.for.some((name) => name === EVERYONE || fed.has(name)))) continue;
       try {
         await connection.cancelSnapshot(snapshot.number, signal);
       } catch (error) {
@@ -306,6 +298,7 @@ export class Pipeline implements AsyncDisposable {
       const runners = [...this.#sources, ...this.#indices];
       await together(signal, [
         ...runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
+        async (s) => this.resyncs.run(s),
         // Runners that stopped for a person leave the others at work, and the process up to say so.
         async (s) => untilAborted(new Promise<never>(() => {}), s),
       ]);

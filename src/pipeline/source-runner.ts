@@ -131,10 +131,14 @@ export class SourceRunner {
 
   /** Asks for a snapshot; resolves when that is durable. Rejects with what the source waits or stopped with, and SRC_CONN while it connects. */
   async requestSnapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
+    return (await this.connectedNow(signal)).requestSnapshot(request, signal);
+  }
+
+  /** The connection, for who does not wait for one: a person, who is told at once what the source waits or stopped with, and SRC_CONN while it connects. */
+  async connectedNow(signal: AbortSignal): Promise<Connection> {
     const { phase, error } = this.capture;
-    // Who asks is a person, who is told at once instead of when the source is back.
     if (phase !== 'streaming') throw error === null ? new TailraceError('SRC_CONN', { message: `Source ${this.source.name} is being connected to.`, hint: 'Try again in a moment.', entity: this.source.name }) : namingSource(error, this.source.name);
-    return (await this.#capture.connected(signal)).requestSnapshot(request, signal);
+    return this.#capture.connected(signal);
   }
 
   /** See `Capture.connected`. */

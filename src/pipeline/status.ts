@@ -81,14 +81,51 @@ export interface GenerationStatus {
 }
 
 /** What a resync would do. */
-export interface ResyncPlan {
+export type ResyncPlan = WholeResyncPlan | RowsResyncPlan;
+
+/** Of a whole index, in another generation. */
+export interface WholeResyncPlan {
   readonly index: string;
   readonly table: string;
+  readonly rows: 'all';
   /** Number that the new one would have. */
   readonly generation: number;
   /** The one that is being built, and would be given up. */
   readonly gives_up: number | null;
   readonly swap: boolean;
+  /** The source's own estimate; null when it has none, or is not connected. */
+  readonly estimated_rows: number | null;
+}
+
+/** Of rows in place. */
+export interface RowsResyncPlan {
+  readonly index: string;
+  readonly table: string;
+  readonly rows: 'keys' | 'where';
+  /** Those that would take the rows. */
+  readonly generations: readonly number[];
+  readonly estimated_rows: number | null;
+}
+
+/** Long work that somebody asked for and that goes on. */
+export interface JobStatus {
+  readonly id: number;
+  readonly index: string;
+  /** `resync` */
+  readonly kind: string;
+  /** As the job was asked for, in terms of its kind. */
+  readonly what: Readonly<Record<string, unknown>>;
+  /** `waiting` (nothing is read for it yet), `reading`, `paused`, `applying` (what was read, to the index). */
+  readonly stage: 'waiting' | 'reading' | 'paused' | 'applying';
+  /** What `done` and `total` count: rows that are read, or changes of the log that are applied. */
+  readonly unit: 'rows' | 'changes';
+  readonly done: number;
+  /** An estimate, which `done` may pass; null when nobody knows. */
+  readonly total: number | null;
+  readonly per_second: number | null;
+  /** At the present rate, for this stage. */
+  readonly eta_seconds: number | null;
+  readonly created_ms: number;
 }
 
 export interface IndexStatus {
@@ -122,4 +159,6 @@ export interface PipelineStatus {
   readonly log: Omit<LogStats, 'holds'>;
   readonly sources: readonly SourceStatus[];
   readonly indices: readonly IndexStatus[];
+  /** Those that go on. */
+  readonly jobs: readonly JobStatus[];
 }

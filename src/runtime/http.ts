@@ -1,4 +1,4 @@
-/** Serving HTTP, as the admin surface needs it: small requests without a body, answers of text or of lines that come as they come. */
+/** Serving HTTP, as the admin surface needs it: small requests, answers of text or of lines that come as they come. */
 
 export interface HttpRequest {
   readonly method: string;
@@ -7,6 +7,8 @@ export interface HttpRequest {
   readonly query: URLSearchParams;
   /** By lower-case name. */
   readonly header: (name: string) => string | undefined;
+  /** What was sent with it, as UTF-8; null for more bytes than these, which are not read into memory. */
+  readonly text: (bytesMax: number) => Promise<string | null>;
   /** Aborted when the client is gone. */
   readonly signal: AbortSignal;
 }

@@ -8,6 +8,7 @@ import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLog } from '../../src/log/open.ts';
 import type { LogStore } from '../../src/connector/log-store.ts';
 import { startAdmin, type AdminServer } from '../../src/observe/admin/server.ts';
+import { RESYNC_BYTES_MAX } from '../../src/observe/admin/resync-routes.ts';
 import { routes, type AdminSubject } from '../../src/observe/admin/routes.ts';
 import { DEAD_LETTERS_MAX, type DeadLetterPage } from '../../src/observe/reports.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
@@ -29,9 +30,10 @@ interface Answer {
 interface Ask {
   readonly method?: string;
   readonly headers?: Record<string, string>;
+  readonly body?: string | undefined;
 }
 
-function ask(at: { socketPath: string } | { port: number }, path: string, { method = 'GET', headers = {} }: Ask = {}): Promise<Answer> {
+function ask(at: { socketPath: string } | { port: number }, path: string, { method = 'GET', headers = {}, body: given }: Ask = {}): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = httpRequest({ ...at, host: '127.0.0.1', path, method, headers }, (response) => {
       let body = '';
@@ -39,7 +41,7 @@ function ask(at: { socketPath: string } | { port: number }, path: string, { meth
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }));
       response.on('error', reject);
     });
-    sent.on('error', reject).end();
+    sent.on('error', reject).end(given);
   });
 }
 
@@ -64,6 +66,19 @@ afterEach(async () => {
 
 const job: JobRecord = { id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, phase: 'running', outcome: null, createdAtMs: 5, endedAtMs: null };
 
+/** Orders that were given. */
+const ordered: unknown[] = [];
+
+const resyncs: AdminSubject['resyncs'] = {
+  begin: async (request) => {
+    ordered.push(request);
+    return Promise.resolve([job]);
+  },
+  plan: async ({ held }) => Promise.resolve([{ index: 'products', table: 'shop.public.products', rows: 'all', generation: 2, gives_up: null, swap: !held, estimated_rows: 4_000 }]),
+  cancel: () => [job],
+  steer: async (index, paused) => Promise.resolve([{ source: 'shop', table: 'public.products', snapshot: 5, paused, indices: [index] }]),
+};
+
 function subject(): AdminSubject {
   return {
     log,
@@ -79,9 +94,7 @@ function subject(): AdminSubject {
     schemas: () => [],
     generations: () => indexStatus.generations.slice(),
     jobs: () => [job],
-    resync: (index, held) => ({ ...job, index, what: { rows: 'all', generation: 2, swap: !held } }),
-    resyncPlan: (index, held) => ({ index, table: 'shop.public.products', generation: 2, gives_up: null, swap: !held }),
-    cancelResync: () => job,
+    resyncs,
     promote: (index, generation) => recordOf({ index, generation, phase: 'ready' }),
     drop: (index, generation) => recordOf({ index, generation, phase: 'dropping' }),
   };
@@ -149,14 +162,24 @@ describe('the unix socket', () => {
 });
 
 describe('commands about generations', () => {
-  const post = async (admin: AdminServer, path: string): Promise<Answer> => ask(admin, path, { method: 'POST' });
+  const post = async (admin: AdminServer, path: string, body?: string): Promise<Answer> => ask(admin, path, { method: 'POST', body });
 
   test('are taken over the socket, and say what is begun', async () => {
     await using admin = await start();
     expect(await post(admin, '/v1/resync?index=products')).toMatchObject({ status: 202, body: expect.stringContaining('"what":{"rows":"all","generation":2,"swap":true}') as unknown });
-    expect((await post(admin, '/v1/resync?index=products&swap=0')).body).toContain('"swap":false');
-    expect(JSON.parse((await post(admin, '/v1/resync?index=products&dry_run=1')).body)).toEqual({ index: 'products', table: 'shop.public.products', generation: 2, gives_up: null, swap: true });
-    expect(JSON.parse((await post(admin, '/v1/resync?index=products&cancel=1')).body)).toMatchObject({ cancelled: { id: 3 } });
+    await post(admin, '/v1/resync?table=shop.public.products&swap=0');
+    await post(admin, '/v1/resync?index=products', JSON.stringify({ keys: ['12345678901234567890', '"a"'] }));
+    await post(admin, '/v1/resync?index=products', JSON.stringify({ where: 'price > 3' }));
+    expect(ordered).toEqual([
+      { index: 'products', held: false, wanted: null },
+      { table: 'shop.public.products', held: true, wanted: null },
+      { index: 'products', held: false, wanted: { kind: 'keys', keys: ['12345678901234567890', '"a"'] } },
+      { index: 'products', held: false, wanted: { kind: 'where', predicate: 'price > 3' } },
+    ]);
+    expect(JSON.parse((await post(admin, '/v1/resync?index=products&dry_run=1')).body)).toMatchObject({ plans: [{ index: 'products', rows: 'all', generation: 2, swap: true }] });
+    expect(JSON.parse((await post(admin, '/v1/resync/cancel?index=products')).body)).toMatchObject({ jobs: [{ id: 3 }] });
+    expect(JSON.parse((await post(admin, '/v1/resync/pause?index=products')).body)).toEqual({ snapshots: [{ source: 'shop', table: 'public.products', snapshot: 5, paused: true, indices: ['products'] }] });
+    expect((await post(admin, '/v1/resync/resume?index=products')).body).toContain('"paused":false');
     expect(JSON.parse((await post(admin, '/v1/generations/promote?index=products&generation=2')).body)).toEqual({ index: 'products', generation: 2, promoted: true });
     expect(JSON.parse((await post(admin, '/v1/generations/drop?index=products&generation=1')).body)).toEqual({ index: 'products', generation: 1, dropped: true });
     expect(JSON.parse((await ask(admin, '/v1/jobs')).body)).toEqual({ jobs: [{ id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, phase: 'running', outcome: null, created_ms: 5, ended_ms: null }] });
@@ -166,6 +189,11 @@ describe('commands about generations', () => {
     const refused = new TailraceError('USAGE', { message: 'Readers see it.' });
     await using admin = await start({}, { drop: () => { throw refused; } });
     expect((await post(admin, '/v1/resync')).status).toBe(400);
+    for (const body of ['{', '7', '{}', '{"keys":[]}', '{"keys":[7]}', '{"keys":["7"],"where":"x"}']) expect((await post(admin, '/v1/resync?index=products', body)).status, body).toBe(400);
+    expect((await post(admin, '/v1/resync?table=shop.public.products', '{"keys":["7"]}')).status).toBe(400);
+    expect((await post(admin, '/v1/resync?table=shop.public.products&index=products')).status).toBe(400);
+    expect(await post(admin, '/v1/resync?index=products', JSON.stringify({ where: 'x'.repeat(RESYNC_BYTES_MAX) }))).toMatchObject({ status: 400, body: expect.stringContaining('more than 16777216 bytes') as unknown });
+    expect((await ask(admin, '/healthz')).status).toBe(200);
     expect((await post(admin, '/v1/generations/promote?index=products&generation=x')).status).toBe(400);
     expect(await post(admin, '/v1/generations/drop?index=products&generation=1')).toMatchObject({ status: 400, body: expect.stringContaining('Readers see it.') as unknown });
     expect((await ask(admin, '/v1/resync?index=products')).status).toBe(405);
@@ -220,7 +248,7 @@ describe('over TCP', () => {
     expect(statuses).toEqual({
       '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
       '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/dead-letters/retry': 403, '/v1/stop': 403,
-      '/v1/generations': 200, '/v1/jobs': 200, '/v1/generations/promote': 403, '/v1/generations/drop': 403, '/v1/resync': 403,
+      '/v1/generations': 200, '/v1/jobs': 200, '/v1/generations/promote': 403, '/v1/generations/drop': 403, '/v1/resync': 403, '/v1/resync/cancel': 403, '/v1/resync/pause': 403, '/v1/resync/resume': 403,
     });
     expect(stops).toBe(0);
   });

@@ -1,5 +1,5 @@
 /** A status in which everything has a value: for tests of what is made from it. */
-import type { IndexStatus, PipelineStatus, SourceStatus } from '../../src/pipeline/status.ts';
+import type { IndexStatus, JobStatus, PipelineStatus, SourceStatus } from '../../src/pipeline/status.ts';
 
 export const sourceStatus: SourceStatus = {
   name: 'shop',
@@ -40,6 +40,10 @@ export const indexStatus: IndexStatus = {
   ],
 };
 
+export const jobStatus: JobStatus = {
+  id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, stage: 'reading', unit: 'rows', done: 1_000, total: 4_000, per_second: 500, eta_seconds: 6, created_ms: 1_800_000_000_000,
+};
+
 export const pipelineStatus: PipelineStatus = {
   version: '1.2.3',
   pid: 4711,
@@ -50,4 +54,5 @@ export const pipelineStatus: PipelineStatus = {
   log: { logId: 'a1b2', epoch: 1, firstSeq: 1, durableSeq: 3_456, bytes: 1_234_567, segments: 2, oldestMs: 1_800_000_000_000, condition: 'ok' },
   sources: [sourceStatus],
   indices: [indexStatus],
+  jobs: [jobStatus],
 };

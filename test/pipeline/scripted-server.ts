@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { encodeKey } from '../change/encode-key.ts';
+import { decodeKey } from '../../src/change/key.ts';
 import { Op } from '../../src/change/operation.ts';
 import type { ColumnKind, DeclaredSchema } from '../../src/change/schema.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
 import { logSettings } from '../../src/config/engine-settings.ts';
 import { indexSettings } from '../../src/config/index-settings.ts';
 import type { RowFormat } from '../../src/connector/row-format.ts';
-import type { ChangeSink, Chunk, ConnectRequest, Source, SourceSession, TableDescription } from '../../src/connector/source.ts';
+import type { ChangeSink, Chunk, ConnectRequest, Selection, Source, SourceSession, TableDescription } from '../../src/connector/source.ts';
 import type { GenerationPlan, Target } from '../../src/connector/target.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
@@ -62,6 +63,7 @@ export class ScriptedServer {
   headAfter: Promise<void> = Promise.resolve();
   /** What every chunk of a table waits for. */
   chunkAfter: Promise<void> = Promise.resolve();
+  chunksRead = 0;
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
   /** What a stream, and every attempt to connect behind it, ends with; `breakWith` sets it. */
@@ -88,6 +90,12 @@ export class ScriptedServer {
     this.committed.notify();
   }
 
+  /** Connections end; new ones are made. */
+  dropConnections(): void {
+    this.#broken = new TailraceError('SRC_CONN', { message: 'The connection is lost.' });
+    this.committed.notify();
+  }
+
   source(name: string): Source {
     return {
       name,
@@ -110,6 +118,7 @@ export class ScriptedServer {
   #session(request: ConnectRequest): SourceSession {
     if (this.connectError !== null) throw this.connectError as Error;
     this.connects += 1;
+    if (this.connectError === null) this.#broken = null;
     const start = request.resume === null ? this.history.length : placeOf(request.resume.position);
     const wanted = new Set(request.tables.map(({ table }) => table));
     const nudged = new Notifier();
@@ -119,11 +128,12 @@ export class ScriptedServer {
       tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table, this.nameKind), estimatedRows: null })),
       start: positionOf(start),
       snapshots: {
-        checkSelection: async () => null,
-        planRanges: async (table) => [Buffer.from(table)],
-        readChunk: async ({ table }, signal) => {
+        checkSelection: async (table, selection) => this.#estimate(table, selection),
+        planRanges: async (_, __, selection) => [rangeOf(selection)],
+        readChunk: async ({ table, range }, signal) => {
+          this.chunksRead += 1;
           await untilAborted(this.chunkAfter, signal);
-          return this.#chunk(table);
+          return this.#chunk(table, range);
         },
       },
       stream: async (sink, signal) => {
@@ -151,12 +161,37 @@ export class ScriptedServer {
     };
   }
 
-  #chunk(table: string): Chunk {
-    const rows = [...(this.tables.get(table) ?? [])];
+  #estimate(table: string, selection: Selection): number | null {
+    if (selection.kind === 'keys') return selection.keys.length;
+    if (selection.kind === 'all') return null;
+    if (!selection.predicate.startsWith(NAME_IS)) throw new TailraceError('SRC_SELECTION', { message: `The condition for ${table} is refused: it is none.` });
+    return [...(this.tables.get(table) ?? [])].filter(([, name]) => name === selection.predicate.slice(NAME_IS.length)).length;
+  }
+
+  #chunk(table: string, range: Uint8Array): Chunk {
+    const { keys: wanted, name: wantedName } = JSON.parse(Buffer.from(range).toString()) as Range;
+    const ids = wanted?.map((key) => decodeKey(Buffer.from(key, 'hex')).map(String).join());
+    const rows = [...(this.tables.get(table) ?? [])].filter(([id, name]) => ids?.includes(id) ?? (wantedName === undefined || name === wantedName));
     const keys = rows.map(([id]) => keyOf(id));
     const bodies = rows.map(([id, name]) => rowOf(id, name));
-    return { schema: schemaOf(table, this.nameKind), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys: [], next: null, high: positionOf(this.history.length) };
+    const absentKeys = (ids ?? []).filter((id) => !rows.some(([there]) => there === id)).map(keyOf);
+    return { schema: schemaOf(table, this.nameKind), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys, next: null, high: positionOf(this.history.length) };
   }
+}
+
+/** Of all rows when it says nothing. */
+interface Range {
+  /** In hex. */
+  readonly keys?: readonly string[];
+  readonly name?: string;
+}
+
+/** How a condition of this server begins; behind it the name is as it is. */
+export const NAME_IS = 'name is ';
+
+function rangeOf(selection: Selection): Buffer {
+  const range: Range = selection.kind === 'keys' ? { keys: selection.keys.map((key) => Buffer.from(key).toString('hex')) } : selection.kind === 'where' ? { name: selection.predicate.slice(NAME_IS.length) } : {};
+  return Buffer.from(JSON.stringify(range));
 }
 
 function push(sink: ChangeSink, place: number, { table, id, name, commitTimeMs, nameKind }: Transaction, wanted: ReadonlySet<string>): void {

@@ -1,5 +1,4 @@
-/** Routes about the generations of indices: what there is, building one again, showing readers another, dropping one. */
-import { jobReport } from '../reports.ts';
+/** Routes about the generations of indices: what there is, showing readers another, dropping one. */
 import type { Route } from './routes.ts';
 import { json, required, wholeNumber } from './answers.ts';
 
@@ -23,18 +22,6 @@ export const generationRoutes: Readonly<Record<string, Route>> = {
     answer: ({ query }, { subject }) => {
       const { index, generation } = subject.drop(required(query, 'index'), wholeNumber(query, 'generation', 0));
       return json({ index, generation, dropped: true }, 202);
-    },
-  },
-  '/v1/jobs': { method: 'GET', need: 'state', answer: (_, { subject }) => json({ jobs: subject.jobs().map(jobReport) }) },
-  '/v1/resync': {
-    method: 'POST',
-    need: 'command',
-    answer: ({ query }, { subject }) => {
-      const index = required(query, 'index');
-      const held = query.get('swap') === '0';
-      if (query.get('cancel') === '1') return json({ cancelled: jobReport(subject.cancelResync(index)) }, 202);
-      if (query.get('dry_run') === '1') return json(subject.resyncPlan(index, held));
-      return json(jobReport(subject.resync(index, held)), 202);
     },
   },
 };

@@ -2,7 +2,8 @@
 import type { RowSchema } from '../../change/schema.ts';
 import type { SearchHit, SearchRequest } from '../../connector/target.ts';
 import type { PositionReport } from '../../pipeline/positions.ts';
-import type { GenerationStatus, PipelineStatus, ResyncPlan } from '../../pipeline/status.ts';
+import type { Resyncs } from '../../pipeline/resync.ts';
+import type { GenerationStatus, PipelineStatus } from '../../pipeline/status.ts';
 import type { RetryReport } from '../../pipeline/retry-letters.ts';
 import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord } from '../../state/state-store.ts';
@@ -15,6 +16,7 @@ import { logStatReport, statusReport } from '../status-report.ts';
 import type { Need } from './access.ts';
 import { json, required, wholeNumber } from './answers.ts';
 import { generationRoutes } from './generation-routes.ts';
+import { resyncRoutes } from './resync-routes.ts';
 
 /** What is looked at: the running pipeline. */
 export interface AdminSubject {
@@ -28,9 +30,7 @@ export interface AdminSubject {
   schemas(): RowSchema[];
   generations(index?: string): GenerationStatus[];
   jobs(): JobRecord[];
-  resync(index: string, held: boolean): JobRecord;
-  resyncPlan(index: string, held: boolean): ResyncPlan;
-  cancelResync(index: string): JobRecord;
+  readonly resyncs: Pick<Resyncs, 'begin' | 'plan' | 'cancel' | 'steer'>;
   promote(index: string, generation: number): GenerationRecord;
   drop(index: string, generation: number): GenerationRecord;
 }
@@ -92,6 +92,7 @@ export const routes: Readonly<Record<string, Route>> = {
     answer: ({ query }, { subject }) => json({ dropped: subject.dropDeadLetters({ ...deadLetterFilter(query), index: required(query, 'index') }) }),
   },
   ...generationRoutes,
+  ...resyncRoutes,
   '/v1/dead-letters/retry': {
     method: 'POST',
     need: 'command',

@@ -96,12 +96,14 @@ async function answers(path: string): Promise<boolean> {
 async function answer(request: IncomingMessage, response: ServerResponse, handler: HttpHandler): Promise<void> {
   const gone = new AbortController();
   response.once('close', () => gone.abort());
-  // Nothing that is asked here has a body; what is sent all the same is not read into memory.
-  request.resume();
+  const text = async (bytesMax: number): Promise<string | null> => bodyOf(request, bytesMax);
+  // What nobody asks for is not read into memory.
+  if (!hasBody(request)) request.resume();
   try {
     const [path = '/', query = ''] = (request.url ?? '/').split('?', 2);
     const header = (name: string): string | undefined => request.headersDistinct[name]?.join(', ');
-    const reply = await handler({ method: request.method ?? '', path, query: new URLSearchParams(query), header, signal: gone.signal });
+    const reply = await handler({ method: request.method ?? '', path, query: new URLSearchParams(query), header, text, signal: gone.signal });
+    if (!request.readableEnded) request.resume();
     response.writeHead(reply.status, { 'content-type': reply.contentType, 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', ...reply.headers });
     if (typeof reply.body === 'string') response.end(reply.body);
     else {
@@ -113,4 +115,20 @@ async function answer(request: IncomingMessage, response: ServerResponse, handle
     if (response.headersSent) response.destroy();
     else response.writeHead(500).end();
   }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+}
+
+/** Null for more than `bytesMax`: the rest is left to be thrown away. */
+async function bodyOf(request: IncomingMessage, bytesMax: number): Promise<string | null> {
+  const pieces: Buffer[] = [];
+  let bytes = 0;
+  for await (const piece of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    if (bytes > bytesMax) return null;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
 }
