@@ -73,7 +73,7 @@ export const catalogue = {
   TGT_AUTH: { disposition: 'pause', did: 'Writing to this target is paused and tried again.', hint: 'Correct the user, password or key of the target, or give the user its rights again; `tailrace check` tries it.' },
   TGT_BLOCKED: { disposition: 'pause', did: 'Writing to this target is paused and tried again.', hint: 'See the message for what the target refused.' },
   TGT_REJECTED: { disposition: 'dead_letter', did: 'The document was parked; all others go on.', hint: 'Correct the row or the index; a later change of the row replaces the parked one.' },
-  TGT_MISSING: { disposition: 'pause', did: 'Writing to this index is paused and tried again; nothing was made in its place.', hint: 'Restore what was deleted, or restart tailrace: it makes the index again and fills it.' },
+  TGT_MISSING: { disposition: 'pause', did: 'Writing to this index is paused and tried again; nothing was made in its place.', hint: 'Build the index again: `tailrace resync INDEX`.' },
   TGT_MAPPING: { disposition: 'stop', did: 'Writing to this index stopped; it serves what it has, and the log keeps what follows.', hint: 'Build the index again with the new mapping: `tailrace resync INDEX`.' },
   GEN_NOT_FED: { disposition: 'stop', did: 'It is fed no more; where readers see it, they see it as it is until another generation takes its place.', hint: 'Nothing has to be done where another generation is being built (`tailrace generations list`); otherwise `tailrace resync INDEX`.' },
   TGT_FENCED: { disposition: 'exit', did: 'tailrace ended: the target took none of its writes.', hint: 'Let only one daemon write to the index; stop the other one, then start this one again.' },

@@ -31,6 +31,8 @@ export interface SeenRequest {
   readonly path: string;
   /** It is one of the requests that write documents. */
   readonly isWrite: boolean;
+  /** The header of that name. */
+  readonly authorization: string | undefined;
 }
 
 /** Says what happens to a request; undefined: nothing. */
@@ -80,12 +82,13 @@ export class OpenSearchFaultProxy implements AsyncDisposable {
     for await (const piece of request) pieces.push(piece as Buffer);
     const path = request.url ?? '/';
     const isWrite = path.includes('/_bulk');
-    if (!isWrite) return await this.#answer({ method: request.method ?? 'GET', path, isWrite }, request, Buffer.concat(pieces), response);
+    const { authorization } = request.headers;
+    if (!isWrite) return await this.#answer({ method: request.method ?? 'GET', path, isWrite, authorization }, request, Buffer.concat(pieces), response);
     this.writes += 1;
     this.#underWay += 1;
     this.writesAtOnceMax = Math.max(this.writesAtOnceMax, this.#underWay);
     try {
-      await this.#answer({ method: 'POST', path, isWrite }, request, Buffer.concat(pieces), response);
+      await this.#answer({ method: 'POST', path, isWrite, authorization }, request, Buffer.concat(pieces), response);
     } finally {
       this.#underWay -= 1;
     }

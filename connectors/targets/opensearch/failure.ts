@@ -95,9 +95,14 @@ export function failureOf(status: number, error: ServerError, asked: string | As
   if (status === 401) return failure('TGT_AUTH');
   if (isBlock(error) || status === 403) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
   if (status === 402) return failure('TGT_BLOCKED');
-  if (status === 404 && type === 'index_not_found_exception') return failure('TGT_MISSING');
+  if (status === 404 && type === 'index_not_found_exception') return failure('TGT_MISSING', entity === undefined ? undefined : rebuilding(entity));
   if (status === 429 || status >= 500) return failure('TGT_CONN');
   return failure('UNKNOWN');
+}
+
+/** The way out when what a cursor stands for is gone: the index itself, or what it was. */
+export function rebuilding(index: string): string {
+  return `Build it again: \`tailrace resync ${index}\`.`;
 }
 
 /** True for errors that say that nothing is written to the index at all for now, whatever their status. */

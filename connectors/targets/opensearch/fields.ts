@@ -6,7 +6,7 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { FieldPlan, GenerationPlan } from '../../../src/connector/target.ts';
 import { parsed, pathOf, type Answer, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
-import { failureOf, serverErrorOf, type ServerError } from './failure.ts';
+import { failureOf, rebuilding, serverErrorOf, type ServerError } from './failure.ts';
 import { settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, TOTAL_FIELDS_MAX } from './index-settings.ts';
 import { fieldIn, indexState, type IndexState } from './index-state.ts';
 import { canonicalText, dynamicOf, has, plannedMappings, signatureOf, type FieldMapping } from './mapping.ts';
@@ -22,7 +22,7 @@ export interface FieldsDeps {
 /** Puts what is missing of the plan's fields and of `fields`. Rejects with TGT_MAPPING when the index cannot take it, TGT_MISSING when it is gone. */
 export async function bringFields(fields: readonly FieldPlan[], { cluster, dialect, plan, physical }: FieldsDeps, signal: AbortSignal): Promise<void> {
   const state = await indexState(cluster, physical, signal);
-  if (state?.meta === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index });
+  if (state?.meta === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index, hint: rebuilding(plan.index) });
   const wanted = plannedMappings([...plan.fields, ...fields], plan.options, dialect);
   const missing = [...wanted].filter(([name, mapping]) => !has(fieldIn(state.properties, name), mapping));
   const dynamic = dynamicOf(plan.options);
@@ -86,7 +86,7 @@ export function accepted(answer: Answer, physical: string, plan: GenerationPlan,
   const what = `making or changing the index ${physical}`;
   if (answer.status < 300) return parsed(answer, what);
   const error = serverErrorOf(answer.body);
-  if (answer.status === 404) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index });
+  if (answer.status === 404) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index, hint: rebuilding(plan.index) });
   if (answer.status !== 400) throw failureOf(answer.status, error, { what, physical, index: plan.index });
   const named = fields.filter((name) => `${error.reason} ${error.causedBy ?? ''}`.includes(`[${name}]`));
   throw new TailraceError('TGT_MAPPING', {

@@ -6,7 +6,7 @@ import type { Clock } from '../../../src/runtime/clock.ts';
 import type { BulkSender } from './bulk.ts';
 import { parsed, pathOf, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
-import { failureOf, serverErrorOf } from './failure.ts';
+import { failureOf, rebuilding, serverErrorOf } from './failure.ts';
 import { bringFields } from './fields.ts';
 import { incarnationOf, indexState } from './index-state.ts';
 import { writeAliasNumber } from './names.ts';
@@ -172,7 +172,7 @@ export class OpenSearchGeneration implements TargetGeneration {
   }
 
   #another(why: string): TailraceError {
-    return new TailraceError('TGT_IDENTITY', { message: `The index ${this.physical} ${why}.`, entity: this.#deps.plan.index, hint: 'Restart tailrace: it finds that the index has another past, and brings it up to date.' });
+    return new TailraceError('TGT_IDENTITY', { message: `The index ${this.physical} ${why}.`, entity: this.#deps.plan.index, hint: rebuilding(this.#deps.plan.index) });
   }
 
   /** Says why the index does not take what comes through the alias. */
@@ -181,7 +181,7 @@ export class OpenSearchGeneration implements TargetGeneration {
     const { index } = plan;
     if (this.#isDropped) throw new TailraceError('TGT_IDENTITY', { message: `Generation ${plan.generation} of ${index} was dropped.`, entity: index });
     const state = await indexState(cluster, opened.physical, signal);
-    if (state === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${opened.physical} is not there any more.`, entity: index });
+    if (state === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${opened.physical} is not there any more.`, entity: index, hint: rebuilding(index) });
     if (state.uuid !== opened.uuid) throw this.#another('was deleted and made anew while tailrace wrote to it');
     if (state.aliases.includes(opened.alias)) throw new TailraceError('TGT_CONN', { message: `The index ${opened.physical} did not take a write, and is there again.`, entity: index });
     const newer = state.aliases.find((name) => writeAliasNumber(opened.physical, name) !== undefined);

@@ -34,15 +34,14 @@ async function countsOf(cluster: Cluster, signal: AbortSignal): Promise<Map<stri
 }
 
 /**
- * Deletes the index of a generation; of one that is not there nothing is left to do. Resolves to its name. Rejects with INVARIANT for the one
- * that readers see, and with TGT_IDENTITY for an index that is no generation.
+ * Deletes the index of a generation; of one that is not there nothing is left to do, be it that another program has an index of its name now,
+ * which is left alone. Resolves to its name. Rejects with INVARIANT for the one that readers see.
  */
 export async function dropIndex(index: string, generation: number, cluster: Cluster, signal: AbortSignal): Promise<string | undefined> {
   if (nameProblem(index) !== undefined) return undefined;
   const physical = generationIndex(index, generation);
   const state = await indexState(cluster, physical, signal);
-  if (state === undefined) return undefined;
-  if (state.meta?.index !== index || state.meta.generation !== generation) throw new TailraceError('TGT_IDENTITY', { message: `The index ${physical} was not made by tailrace and is not deleted.`, entity: index, did: 'Nothing was deleted.' });
+  if (state?.meta?.index !== index || state.meta.generation !== generation) return undefined;
   if (state.aliases.includes(index)) throw new TailraceError('INVARIANT', { message: `A rule of tailrace's own was broken: generation ${generation} of ${index} is the one that readers see, and is not dropped.` });
   const answer = await cluster.request({ method: 'DELETE', path: pathOf(physical), isSlow: true }, signal);
   if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `deleting ${physical}`, physical, index });

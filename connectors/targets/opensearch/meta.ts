@@ -51,7 +51,7 @@ export function assertOwn(physical: string, meta: GenerationMeta | undefined, { 
   const refuse = (why: string, hint?: string): never => {
     throw new TailraceError('TGT_IDENTITY', { message: `The index ${physical} ${why}.`, entity: index, hint });
   };
-  if (meta === undefined) return refuse('is there, but was not made by tailrace', `If nobody needs it: DELETE /${physical}. Servers make an index by themselves when something writes to its name.`);
+  if (meta === undefined) return refuse('is there, but was not made by tailrace', `Servers make an index by themselves when something writes to its name. Build another one beside it: \`tailrace resync ${index}\`; if nobody needs what is there: DELETE /${physical}.`);
   if (meta.index !== index || meta.generation !== generation) refuse(`holds generation ${meta.generation} of ${meta.index}`);
   if (meta.log_id !== binding.logId) refuse('belongs to another data directory');
   if (meta.epoch !== binding.epoch) refuse(`was written from epoch ${meta.epoch} of the log, which is at epoch ${binding.epoch}`);

@@ -7,7 +7,7 @@ import type { GenerationPlan } from '../../../src/connector/target.ts';
 import type { Random } from '../../../src/runtime/random.ts';
 import { pathOf, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
-import { failureOf, serverErrorOf } from './failure.ts';
+import { failureOf, rebuilding, serverErrorOf } from './failure.ts';
 import { accepted, bringFields, recordFields, refusedLimit } from './fields.ts';
 import { changedSettings, keptSettings, loadingSettings, settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, wantedSettings, type FlatSettings } from './index-settings.ts';
 import { incarnationOf, indexState, indexStates, type IndexState } from './index-state.ts';
@@ -91,7 +91,7 @@ function loadingFor(wanted: FlatSettings): FlatSettings {
 async function fence(cluster: Cluster, plan: GenerationPlan, physical: string, token: string, signal: AbortSignal): Promise<string> {
   for (let tries = 0; tries < OPENING_TRIES; tries += 1) {
     const state = await indexState(cluster, physical, signal);
-    if (state === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} was deleted while it was opened.`, entity: plan.index });
+    if (state === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} was deleted while it was opened.`, entity: plan.index, hint: rebuilding(plan.index) });
     const held = state.aliases.filter((name) => writeAliasNumber(physical, name) !== undefined);
     const number = Math.max(0, ...held.map((name) => writeAliasNumber(physical, name) ?? 0)) + 1;
     const alias = writeAlias(physical, number, token);
