@@ -38,6 +38,7 @@ const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
   NOT_BUILT: ExitCode.no,
   TIMED_OUT: ExitCode.no,
   BEHIND: ExitCode.no,
+  SRC_SELECTION: ExitCode.usage,
   STATE_FORBIDDEN: ExitCode.config,
   ADMIN_IN_USE: ExitCode.tryAgain,
   LOCK_HELD: ExitCode.tryAgain,
