@@ -58,6 +58,13 @@ describe('a command that is not understood', () => {
     ['dlq drop products', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
     ['dlq retry products', 'tailrace: What is to be tried again is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq retry --help`.'],
     ['dlq drop products 57 --all', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
+    ['resync', 'tailrace: `tailrace resync` needs an index, or `--table`.', '→ See `tailrace resync --help`.'],
+    ['resync products --table shop.public.products', 'tailrace: `--table` builds every index of the table again: it goes with neither an index nor a choice of rows.', '→ See `tailrace resync --help`.'],
+    ['resync products --key 1 --where true', 'tailrace: Which rows is said in one way: `--key` and `--where` are given.', '→ See `tailrace resync --help`.'],
+    ['resync products --key 1 --no-swap', 'tailrace: `--key` reads rows in place, in the generations that there are: there is nothing to swap.', '→ See `tailrace resync --help`.'],
+    ['resync products --pause --resume', 'tailrace: `--pause` is about what goes on, and goes with no other option; `--resume` is given, too.', '→ See `tailrace resync --help`.'],
+    ['resync products --cancel --dry-run', 'tailrace: `--cancel` is about what goes on, and goes with no other option; `--dry-run` is given, too.', '→ See `tailrace resync --help`.'],
+    ['resync --pause', 'tailrace: `tailrace resync` needs an index, or `--table`.', '→ See `tailrace resync --help`.'],
     ['log tail -n -3', 'tailrace: `--count` is a whole number, 0 or more.', '→ See `tailrace log tail --help`.'],
   ];
   test.for(cases)('ends with status 64 and says what was probably meant: %s', async ([command, message, hint]) => {

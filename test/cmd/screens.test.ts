@@ -11,12 +11,13 @@ import { plainPaint } from '../../cmd/terminal/table.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
 import { statusReport, type StatusReport } from '../../src/observe/status-report.ts';
-import { indexStatus, pipelineStatus, sourceStatus } from '../observe/sample-status.ts';
+import type { JobStatus } from '../../src/pipeline/status.ts';
+import { indexStatus, jobStatus, pipelineStatus, sourceStatus } from '../observe/sample-status.ts';
 
 const report = statusReport(pipelineStatus, new Scrubber());
 const quietSource = { ...sourceStatus, snapshots: [], notes: [], lag_bytes: 0, lag_seconds: 0, changes_per_second: 0, bytes_until_loss: null, seconds_until_loss: null };
 const quietIndex = { ...indexStatus, dead_letters: 0, lag_changes: 0, lag_seconds: 0, changes_per_second: 0 };
-const quiet: StatusReport = { ...report, sources: [quietSource], indices: [quietIndex] };
+const quiet: StatusReport = { ...report, sources: [quietSource], indices: [quietIndex], jobs: [] };
 
 describe('status', () => {
   test('of a pipeline that is in step says so, and asks for nothing', () => {
@@ -51,6 +52,19 @@ describe('status', () => {
     expect(lines[1]).toBe('  Index orders is building');
     expect(lines.slice(4, 8)).toEqual(['shop    postgres  stopped  ?               0  0/1A2B000  ?', '  ! shop: The user app was refused. (SRC_AUTH)', '    tailrace stopped reading this source.', '    → Correct the password.']);
     expect(lines.slice(-2)).toEqual(['NEXT', 'tailrace check  see what sources and targets lack, with the statements that mend it']);
+  });
+
+  test('shows long work that goes on, with how far it is and how to go on with what is paused', () => {
+    const of = (...jobs: readonly Partial<JobStatus>[]): string[] => statusScreen({ ...quiet, jobs: jobs.map((job) => ({ ...jobStatus, ...job })) }, plainPaint).slice(9);
+    expect(of({}, { stage: 'paused', per_second: null, eta_seconds: null }, { stage: 'applying', unit: 'changes', done: 10, total: 40, per_second: 2.5, eta_seconds: 12 }, { stage: 'waiting', done: 0, total: null, per_second: null, eta_seconds: null }, { total: null, eta_seconds: null })).toEqual([
+      '',
+      'JOBS',
+      '  resync of products: reading, 1,000 of about 4,000 rows (25 %), 500 rows/s, 6.0 s left',
+      '  resync of products: paused, 1,000 of about 4,000 rows (25 %), go on: tailrace resync products --resume',
+      '  resync of products: applying, 10 of 40 changes (25 %), 2.5 changes/s, 12 s left',
+      '  resync of products: waits to be read',
+      '  resync of products: reading, 1,000 rows, 500 rows/s',
+    ]);
   });
 
   test('tells of generations that somebody waits for or has to look at, below their index', () => {

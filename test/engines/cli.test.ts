@@ -215,7 +215,7 @@ describePostgres([18], (postgres) => {
 
     test('an index is built again beside the one that readers see, shown to them, gone back from and dropped', async () => {
       const phases = async (): Promise<string> => (await cli('generations', 'list', 'products', '--json')).stdout.replace(/.*"generation":(\d+).*?"phase":"(\w+)".*\n/g, '$1 $2, ');
-      expect(JSON.parse((await cli('resync', 'products', '--dry-run', '--json')).stdout)).toEqual({ index: 'products', table: 'shop.public.products', generation: 2, gives_up: null, swap: true });
+      expect(JSON.parse((await cli('resync', 'products', '--dry-run', '--json')).stdout)).toEqual({ index: 'products', table: 'shop.public.products', rows: 'all', generation: 2, gives_up: null, swap: true, estimated_rows: expect.any(Number) as unknown });
       const { stdout } = await cli('resync', 'products', '--no-swap', '--json');
       expect(shapeDifferences(documented.get('resync'), JSON.parse(stdout))).toEqual([]);
       await eventually('it is ready', 60_000, async () => (await phases()) === '1 serving, 2 ready, ');
