@@ -10,12 +10,16 @@ import type { ItemResult, Operation, TargetGeneration } from '../connector/targe
 import { invariant } from '../errors/invariant.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Seq } from '../change/seq.ts';
 import { first, untilAborted, type Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 
 const RETRY = { firstMs: 100, maxMs: 30_000 };
+
+/** A target that puts off all that it is sent is busy; one that does so for this long takes nothing, and that is told. */
+const PUT_OFF_TOLD_AFTER_MS = 5_000;
 
 export interface Delivered {
   readonly applied: readonly Operation[];
@@ -44,7 +48,7 @@ interface DeliveryDeps {
   /** The target stores the cursor with a batch, and leaves it where it is when it refuses an operation. */
   readonly atomicCursor: boolean;
   readonly runtime: Runtime;
-  /** Told of every failed attempt, and with null when one succeeds: for the status. */
+  /** Told of every failed attempt, and of those that take nothing for long; with null when something is taken: for the status. */
   readonly onTrouble: (error: unknown) => void;
   /** Told when another batch was taken: then it is this one's turn, too, however long its pause is. */
   readonly recovered: Notifier;
@@ -67,6 +71,7 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
   const withdrawals = new Set(request.withdrawals);
   let operations: readonly Operation[] = [...request.operations, ...withdrawals];
   let { clearBelow } = request;
+  let takenAtMs = deps.runtime.clock.monotonicMs();
   for (;;) {
     signal.throwIfAborted();
     let results: ItemResult[];
@@ -95,8 +100,18 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
       deps.onTrouble(null);
       return delivered;
     }
+    if (next.again.length < results.length) {
+      takenAtMs = deps.runtime.clock.monotonicMs();
+      backoff.reset();
+      deps.onTrouble(null);
+    } else if (deps.runtime.clock.monotonicMs() - takenAtMs >= PUT_OFF_TOLD_AFTER_MS) deps.onTrouble(takesNothing(results));
     if (next.again.length > 0) await deps.runtime.clock.sleep(Math.max(backoff.nextMs(), next.afterMs), signal);
   }
+}
+
+function takesNothing(results: readonly ItemResult[]): TailraceError {
+  const reason = results.find((result) => result.outcome === 'retry')?.reason;
+  return new TailraceError('TGT_CONN', { message: `The target puts off everything that it is sent${reason === undefined ? '' : ` (${reason})`}.`, hint: 'See at the target what it lacks: room, memory, or a place to write to.' });
 }
 
 interface Next {

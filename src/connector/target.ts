@@ -73,7 +73,8 @@ export type ItemResult =
   | { readonly outcome: 'applied' }
   /** The target already has this version or a newer one: success. */
   | { readonly outcome: 'stale' }
-  | { readonly outcome: 'retry'; readonly afterMs?: number }
+  /** `reason`: in few words and without values of the row, for the status. */
+  | { readonly outcome: 'retry'; readonly afterMs?: number; readonly reason?: string }
   /** Refused for good. */
   | { readonly outcome: 'poison'; readonly code: ErrorCode; readonly reason: string };
 

@@ -82,6 +82,20 @@ describe('a delivery', () => {
     expect(trouble).toEqual([lost, null]);
   });
 
+  test('tells of a target that puts off everything for long, until it takes something, and then begins with short pauses again', async () => {
+    const retry: ItemResult = { outcome: 'retry', reason: 'no_room' };
+    const isLate = (i: number): ItemResult[] => [retry, i === 8 ? { outcome: 'applied' } : retry];
+    const { target, runtime } = scripted([...Array.from({ length: 9 }, (_, i) => isLate(i)), [retry], [{ outcome: 'applied' }]]);
+    let nowMs = 0;
+    const sleeps: number[] = [];
+    const clock = { ...runtime.clock, monotonicMs: () => nowMs, sleep: async (ms: number) => void ((nowMs += ms), sleeps.push(ms)) };
+    const trouble: unknown[] = [];
+    await deliver(request([put('a', 1), put('b', 2)]), { target, runtime: { ...runtime, clock }, atomicCursor: false, onRefused: () => {}, recovered: new Notifier(), onTrouble: (error) => trouble.push([Math.round(nowMs / 1000), error]) }, never);
+    const told = expect.objectContaining({ code: 'TGT_CONN', message: 'The target puts off everything that it is sent (no_room).' }) as unknown;
+    expect(trouble).toEqual([[6, told], [13, null], [13, null]]);
+    expect(sleeps.slice(-2)).toEqual([50, 100]);
+  });
+
   test('does not wait for its pause to end when another batch was taken', async () => {
     const lost = new TailraceError('TGT_CONN', { message: 'the answer was lost' });
     const { target, runtime, batches } = scripted([lost, [{ outcome: 'applied' }]]);

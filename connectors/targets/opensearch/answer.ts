@@ -12,7 +12,6 @@ export const ANSWER_FILTER = 'filter_path=errors,items.*.status,items.*.error.ty
 
 const applied: ItemResult = { outcome: 'applied' };
 const stale: ItemResult = { outcome: 'stale' };
-const retry: ItemResult = { outcome: 'retry' };
 
 export interface ItemsRead {
   /** One for each of the body's operations, in its order. */
@@ -37,7 +36,7 @@ export function readAnswer(answer: Buffer, operations: readonly Operation[], bod
   for (let i = 0; i < body.positions.length; i += 1) {
     const { status, error } = items[i] as Item;
     const result = resultOf(status, error, asked);
-    if (result === retry && status === 429) {
+    if (result.outcome === 'retry' && status === 429) {
       rejected += 1;
       isShortOfMemory ||= error.type === 'circuit_breaking_exception';
     }
@@ -103,12 +102,17 @@ function itemsOf(answer: Buffer, operations: readonly Operation[], body: BulkBod
   });
 }
 
+/** To be sent again, because the cluster has no room for it, or no shard to write it to. */
+export function putOff(status: number, { type }: ServerError): Extract<ItemResult, { readonly outcome: 'retry' }> {
+  return { outcome: 'retry', reason: type === '' ? `status ${status}` : type };
+}
+
 function resultOf(status: number, error: ServerError, asked: Asked): ItemResult {
   if (status < 300 || (status === 404 && error.type === '')) return applied;
   if (error.type === 'version_conflict_engine_exception') return stale;
   // Before the status: a full disk blocks with 429, a closed index with 400.
   if (isBlock(error) || status === 403) throw failureOf(status, error, asked);
-  if (status === 429 || status === 503) return retry;
+  if (status === 429 || status === 503) return putOff(status, error);
   if (status === 400 && isDocumentFault(error)) return { outcome: 'poison', code: 'TGT_REJECTED', reason: refusalReason(error) };
   // What else there is concerns the server, or is not known. Its reason may quote the row.
   throw failureOf(status, { type: error.type, reason: '' }, asked);

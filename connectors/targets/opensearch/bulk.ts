@@ -4,7 +4,7 @@
  */
 import type { ItemResult, Operation } from '../../../src/connector/target.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
-import { ANSWER_FILTER, GONE, readAnswer } from './answer.ts';
+import { ANSWER_FILTER, GONE, putOff, readAnswer } from './answer.ts';
 import { pathOf, type Answer, type Cluster } from './cluster.ts';
 import { failureOf, isDocumentFault, refusalReason, serverErrorOf } from './failure.ts';
 import { isNestedTooDeep, NESTING_MAX } from './nesting.ts';
@@ -144,7 +144,7 @@ class Run {
     const error = serverErrorOf(answer.body);
     if (answer.status === 429 && error.type !== 'cluster_block_exception') {
       pressure.learn(error.type === 'circuit_breaking_exception' ? 'short of memory' : 'refused', round, size, 0);
-      for (const at of positions) this.#results[at] = { outcome: 'retry', ...(answer.retryAfterMs === undefined ? {} : { afterMs: answer.retryAfterMs }) };
+      for (const at of positions) this.#results[at] = { ...putOff(answer.status, error), ...(answer.retryAfterMs === undefined ? {} : { afterMs: answer.retryAfterMs }) };
     } else if (answer.status === 413) {
       pressure.tooLarge(size);
       await this.#halves(positions, `The document makes a request of ${size} bytes, which is more than the cluster takes (http.max_content_length).`);

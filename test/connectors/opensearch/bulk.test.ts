@@ -102,7 +102,7 @@ describe('a request that is refused as a whole', () => {
     await using server = await protocolServer(() => ({ status: 429, json: { error: { type: 'rejected_execution_exception', reason: 'x' } }, headers: { 'retry-after': '2' } }));
     await using one = sending(server);
     const before = one.pressure.concurrency;
-    expect(await one.send([put('a'), del('b')])).toEqual([{ outcome: 'retry', afterMs: 2000 }, { outcome: 'retry', afterMs: 2000 }]);
+    expect(await one.send([put('a'), del('b')])).toEqual([{ outcome: 'retry', reason: 'rejected_execution_exception', afterMs: 2000 }, { outcome: 'retry', reason: 'rejected_execution_exception', afterMs: 2000 }]);
     expect(one.pressure.concurrency).toBeLessThan(before);
   });
 
