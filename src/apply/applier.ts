@@ -60,6 +60,11 @@ export interface ApplyStatus {
   readonly counters: Readonly<ApplyCounters>;
   /** Source's wall clock at the newest commit that is applied. */
   readonly appliedCommitMs: number | null;
+  /**
+   * Everything of the index up to here is applied: it is ahead of the cursor where only other tables' changes lie between. Null until it is known where
+   * to go on, and while the end of a snapshot is acted upon.
+   */
+  readonly settled: Seq | null;
   /** Why the target does not take what it is sent, while it does not. */
   readonly trouble: unknown;
 }
@@ -73,6 +78,9 @@ export class Applier {
   readonly #fields: PreparedFields;
   #dispatchedThrough: Seq = 0;
   #dispatchedAtMs = 0;
+  /** What was read, nothing of which was for the index, while nothing is on its way. */
+  #passed: () => Seq = () => 0;
+  #isFinishing = false;
 
   constructor(deps: ApplierDeps) {
     const name = generationName(deps.index, deps.generation);
@@ -86,7 +94,8 @@ export class Applier {
 
   status(): ApplyStatus {
     const { known: cursor, appliedCommitMs } = this.#cursor;
-    return { cursor, counters: this.#deps.counters, appliedCommitMs, trouble: this.#deliveries.trouble };
+    const settled = cursor === null || this.#isFinishing ? null : Math.max(cursor, this.#passed());
+    return { cursor, settled, counters: this.#deps.counters, appliedCommitMs, trouble: this.#deliveries.trouble };
   }
 
   /** Works until the signal is aborted (rejects with its reason) or something fails that a pause does not mend. */
@@ -111,11 +120,13 @@ export class Applier {
 
   async #follow(frames: FrameFeed, inFlight: InFlight): Promise<void> {
     let batch = new ChangeBatch(this.#cursor.seq);
+    this.#passed = () => (batch.isEmpty && inFlight.count === 0 ? batch.through : 0);
     for (;;) {
       inFlight.signal.throwIfAborted();
       const frame = await this.#nextFrame(frames, batch, inFlight);
       if (frame === undefined && batch.isEmpty) this.#cursor.store();
       const finished = frame === undefined ? [] : this.#table.learn(frame.registers);
+      this.#isFinishing = finished.length > 0;
       if (frame !== undefined) batch.add(frame, this.#table.interest);
       if (!this.#isDue(batch, frame, finished, inFlight)) {
         // Nothing to read, and no room to send what was read: asking the log again at once would leave nobody else a turn.
@@ -125,6 +136,7 @@ export class Applier {
       if (frame !== undefined && finished.length > 0) await this.#finish(finished, frame, batch, inFlight);
       else await this.#dispatch(batch, batch.through, inFlight);
       batch = new ChangeBatch(batch.through);
+      this.#isFinishing = false;
     }
   }
 

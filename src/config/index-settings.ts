@@ -47,6 +47,12 @@ const batchSettings = z.strictObject({
   max_in_flight: z.int().min(1).max(64).default(4).describe('Most requests that are under way at once, where the target allows more than one.'),
 });
 
+const verifySettings = z.strictObject({
+  before_swap: z.union([z.boolean(), z.literal('sample')]).default('sample').describe('Whether a new generation is compared with its table before readers get it: `true`: all of it; `sample`: all of it up to a million rows, and of a larger one a sample of a million; `false`: not at all. What differs is repaired; a generation in which something remains is held.'),
+  rate: z.int().min(1).max(100_000_000).optional().describe('Rows per second at which the index is compared with its table, again and again. By default it is compared when `tailrace verify` asks for it.'),
+  repair: z.boolean().default(false).describe('With `rate`: what differs is repaired, beside being told.'),
+});
+
 const tableSetting = z
   .string()
   .min(1)
@@ -71,6 +77,7 @@ export const indexSettings = z.strictObject({
   rollback_hours: z.number().min(0).max(24 * 366).default(24).describe('How long a generation that another one has taken the place of is kept and fed, so that `tailrace generations promote` can go back to it. 0 drops it as soon as readers see the other one.'),
   mapping: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps fields, by field, in the words of the target, whose page says which. A change builds the index again.'),
   settings: z.record(z.string().min(1), z.unknown()).optional().describe('How the target keeps the index as a whole, in the words of the target, whose page says which.'),
+  verify: verifySettings.prefault({}).describe('When the index is compared with its table, beside `tailrace verify`.'),
   batch: batchSettings.prefault({}).describe('How documents are sent.'),
 });
 

@@ -76,6 +76,7 @@ export const catalogue = {
   TGT_MISSING: { disposition: 'pause', did: 'Writing to this index is paused and tried again; nothing was made in its place.', hint: 'Build the index again: `tailrace resync INDEX`.' },
   TGT_MAPPING: { disposition: 'stop', did: 'Writing to this index stopped; it serves what it has, and the log keeps what follows.', hint: 'Build the index again with the new mapping: `tailrace resync INDEX`.' },
   GEN_NOT_FED: { disposition: 'stop', did: 'It is fed no more; where readers see it, they see it as it is until another generation takes its place.', hint: 'Nothing has to be done where another generation is being built (`tailrace generations list`); otherwise `tailrace resync INDEX`.' },
+  GEN_DIFFERS: { disposition: 'stop', did: 'Readers keep the generation that they see; this one is fed, and waits for a person.', hint: 'See what differs with `tailrace verify INDEX --generation N`; then `tailrace generations promote`, or `tailrace resync INDEX`.' },
   TGT_FENCED: { disposition: 'exit', did: 'tailrace ended: the target took none of its writes.', hint: 'Let only one daemon write to the index; stop the other one, then start this one again.' },
   TGT_VERSION: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Use a server version that the page of this kind of target in docs/targets lists.' },
   TGT_IDENTITY: { disposition: 'stop', did: 'Nothing was written to the target.', hint: 'Point the target at the index that belongs to this data directory, or build a new one.' },

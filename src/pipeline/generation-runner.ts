@@ -70,6 +70,8 @@ export class GenerationRunner {
   #last: ApplyStatus | null = null;
   #condition: GenerationCondition = 'idle';
   #error: unknown = null;
+  /** Why it is held. */
+  finding: unknown = null;
 
   constructor(deps: GenerationRunnerDeps) {
     this.#deps = deps;
@@ -97,7 +99,7 @@ export class GenerationRunner {
   }
 
   get error(): unknown {
-    return this.#error ?? this.#applier?.status().trouble ?? null;
+    return this.#error ?? this.#applier?.status().trouble ?? (this.#record.held ? this.finding : null);
   }
 
   /** Its target has it open, so that it can be promoted. */
@@ -105,8 +107,13 @@ export class GenerationRunner {
     return this.#applier === null ? null : this.#opened;
   }
 
+  /** What its documents are made by; null when it cannot be fed. */
+  get feed(): Feed | null {
+    return this.#feed;
+  }
+
   get applied(): ApplyStatus {
-    return this.#applier?.status() ?? this.#last ?? { cursor: null, counters: this.#counters, appliedCommitMs: null, trouble: null };
+    return this.#applier?.status() ?? this.#last ?? { cursor: null, settled: null, counters: this.#counters, appliedCommitMs: null, trouble: null };
   }
 
   /** Seq up to which everything is applied; null while only the target knows, and has not said it yet. */
@@ -226,7 +233,7 @@ export class GenerationRunner {
       await this.#applier.run(signal);
     } finally {
       const status = this.#applier.status();
-      this.#last = { ...status, cursor: status.cursor ?? this.#last?.cursor ?? null };
+      this.#last = { ...status, settled: null, cursor: status.cursor ?? this.#last?.cursor ?? null };
       this.#applier = null;
       this.#opened = null;
     }

@@ -148,7 +148,11 @@ export class IndexRunner {
 
   /** Resolves when the signal is aborted; rejects with errors that end the process. */
   async run(outer: AbortSignal): Promise<void> {
-    await this.#generations.run(outer, async (signal) => this.#manage(signal));
+    try {
+      await this.#generations.run(outer, async (signal) => this.#manage(signal));
+    } finally {
+      await this.#swap.settled();
+    }
   }
 
   /** Until the signal is aborted: one step after the other, so that no two of them meet. */

@@ -27,6 +27,7 @@ import { Resyncs } from './resync.ts';
 import { SourceRunner } from './source-runner.ts';
 import type { GenerationStatus, PipelineStatus } from './status.ts';
 import type { SwapCheck } from './swap.ts';
+import { Verifications } from './verifications.ts';
 
 /** While somebody waits for the indices to catch up, their cursors are looked at this often. */
 const CATCH_UP_POLL_MS = 10;
@@ -61,6 +62,7 @@ export class Pipeline implements AsyncDisposable {
   readonly #needChanged = new Notifier();
   /** Orders to read rows again, and their jobs. */
   readonly resyncs: Resyncs;
+  readonly verifications: Verifications;
   /** Resolves when the pipeline has stopped; rejects with the error that ended it. */
   readonly finished: Promise<void>;
 
@@ -69,6 +71,7 @@ export class Pipeline implements AsyncDisposable {
     this.#startedMs = parts.runtime.clock.nowMs();
     this.#schemas = new SchemaRegistry(parts.log.registers);
     this.resyncs = new Resyncs({ ...parts, indices: () => this.#indices, source: (name) => this.#sources.find(({ source }) => source.name === name), onGivenUp: () => this.#needChanged.notify() });
+    this.verifications = new Verifications({ ...parts, indices: () => this.#indices, source: (name) => this.#source(name) });
     this.#indices = parts.config.indices.map((definition) => this.#makeIndex(definition));
     this.resyncs.settle();
     this.#sources = [...parts.sources].filter(([name]) => this.#tablesOf(name).length > 0).map(([name, { type, source }]) => this.#makeSource(name, type, source));
@@ -116,11 +119,7 @@ export class Pipeline implements AsyncDisposable {
   /** Has the rows of parked documents read again. Errors: as `retryLetters`, and those of the source. */
   async retryDeadLetters({ index, ...filter }: DeadLetterFilter & { readonly index: string }, signal: AbortSignal): Promise<RetryReport> {
     const { definition } = this.#index(index);
-    const request: RetryDeps['request'] = async (name, wanted) => {
-      const source = this.#sources.find((runner) => runner.source.name === name);
-      invariant(source !== undefined, `a generation that is fed has its source ${name}`);
-      return source.requestSnapshot(wanted, signal);
-    };
+    const request: RetryDeps['request'] = async (name, wanted) => this.#source(name).requestSnapshot(wanted, signal);
     return retryLetters(filter, { state: this.#parts.state, definition, request });
   }
 
@@ -196,6 +195,12 @@ export class Pipeline implements AsyncDisposable {
     return [...tables.values()];
   }
 
+  #source(name: string): SourceRunner {
+    const source = this.#sources.find((runner) => runner.source.name === name);
+    invariant(source !== undefined, `a generation that is fed has its source ${name}`);
+    return source;
+  }
+
   #target(name: string): Target {
     const target = this.#parts.targets.get(name);
     invariant(target !== undefined, `the config was checked: target ${name} is there`);
@@ -223,7 +228,10 @@ export class Pipeline implements AsyncDisposable {
       log,
       state,
       runtime,
-      beforeSwap,
+      beforeSwap: async (record, signal) => {
+        await beforeSwap?.(record, signal);
+        await this.verifications.beforeSwap(record, signal);
+      },
       onNeedChanged: () => this.#needChanged.notify(),
       onOutcome: () => this.resyncs.settle(),
     });
@@ -299,6 +307,7 @@ export class Pipeline implements AsyncDisposable {
       await together(signal, [
         ...runners.map((runner) => async (s: AbortSignal) => runner.run(s)),
         async (s) => this.resyncs.run(s),
+        async (s) => this.verifications.run(s),
         // Runners that stopped for a person leave the others at work, and the process up to say so.
         async (s) => untilAborted(new Promise<never>(() => {}), s),
       ]);
@@ -317,5 +326,7 @@ function hasCaughtUp(index: IndexRunner, goal: Seq): boolean {
   const failed = index.generations.find(({ record, condition }) => isPending(record) && isFed(record) && condition === 'stopped');
   if (failed !== undefined) throw failed.error;
   if (index.phase === 'stopped') throw stoppedError(index);
+  // Nothing but a person shows it to its readers.
+  if (index.record.held && index.record.phase === 'ready') throw index.error instanceof Error ? index.error : new TailraceError('GEN_DIFFERS', { message: `Generation ${index.record.generation} of index ${index.definition.name} is held.`, entity: index.definition.name });
   return index.phase === 'serving' && (index.cursor ?? -1) >= goal && index.isTidy;
 }

@@ -14,7 +14,10 @@ import type { IndexGenerations } from './index-generations.ts';
 /** A generation that is this near to the end of the log is in step. */
 export const SWAP_DISTANCE_CHANGES = 1_000;
 
-/** Looks at a generation that is in step before readers get to see it. Rejects when they must not: then it waits for a person. */
+/**
+ * Looks at a generation that is in step before readers get to see it. Rejects when they must not: then it waits for a person; or with what a pause
+ * may mend: then it is asked again. It may take long: everything else of the index goes on meanwhile.
+ */
 export type SwapCheck = (record: GenerationRecord, signal: AbortSignal) => Promise<void>;
 
 export interface SwapDeps {
@@ -26,9 +29,18 @@ export interface SwapDeps {
   readonly onOutcome: (record: GenerationRecord) => void;
 }
 
+/** A generation that is looked at, or was. */
+interface Looked {
+  readonly runner: GenerationRunner;
+  readonly stop: AbortController;
+  readonly over: Promise<void>;
+  outcome: 'pending' | 'passed' | { readonly error: unknown };
+}
+
 export class Swap {
   readonly #generations: IndexGenerations;
   readonly #deps: SwapDeps;
+  #looked: Looked | null = null;
   /** Storage that was told that readers see it. */
   #asserted: unknown = null;
 
@@ -46,9 +58,11 @@ export class Swap {
   async step(signal: AbortSignal): Promise<void> {
     await this.#assertPromotion(signal);
     const { candidate } = this.#generations;
+    // Somebody has decided otherwise while it was looked at.
+    if (this.#looked !== null && this.#looked.runner !== candidate) this.#looked.stop.abort();
     const opened = candidate?.opened ?? null;
     if (candidate === undefined || opened === null || !this.#isInStep(candidate)) return;
-    if (!(await this.#passes(candidate, signal))) return;
+    if (!this.#passes(candidate, signal)) return;
     if (!(await this.#promoted(candidate, signal))) return;
     const { state, runtime, onOutcome } = this.#deps;
     const { definition } = this.#generations;
@@ -59,21 +73,54 @@ export class Swap {
     onOutcome(candidate.record);
   }
 
-  /** False when the check says that readers must not see it: it waits for a person then. */
-  async #passes(candidate: GenerationRunner, signal: AbortSignal): Promise<boolean> {
+  /** Resolves when nothing is being looked at any more. */
+  async settled(): Promise<void> {
+    this.#looked?.stop.abort();
+    await this.#looked?.over;
+  }
+
+  /** False while it is looked at, and when that says that readers must not see it: it waits for a person then. */
+  #passes(candidate: GenerationRunner, signal: AbortSignal): boolean {
     const { beforeSwap, runtime, onOutcome } = this.#deps;
     if (beforeSwap === undefined) return true;
-    try {
-      await beforeSwap(candidate.record, signal);
-      // Somebody may have decided otherwise while it was looked at.
-      return this.#generations.candidate === candidate;
-    } catch (error) {
-      if (signal.aborted || mayMendItself(error)) throw error;
-      const { index, generation } = candidate.record;
-      runtime.logger.error('generation_held', { index, generation, error });
-      onOutcome(this.#generations.put({ ...candidate.record, held: true }));
-      return false;
+    if (this.#looked === null || this.#looked.runner !== candidate || this.#looked.stop.signal.aborted) {
+      this.#looked?.stop.abort();
+      this.#looked = this.#look(candidate, beforeSwap, signal);
     }
+    const { outcome } = this.#looked;
+    if (outcome === 'pending') return false;
+    this.#looked = null;
+    if (outcome === 'passed') return true;
+    const { error } = outcome;
+    if (signal.aborted || mayMendItself(error)) throw error;
+    const { index, generation } = candidate.record;
+    runtime.logger.error('generation_held', { index, generation, error });
+    candidate.finding = error;
+    onOutcome(this.#generations.put({ ...candidate.record, held: true }));
+    return false;
+  }
+
+  #look(runner: GenerationRunner, check: SwapCheck, signal: AbortSignal): Looked {
+    const before = this.#looked?.over;
+    const stop = new AbortController();
+    const work = async (): Promise<void> => {
+      await before;
+      await check(runner.record, AbortSignal.any([signal, stop.signal]));
+    };
+    const over = work().then(
+      () => 'passed' as const,
+      (error: unknown) => ({ error }),
+    );
+    const looked: Looked = {
+      runner,
+      stop,
+      outcome: 'pending',
+      over: over.then((outcome) => {
+        looked.outcome = outcome;
+        this.#generations.changed.notify();
+      }),
+    };
+    return looked;
   }
 
   /**

@@ -59,6 +59,7 @@ function definition(more: Partial<IndexDefinition>): IndexDefinition {
     max_dead_letters: 0,
     max_document_bytes: 1 << 24,
     rollback_hours: 24,
+    verify: { before_swap: false, repair: false },
     batch: { max_operations: 1000, max_bytes: 1 << 22, max_in_flight: 1 },
     ...more,
   };

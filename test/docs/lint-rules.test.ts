@@ -151,7 +151,7 @@ const snippets = [...allowedImports, ...forbiddenImports, ...ambient, ...craft];
 
 /** What imports lead to, so that only the door is wrong with them. */
 function foundations(): Snippet[] {
-  const rooms = ['errors', 'runtime', 'runtime/node', 'change', 'connector', 'log', 'state', 'config', 'capture', 'document', 'embed', 'apply', 'pipeline', 'observe'];
+  const rooms = ['errors', 'runtime', 'runtime/node', 'change', 'connector', 'log', 'state', 'config', 'capture', 'document', 'embed', 'apply', 'verify', 'pipeline', 'observe'];
   const files = [...rooms.map((room) => `src/${room}/x.ts`), 'src/index.ts', 'cmd/x.ts', 'test/x.ts', 'connectors/index.ts', 'connectors/targets/x/own.ts'];
   const connectors = ['targets/x', 'targets/y', 'sources/postgres'].map((folder) => `connectors/${folder}/x.ts`);
   return [...files, ...connectors].map((file) => ({ file, text: 'export const x = 1;\nexport type X = number;\n' }));

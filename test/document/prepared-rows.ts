@@ -37,6 +37,7 @@ export function definitionOf(more: Partial<IndexDefinition> = {}): IndexDefiniti
     max_dead_letters: 1000,
     max_document_bytes: 1 << 24,
     rollback_hours: 24,
+    verify: { before_swap: false, repair: false },
     batch: { max_operations: 1000, max_bytes: 1 << 22, max_in_flight: 4 },
     ...more,
   };
