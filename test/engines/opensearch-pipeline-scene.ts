@@ -140,7 +140,8 @@ export async function indexIs(on: OpenSearchStage, phase: string, code: string |
   return found;
 }
 
-/** Whatever the daemon complained about was this; it did not stop, and it parked nothing. */
+/** What the daemon complained about: events and codes, each once. */
 export function complaints(daemon: TailraceProcess): readonly string[] {
-  return [...new Set(daemon.lines.filter(({ level }) => level === 'warn' || level === 'error').map(({ msg, error, code }) => `${msg} ${String((error as { readonly code?: string } | undefined)?.code ?? code ?? '')}`.trim()))].toSorted();
+  const complained = daemon.lines.filter(({ level }) => level === 'warn' || level === 'error');
+  return [...new Set(complained.map(({ msg, error }) => `${msg} ${(error as { readonly code?: string } | undefined)?.code ?? 'without a code'}`))].toSorted();
 }
