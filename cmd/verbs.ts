@@ -6,6 +6,7 @@ import { generationsVerb } from './commands/generations.ts';
 import { initVerb } from './commands/init.ts';
 import { lagVerb } from './commands/lag.ts';
 import { logVerb } from './commands/log.ts';
+import { planVerb } from './commands/plan.ts';
 import { positionsVerb } from './commands/positions.ts';
 import { resyncVerb } from './commands/resync.ts';
 import { runVerb } from './commands/run.ts';
@@ -15,4 +16,4 @@ import { statusVerb } from './commands/status.ts';
 import { traceVerb } from './commands/trace.ts';
 import type { Verb } from './verb.ts';
 
-export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, resyncVerb, generationsVerb, schemaVerb];
+export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, planVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, resyncVerb, generationsVerb, schemaVerb];

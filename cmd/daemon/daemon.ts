@@ -53,6 +53,7 @@ export async function startDaemon({ config, path }: LoadedConfig, options: Daemo
   const positions = opened.use(openPositionFormats(config, runtime));
   const admin = await startAdmin(config.admin, socketPathOf(config), {
     subject: pipeline,
+    config,
     entries: { formats: rowFormats(), formatPosition: positions.format },
     scrubber,
     metrics: createMetrics(() => pipeline.status(), watchProcessUsage()),

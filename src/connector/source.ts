@@ -190,6 +190,19 @@ export interface ConnectRequest {
   readonly logged: (ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
 }
 
+/** What connecting would find, and what it would make. */
+export interface SourceOutlook {
+  /** Tables that cannot be read are left out: `check` says why. */
+  readonly tables: readonly TableOutlook[];
+  /** Statements that it would run at the source, in their order. */
+  readonly statements: readonly string[];
+}
+
+export interface TableOutlook extends TableDescription {
+  /** Of what a snapshot reads; null when the server does not say. */
+  readonly estimatedBytes: number | null;
+}
+
 export interface Source extends AsyncDisposable {
   readonly name: string;
   readonly format: RowFormat;
@@ -197,6 +210,8 @@ export interface Source extends AsyncDisposable {
   check(tables: readonly TableRequest[], signal: AbortSignal): Promise<Finding[]>;
   /** What the tables look like now, without a session and without changing anything. Tables that cannot be read are left out: `check` says why. */
   describe(tables: readonly TableRequest[], signal: AbortSignal): Promise<TableDescription[]>;
+  /** What connecting would make, said beforehand: nothing is changed. `isFirst`: nothing of the source is in the log. A source without it makes nothing. */
+  foresee?(tables: readonly TableRequest[], isFirst: boolean, signal: AbortSignal): Promise<SourceOutlook>;
   connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession>;
   /** < 0, 0, > 0 as `a` is before, equal to, after `b`. */
   comparePositions(a: Uint8Array, b: Uint8Array): number;

@@ -4,7 +4,7 @@
  */
 import type { Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
-import type { GenerationReason, GenerationRecord, StateStore } from '../state/state-store.ts';
+import type { GenerationReason, GenerationRecord, LastBegun, StateStore } from '../state/state-store.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
 
@@ -87,23 +87,31 @@ export interface RunStart {
   readonly nowMs: number;
 }
 
+/** What a run does first with the generations of an index: begins another one, or keeps those that there are, but for the ones that nobody wants any more. */
+export type StartDecision = { readonly begin: GenerationReason } | { readonly begin: null; readonly unwanted: readonly GenerationRecord[] };
+
 /**
- * What a run begins with: the generations that there are, and another one if the config wants other documents, or the same at another target, than
- * the last that was begun, and than the one that serves. So an index that was put back to an older generation stays there until the config changes.
+ * Another one is begun if the config wants other documents, or the same at another target, than the last that was begun, and than the one that serves.
+ * So an index that was put back to an older generation stays there until the config changes.
  */
-export function generationsAtStart(state: StateStore, { definition, fingerprint, rebuild, durableSeq, nowMs, hasTarget }: RunStart): GenerationRecord[] {
-  const records = recordsOf(state, definition.name);
-  const last = state.lastBegun(definition.name);
+export function decideStart(records: readonly GenerationRecord[], last: LastBegun | null, { definition, fingerprint, rebuild, hasTarget }: Pick<RunStart, 'definition' | 'fingerprint' | 'rebuild' | 'hasTarget'>): StartDecision {
   const serving = records.find(({ phase }) => phase === 'serving');
   const isAsWanted = (record: GenerationRecord): boolean => record.fingerprint === fingerprint && targetOf(record, definition.to, hasTarget) === definition.to;
   const newest = records.find(({ generation }) => generation === last?.generation);
   const lastAsWanted = newest === undefined ? last?.fingerprint === fingerprint : isAsWanted(newest);
   const hasAny = records.some((record) => isFed(record));
-  const begin = (reason: GenerationReason): GenerationRecord => beginGeneration(state, { definition, fingerprint, reason, held: false, durableSeq, nowMs });
-  if (rebuild) begin('rebuild');
-  else if (last === null || !hasAny) begin('new');
-  else if (!lastAsWanted && (serving === undefined || serving.abandoned || !isAsWanted(serving))) begin('config');
-  else state.putGenerations(...records.filter((record) => isUnserved(record) && !isAsWanted(record)).map((record): GenerationRecord => ({ ...record, phase: 'dropping' })));
+  if (rebuild) return { begin: 'rebuild' };
+  if (last === null || !hasAny) return { begin: 'new' };
+  if (!lastAsWanted && (serving === undefined || serving.abandoned || !isAsWanted(serving))) return { begin: 'config' };
+  return { begin: null, unwanted: records.filter((record) => isUnserved(record) && !isAsWanted(record)) };
+}
+
+/** What a run begins with, durable. */
+export function generationsAtStart(state: StateStore, start: RunStart): GenerationRecord[] {
+  const { definition, fingerprint, durableSeq, nowMs } = start;
+  const decision = decideStart(recordsOf(state, definition.name), state.lastBegun(definition.name), start);
+  if (decision.begin !== null) beginGeneration(state, { definition, fingerprint, reason: decision.begin, held: false, durableSeq, nowMs });
+  else state.putGenerations(...decision.unwanted.map((record): GenerationRecord => ({ ...record, phase: 'dropping' })));
   return recordsOf(state, definition.name);
 }
 

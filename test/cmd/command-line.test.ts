@@ -75,7 +75,7 @@ describe('a command that is not understood', () => {
   test('without any verb names all of them', async () => {
     const result = await runCli([]);
     expect(result.code).toBe(64);
-    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, run, status, lag, search, trace, positions, log, dlq, resync, generations, schema.');
+    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, plan, run, status, lag, search, trace, positions, log, dlq, resync, generations, schema.');
   });
 
   test('with --json has the error on standard output too, as one object', async () => {

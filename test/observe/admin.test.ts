@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { TailraceConfig } from '../../src/config/definition.ts';
 import { adminSettings } from '../../src/config/engine-settings.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLog } from '../../src/log/open.ts';
@@ -103,6 +104,7 @@ function subject(): AdminSubject {
 async function start(settings: unknown = {}, other: Partial<AdminSubject> = {}): Promise<AdminServer> {
   return startAdmin(adminSettings.parse(settings), join(folder, 'admin.sock'), {
     subject: { ...subject(), ...other },
+    config: { data_directory: '/d', sources: [{ name: 'shop', type: 'postgres', settings: { url: new Secret('postgres://hunter22') } }] } as unknown as TailraceConfig,
     entries: { formats: new Map([[testFormat.name, testFormat]]), formatPosition: (source, position) => `${source}@${Buffer.from(position).toString('hex')}` },
     scrubber: new Scrubber(),
     metrics: async () => ({ contentType: 'text/plain', text: 'tailrace_ready 1\n' }),
@@ -215,6 +217,11 @@ describe('answers', () => {
     expect(JSON.parse(body)).toMatchObject({ running: true, indices: [{ error: { message: 'no answer from http://[secret]@db' } }], log: { durable_seq: 3_456 } });
   });
 
+  test('to /v1/config show no secret', async () => {
+    await using admin = await start();
+    expect(JSON.parse((await ask(admin, '/v1/config')).body)).toEqual({ data_directory: '/d', sources: [{ name: 'shop', type: 'postgres', settings: { url: '[secret]' } }] });
+  });
+
   test('to /v1/search hold documents with every digit', async () => {
     await using admin = await start();
     const { body } = await ask(admin, '/v1/search?index=products&text=desk%20lamp&limit=3');
@@ -246,7 +253,7 @@ describe('over TCP', () => {
     const statuses: Record<string, number> = {};
     for (const [path, { method }] of Object.entries(routes)) statuses[path] = (await ask(at, path, { method })).status;
     expect(statuses).toEqual({
-      '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
+      '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/config': 403, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
       '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/dead-letters/retry': 403, '/v1/stop': 403,
       '/v1/generations': 200, '/v1/jobs': 200, '/v1/generations/promote': 403, '/v1/generations/drop': 403, '/v1/resync': 403, '/v1/resync/cancel': 403, '/v1/resync/pause': 403, '/v1/resync/resume': 403,
     });

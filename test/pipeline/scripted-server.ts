@@ -30,9 +30,9 @@ const format: RowFormat = {
   decoder: (_, columns) => ({ decode: (row) => columns.map((name) => (JSON.parse(Buffer.from(row).toString()) as Record<string, string>)[name] ?? null) }),
 };
 
-function schemaOf(table: string, nameKind: ColumnKind): DeclaredSchema {
+function schemaOf(table: string, nameKind: ColumnKind, more: readonly string[] = []): DeclaredSchema {
   const column = (name: string, kind: ColumnKind, keyOrdinal: number): DeclaredSchema['columns'][number] => ({ name, kind, sourceType: kind, nullable: false, keyOrdinal, decoding: {} });
-  return { table, format: format.name, columns: [column('id', 'text', 1), column('name', nameKind, 0)] };
+  return { table, format: format.name, columns: [column('id', 'text', 1), column('name', nameKind, 0), ...more.map((name) => column(name, 'text', 0))] };
 }
 
 const keyOf = (id: string): Buffer => encodeKey([Buffer.from(id)]);
@@ -53,6 +53,8 @@ export class ScriptedServer {
   readonly tables = new Map<string, Map<string, string>>();
   /** Of the column `name` of every table, from now on. */
   nameKind: ColumnKind = 'text';
+  /** That every table has got, and of which no row says anything yet. */
+  moreColumns: readonly string[] = [];
   /** A transaction's position is its place here, from 1. */
   readonly history: Transaction[] = [];
   /** How much more may be written until what its reader needs is dropped. */
@@ -101,7 +103,7 @@ export class ScriptedServer {
       name,
       format,
       check: async () => [],
-      describe: async (tables) => tables.map(({ table }): TableDescription => ({ table, schema: schemaOf(table, this.nameKind), estimatedRows: null })),
+      describe: async (tables) => tables.map(({ table }): TableDescription => ({ table, schema: schemaOf(table, this.nameKind, this.moreColumns), estimatedRows: null })),
       connect: async (request) => this.#session(request),
       comparePositions: (a, b) => Buffer.compare(a, b),
       bytesBetween: (from, to) => placeOf(to) - placeOf(from),

@@ -1,7 +1,7 @@
 /** A configured Postgres database as a source. */
 import type { Finding } from '../../../src/connector/finding.ts';
 import type { RowFormat } from '../../../src/connector/row-format.ts';
-import type { ConnectRequest, Source, SourceContext, SourceSession, TableDescription, TableRequest } from '../../../src/connector/source.ts';
+import type { ConnectRequest, Source, SourceContext, SourceOutlook, SourceSession, TableDescription, TableRequest } from '../../../src/connector/source.ts';
 import type { Runtime } from '../../../src/runtime/runtime.ts';
 import { describeTables } from './catalog/describe.ts';
 import { checkPostgres } from './check/check-postgres.ts';
@@ -9,6 +9,7 @@ import { defaultSlotName, type PostgresConfig } from './config.ts';
 import { ControlConnection } from './connection/control-connection.ts';
 import type { Query } from './connection/query.ts';
 import { errorNames, openSession, type OpeningDeps } from './opening.ts';
+import { foresee } from './outlook.ts';
 import { bytesBetween, comparePositions, decodePosition, formatLsn } from './position.ts';
 import { dropPublication } from './slot/publication.ts';
 import { dropSlot } from './slot/slot.ts';
@@ -48,6 +49,12 @@ export class PostgresSource implements Source {
     const { config, publication } = this.#opening;
     await using control = new ControlConnection({ config, errors: errorNames(this.#opening), clock: this.#runtime.clock });
     return await describeTables(async (sql, parameters, s) => control.query(sql, parameters, s), tables, publication, signal);
+  }
+
+  async foresee(tables: readonly TableRequest[], isFirst: boolean, signal: AbortSignal): Promise<SourceOutlook> {
+    const { config, slot, publication } = this.#opening;
+    await using control = new ControlConnection({ config, errors: errorNames(this.#opening), clock: this.#runtime.clock });
+    return await foresee({ query: async (sql, parameters, s) => control.query(sql, parameters, s), slot, publication, create: config.create }, tables, isFirst, signal);
   }
 
   async connect(request: ConnectRequest, signal: AbortSignal): Promise<SourceSession> {

@@ -93,7 +93,8 @@ function partsByTable({ relations }: CatalogDocument, names: ReadonlySet<string>
   );
 }
 
-function estimateOf({ document, estimates }: Pick<CatalogReading, 'document' | 'estimates'>, request: TableRequest, requests: readonly TableRequest[]): number | null {
+/** The server's own; null when it has none of some part. */
+export function estimateOf({ document, estimates }: Pick<CatalogReading, 'document' | 'estimates'>, request: TableRequest, requests: readonly TableRequest[]): number | null {
   const leaves = examine(document, request, requests).table?.leaves ?? [];
   const counts = leaves.map(({ relation }) => estimates[relation.oid] ?? -1);
   return counts.length === 0 || counts.some((count) => count < 0) ? null : Math.round(counts.reduce((sum, count) => sum + count, 0));

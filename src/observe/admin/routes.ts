@@ -1,5 +1,6 @@
 /** What the admin surface answers: one entry for each path, with who may ask for it. */
 import type { RowSchema } from '../../change/schema.ts';
+import type { TailraceConfig } from '../../config/definition.ts';
 import type { SearchHit, SearchRequest } from '../../connector/target.ts';
 import type { PositionReport } from '../../pipeline/positions.ts';
 import type { Resyncs } from '../../pipeline/resync.ts';
@@ -39,6 +40,8 @@ export interface RouteDeps {
   readonly subject: AdminSubject;
   readonly entries: Pick<LogEntriesDeps, 'formats' | 'formatPosition'>;
   readonly scrubber: Scrubber;
+  /** By which the pipeline runs. */
+  readonly config: TailraceConfig;
   /** The text of `/metrics` and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
   /** Begins a graceful stop; called once for each request to stop. */
@@ -67,6 +70,8 @@ export const routes: Readonly<Record<string, Route>> = {
     return { status: 200, contentType, body: text };
   }),
   '/v1/status': get('state', (_, { subject, scrubber }) => json(statusReport(subject.status(), scrubber))),
+  // Secrets in it make JSON of themselves that says nothing.
+  '/v1/config': get('rows', (_, { config }) => json(config)),
   '/v1/positions': get('state', (_, { subject }) => json(subject.positions())),
   '/v1/schemas': get('state', (_, { subject }) => json({ schemas: subject.schemas().map(schemaReport) })),
   '/v1/log/stat': get('state', (_, { subject }) => json(logStatReport(subject.log.stats()))),

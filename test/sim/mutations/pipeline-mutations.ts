@@ -43,7 +43,7 @@ export const pipelineMutations: readonly Mutation[] = [
   {
     name: 'rebuild-in-place',
     defect: 'A rebuild goes on with the generation that is there.',
-    patches: [{ file: 'src/pipeline/generations.ts', from: "if (rebuild) begin('rebuild');\n  else if", to: 'if' }],
+    patches: [{ file: 'src/pipeline/generations.ts', from: "if (rebuild) return { begin: 'rebuild' };", to: '' }],
   },
   {
     name: 'swapped-unbuilt',

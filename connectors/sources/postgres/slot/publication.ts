@@ -61,8 +61,8 @@ export async function ensurePublication(deps: PublicationDeps, first: boolean, s
     throw missing(deps, `the publication ${deps.publication} does not send every kind of change`, `ALTER PUBLICATION ${name} SET (publish = 'insert, update, delete, truncate');`);
   }
   const unsent = deps.requests.flatMap((request) => unsentRoot(document, request));
-  if (unsent.length === 0) return;
-  const statement = `ALTER PUBLICATION ${name} ADD TABLE ${unsent.map((root) => quoteQualified(root.namespace, root.name)).join(', ')};`;
+  const statement = extendStatement(deps, document);
+  if (statement === null) return;
   refuseUnfit(deps, document);
   if (!deps.create) throw missing(deps, `the publication ${deps.publication} does not send ${unsent.map(fullName).join(', ')}`, statement);
   const comment = await commentOf(deps, signal);
@@ -113,6 +113,13 @@ export function createStatement(deps: Pick<PublicationDeps, 'publication' | 'req
   const tables = deps.requests.flatMap((request) => rootOf(document, request)).map((root) => quoteQualified(root.namespace, root.name));
   const generated = document.version >= GENERATED_COLUMNS_VERSION ? ', publish_generated_columns = stored' : '';
   return `CREATE PUBLICATION ${quoteIdentifier(deps.publication)} FOR TABLE ${tables.join(', ')} WITH (publish_via_partition_root = true${generated});`;
+}
+
+/** The statement that adds the tables of which nothing is sent, or not all; null when there are none. */
+export function extendStatement(deps: Pick<PublicationDeps, 'publication' | 'requests'>, document: CatalogDocument): string | null {
+  const unsent = deps.requests.flatMap((request) => unsentRoot(document, request));
+  if (unsent.length === 0) return null;
+  return `ALTER PUBLICATION ${quoteIdentifier(deps.publication)} ADD TABLE ${unsent.map((root) => quoteQualified(root.namespace, root.name)).join(', ')};`;
 }
 
 function rootOf(document: CatalogDocument, request: TableRequest): RelationFacts[] {
