@@ -69,7 +69,8 @@ export class DeadLetters {
   #close(ids: readonly string[]): void {
     if (ids.length === 0) return;
     const { state, index, generation } = this.#deps;
-    const newest = Math.max(...ids.map((id) => this.#parked.get(id) ?? 0));
+    // One by one: there may be more of them than a call has room for as arguments.
+    const newest = ids.reduce((most, id) => Math.max(most, this.#parked.get(id) ?? 0), 0);
     state.unpark(index, generation, ids, newest);
     for (const id of ids) this.#parked.delete(id);
   }

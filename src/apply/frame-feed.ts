@@ -2,11 +2,18 @@
 import type { Frame, LogReader } from '../connector/log-store.ts';
 import type { Clock } from '../runtime/clock.ts';
 
+/** A wait for the log that is under way. */
+interface Waiting {
+  readonly frame: Promise<Frame>;
+  isOver: boolean;
+}
+
 export class FrameFeed {
   readonly #reader: LogReader;
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
-  #waiting: Promise<Frame> | null = null;
+  #waiting: Waiting | null = null;
+  #wake: () => void = () => {};
 
   constructor(reader: LogReader, clock: Clock, signal: AbortSignal) {
     this.#reader = reader;
@@ -20,9 +27,9 @@ export class FrameFeed {
   }
 
   async next(): Promise<Frame> {
-    this.#waiting ??= this.#reader.next(this.#signal);
+    const { frame } = this.#begun();
     try {
-      return await this.#waiting;
+      return await frame;
     } finally {
       this.#waiting = null;
     }
@@ -30,18 +37,27 @@ export class FrameFeed {
 
   /** The next frame, or undefined when none came in `ms`. */
   async nextWithin(ms: number): Promise<Frame | undefined> {
-    this.#waiting ??= this.#reader.next(this.#signal);
-    const late = Promise.withResolvers<undefined>();
-    const cancel = this.#clock.schedule(ms, () => late.resolve(undefined));
-    try {
-      const frame = await Promise.race([this.#waiting, late.promise]);
-      if (frame !== undefined) this.#waiting = null;
-      return frame;
-    } catch (error) {
-      this.#waiting = null;
-      throw error;
-    } finally {
+    const waiting = this.#begun();
+    if (!waiting.isOver) {
+      const woken = Promise.withResolvers<void>();
+      this.#wake = woken.resolve;
+      const cancel = this.#clock.schedule(ms, woken.resolve);
+      await woken.promise;
       cancel();
     }
+    return waiting.isOver ? this.next() : undefined;
+  }
+
+  /** Listened to once, however often it is waited for: of what is raced again and again, every race would stay behind until it is over. */
+  #begun(): Waiting {
+    if (this.#waiting !== null) return this.#waiting;
+    const waiting: Waiting = { frame: this.#reader.next(this.#signal), isOver: false };
+    const end = (): void => {
+      waiting.isOver = true;
+      this.#wake();
+    };
+    waiting.frame.then(end, end);
+    this.#waiting = waiting;
+    return waiting;
   }
 }

@@ -157,34 +157,35 @@ export class IndexRunner {
 
   /** Until the signal is aborted: one step after the other, so that no two of them meet. */
   async #manage(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#deps.runtime;
+    const { logger } = this.#deps.runtime;
     for (;;) {
       signal.throwIfAborted();
       // What changes while it is looked is looked at again at once.
-      const changed = this.#generations.changed.wait(signal);
-      changed.catch(() => {});
+      const { times } = this.#generations.changed;
       try {
         retire(this.#generations, this.#deps);
-        await this.#swap.step(signal);
+        const isSettled = await this.#swap.step(signal);
         await remove(this.#generations, this.#deps, signal);
-        this.#trouble = null;
-        this.#backoff.reset();
+        if (isSettled) {
+          this.#trouble = null;
+          this.#backoff.reset();
+        }
       } catch (error) {
         if (signal.aborted || dispositionOf(error) === 'exit') throw error;
         this.#trouble = error;
         const retryInMs = this.#backoff.nextMs();
         logger.warn('generations_waiting', { index: this.definition.name, error, retry_in_ms: retryInMs });
-        await clock.sleep(retryInMs, signal);
+        await this.#changedWithin(retryInMs, times, signal);
         continue;
       }
-      await this.#nextStep(changed, signal);
+      const { isDue } = this.#swap;
+      if (isDue || isRemovalDue(this.#generations)) await this.#changedWithin(isDue ? SWAP_POLL_MS : IDLE_POLL_MS, times, signal);
+      else await this.#generations.changed.wait(signal, times);
     }
   }
 
-  async #nextStep(changed: Promise<void>, signal: AbortSignal): Promise<void> {
-    const { isDue } = this.#swap;
-    if (!isDue && !isRemovalDue(this.#generations)) return changed;
-    await first(signal, [async () => changed, async (either) => this.#deps.runtime.clock.sleep(isDue ? SWAP_POLL_MS : IDLE_POLL_MS, either)]);
+  async #changedWithin(ms: number, times: number, signal: AbortSignal): Promise<void> {
+    await first(signal, [async (either) => this.#generations.changed.wait(either, times), async (either) => this.#deps.runtime.clock.sleep(ms, either)]);
   }
 
   #whole(runner: GenerationRunner, wholeSeq: Seq): void {

@@ -54,16 +54,17 @@ export class Swap {
     return this.#generations.candidate !== undefined || this.#isAssertionDue();
   }
 
-  /** Rejects with what a pause may mend, and with errors that end the process. */
-  async step(signal: AbortSignal): Promise<void> {
+  /** Resolves to false while a generation is being looked at: whether that fails again is not known yet. Rejects with what a pause may mend, and with errors that end the process. */
+  async step(signal: AbortSignal): Promise<boolean> {
     await this.#assertPromotion(signal);
     const { candidate } = this.#generations;
     // Somebody has decided otherwise while it was looked at.
     if (this.#looked !== null && this.#looked.runner !== candidate) this.#looked.stop.abort();
     const opened = candidate?.opened ?? null;
-    if (candidate === undefined || opened === null || !this.#isInStep(candidate)) return;
-    if (!this.#passes(candidate, signal)) return;
-    if (!(await this.#promoted(candidate, signal))) return;
+    if (candidate === undefined || opened === null || !this.#isInStep(candidate)) return true;
+    if (!this.#passes(candidate, signal)) return this.#looked === null;
+    if (!(await this.#promoted(candidate, signal))) return true;
+    this.#looked = null;
     const { state, runtime, onOutcome } = this.#deps;
     const { definition } = this.#generations;
     const changed = served(state, candidate.record, definition.rollback_hours, runtime.clock.nowMs());
@@ -71,6 +72,7 @@ export class Swap {
     this.#generations.reload();
     for (const { generation, phase } of changed) runtime.logger.info(phase === 'serving' ? 'index_serving' : 'generation_retired', { index: definition.name, generation });
     onOutcome(candidate.record);
+    return true;
   }
 
   /** Resolves when nothing is being looked at any more. */
@@ -89,8 +91,9 @@ export class Swap {
     }
     const { outcome } = this.#looked;
     if (outcome === 'pending') return false;
-    this.#looked = null;
+    // It need not be looked at again because its target cannot promote it just now.
     if (outcome === 'passed') return true;
+    this.#looked = null;
     const { error } = outcome;
     if (signal.aborted || mayMendItself(error)) throw error;
     const { index, generation } = candidate.record;

@@ -13,19 +13,42 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal):
   }
 }
 
-/** Wakes whoever waits for something to change. A wake without a waiter is not kept: look first, then wait. */
+/**
+ * Wakes whoever waits for something to change. A wake without a waiter is not kept: look first, then wait; or, when looking takes its time, note
+ * `times` before, and wait for what came since then. Who gives up waiting leaves nothing behind, however long nothing changes.
+ */
 export class Notifier {
-  #waiting = Promise.withResolvers<void>();
+  readonly #waiting = new Set<() => void>();
+  #times = 0;
 
-  notify(): void {
-    const waiting = this.#waiting;
-    this.#waiting = Promise.withResolvers();
-    waiting.resolve();
+  /** How often something has changed. */
+  get times(): number {
+    return this.#times;
   }
 
-  /** Resolves at the next `notify`; rejects with the signal's reason when that is aborted. */
-  async wait(signal: AbortSignal): Promise<void> {
-    await untilAborted(this.#waiting.promise, signal);
+  notify(): void {
+    this.#times += 1;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
+  }
+
+  /** Resolves at the next `notify`, at once when there was one since `times` had that value; rejects with the signal's reason when that is aborted. */
+  async wait(signal: AbortSignal, times = this.#times): Promise<void> {
+    signal.throwIfAborted();
+    if (times !== this.#times) return;
+    const woken = Promise.withResolvers<void>();
+    this.#waiting.add(woken.resolve);
+    try {
+      await untilAborted(woken.promise, signal);
+    } finally {
+      this.#waiting.delete(woken.resolve);
+    }
+  }
+
+  /** How many wait now. */
+  get waiting(): number {
+    return this.#waiting.size;
   }
 }
 

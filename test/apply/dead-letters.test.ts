@@ -4,6 +4,9 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { DeadLetters } from '../../src/apply/dead-letters.ts';
+import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import { simRuntime } from '../log/sim-runtime.ts';
 import { ApplierScene, type Write } from './applier-scene.ts';
 
 const natures = [true, false];
@@ -123,4 +126,12 @@ test.each(natures)('of each row the newest change decides, however batches are c
     }),
     { numRuns: 40 },
   );
+});
+
+test('more letters than a call takes arguments are closed at once', () => {
+  using state = openSqliteState({ path: ':memory:' });
+  const letters = new DeadLetters({ index: 'things', generation: 1, state, runtime: simRuntime(), settings: { onError: 'dead_letter', deadLettersMax: 1_000_000 } });
+  letters.park(Array.from({ length: 150_000 }, (_, i) => ({ id: String(i), seq: i + 1, code: 'DOC_FAILED', reason: 'The row makes no document.' })));
+  letters.closeBelow(150_001);
+  expect(state.deadLetterCount('things', 1)).toBe(0);
 });

@@ -132,3 +132,59 @@ describe('an index that the log gave up', () => {
     await expect(pipeline.caughtUp(within())).rejects.toMatchObject({ hint: expect.stringContaining('--rebuild shop') as string });
   });
 });
+
+test('what somebody orders is done at once, however long the pause after a failure is', { timeout: 30_000 }, async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', '1', 'first');
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
+  await pipeline.caughtUp(within());
+  stage.beforePromote = (generation) => {
+    if (generation === 2) throw new TailraceError('TGT_BLOCKED', { message: 'Not now.' });
+  };
+  pipeline.resync('items', false);
+  const pauses = (): number[] => stage.lines.filter(({ event }) => event === 'generations_waiting').map((line) => Number(line['retry_in_ms']));
+  await expect.poll(() => pauses().at(-1) ?? 0, { timeout: 20_000 }).toBeGreaterThan(2_000);
+  const orderedAtMs = performance.now();
+  pipeline.drop('items', 2);
+  await expect.poll(() => pipeline.generations('items').map(({ generation }) => generation), { timeout: 20_000, interval: 10 }).toEqual([1]);
+  expect(performance.now() - orderedAtMs).toBeLessThan(1_500);
+});
+
+test('a generation that was looked at is not looked at again because its target cannot promote it, and the pauses grow', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', '1', 'first');
+  await using stage = await ScriptedStage.make();
+  let looks = 0;
+  const beforeSwap = async (): Promise<void> => {
+    looks += 1;
+    await new Promise((resolve) => void setTimeout(resolve, 5));
+  };
+  let refusals = 3;
+  stage.beforePromote = () => {
+    refusals -= 1;
+    if (refusals >= 0) throw new TailraceError('TGT_BLOCKED', { message: 'Not now.' });
+  };
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' }, beforeSwap });
+  await pipeline.caughtUp(within());
+  const pauses = stage.lines.filter(({ event }) => event === 'generations_waiting').map((line) => Number(line['retry_in_ms']));
+  expect([looks, pauses.length]).toEqual([1, 3]);
+  expect(pauses[2]).toBeGreaterThanOrEqual(400);
+});
+
+test('pauses grow while looking at a generation fails, as they do when promoting it fails', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', '1', 'first');
+  await using stage = await ScriptedStage.make();
+  let failures = 3;
+  const beforeSwap = async (): Promise<void> => {
+    await new Promise((resolve) => void setTimeout(resolve, 5));
+    failures -= 1;
+    if (failures >= 0) throw new TailraceError('TGT_CONN', { message: 'It is away.' });
+  };
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' }, beforeSwap });
+  await pipeline.caughtUp(within());
+  const pauses = stage.lines.filter(({ event }) => event === 'generations_waiting').map((line) => Number(line['retry_in_ms']));
+  expect(pauses).toHaveLength(3);
+  expect(pauses[2]).toBeGreaterThanOrEqual(400);
+});

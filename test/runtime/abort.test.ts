@@ -31,6 +31,30 @@ describe('a notifier', () => {
   });
 });
 
+describe('a wait for a notifier', () => {
+  test('that is given up leaves nothing behind', async () => {
+    const notifier = new Notifier();
+    const stop = new AbortController();
+    const waits = Array.from({ length: 3 }, async () => notifier.wait(stop.signal));
+    expect(notifier.waiting).toBe(3);
+    stop.abort(new Error('given up'));
+    for (const wait of waits) await expect(wait).rejects.toThrow('given up');
+    expect(notifier.waiting).toBe(0);
+  });
+
+  test('ends at once when something has changed since it was looked', async () => {
+    const notifier = new Notifier();
+    const { times } = notifier;
+    notifier.notify();
+    await notifier.wait(never, times);
+    expect(notifier.times).toBe(times + 1);
+    const waiting = notifier.wait(never, notifier.times);
+    expect(notifier.waiting).toBe(1);
+    notifier.notify();
+    await waiting;
+  });
+});
+
 describe('the first of several tasks', () => {
   test('counts when it ends, and the others are told', async () => {
     const told: unknown[] = [];

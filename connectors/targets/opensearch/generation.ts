@@ -26,6 +26,8 @@ export interface GenerationDeps {
   readonly dialect: Dialect;
   readonly sender: BulkSender;
   readonly clock: Clock;
+  /** It is used no more. */
+  readonly onClosed: (generation: OpenSearchGeneration) => void;
 }
 
 export class OpenSearchGeneration implements TargetGeneration {
@@ -119,8 +121,10 @@ export class OpenSearchGeneration implements TargetGeneration {
     return { documents: all?.primaries?.docs?.count ?? 0, bytes: all?.primaries?.store?.size_in_bytes ?? null };
   }
 
-  /** Nothing to let go: connections belong to the target, and the write alias stays until the next opening takes it away. */
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Connections belong to the target, and the write alias stays until the next opening takes it away. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#deps.onClosed(this);
+  }
 
   async #sweep(version: bigint, signal: AbortSignal): Promise<number> {
     return await sweepBelow(version, { physical: this.physical, shards: await this.#shards(signal) }, this.#removal(), signal);

@@ -46,7 +46,8 @@ export class OpenSearchTarget implements Target {
     const dialect = await this.#server(signal);
     const cluster = this.#cluster;
     const opened = await openIndex(plan, { cluster, dialect, random: this.#runtime.random, refreshInterval: this.#config.refresh_interval }, signal);
-    const generation = new OpenSearchGeneration({ plan, opened, cluster, dialect, sender: this.#sender, clock: this.#runtime.clock });
+    const onClosed = (closed: OpenSearchGeneration): void => void this.#opened.delete(closed);
+    const generation = new OpenSearchGeneration({ plan, opened, cluster, dialect, sender: this.#sender, clock: this.#runtime.clock, onClosed });
     this.#opened.add(generation);
     return generation;
   }

@@ -1,4 +1,6 @@
 /** What a cluster may do to an opened generation behind its back, and what opening, loading and scanning make of failures in their middle. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { OpenSearchTarget } from '../../../connectors/targets/opensearch/target.ts';
 import type { GenerationPlan, Operation, TargetGeneration } from '../../../src/connector/target.ts';
@@ -309,4 +311,17 @@ describe('scanning', () => {
     on.cluster.intercept = ({ path }) => (path.includes('point_in_time') ? { json: { pit_id: 'view' } } : path.startsWith('/_search') ? { json: { _shards: { failed: 1 }, hits: { hits: [] } } } : undefined);
     await expect(Array.fromAsync(generation.scan(signal))).rejects.toMatchObject({ code: 'TGT_CONN' });
   });
+});
+
+test('a generation that was closed is forgotten: a target that is opened again after every failure does not grow', async () => {
+  await using on = await scene();
+  const closed = await (async () => {
+    const opened = await on.open();
+    await opened[Symbol.asyncDispose]();
+    return new WeakRef(opened);
+  })();
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // What was awaited last is let go a turn later.
+  await expect.poll(() => (collect(), closed.deref() === undefined)).toBe(true);
 });
