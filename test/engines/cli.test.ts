@@ -36,6 +36,7 @@ const asked: Readonly<Record<string, readonly string[]>> = {
   'dlq show': ['dlq', 'show', 'products', '7'],
   trace: ['trace', 'products', '7'],
   'generations list': ['generations', 'list'],
+  plan: ['plan'],
 };
 
 test('docs/cli.md has a shape for every verb that prints JSON', () => {
