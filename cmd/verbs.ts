@@ -14,6 +14,7 @@ import { schemaVerb } from './commands/schema.ts';
 import { searchVerb } from './commands/search.ts';
 import { statusVerb } from './commands/status.ts';
 import { traceVerb } from './commands/trace.ts';
+import { verifyVerb } from './commands/verify.ts';
 import type { Verb } from './verb.ts';
 
-export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, planVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, resyncVerb, generationsVerb, schemaVerb];
+export const verbs: readonly Verb[] = [demoVerb, initVerb, checkVerb, planVerb, runVerb, statusVerb, lagVerb, searchVerb, traceVerb, positionsVerb, logVerb, dlqVerb, verifyVerb, resyncVerb, generationsVerb, schemaVerb];

@@ -57,6 +57,7 @@ export async function startDaemon({ config, path }: LoadedConfig, options: Daemo
     entries: { formats: rowFormats(), formatPosition: positions.format },
     scrubber,
     metrics: createMetrics(() => pipeline.status(), watchProcessUsage()),
+    after: (ms, task) => nodeClock.schedule(ms, task),
     requestStop: options.onStopRequested,
     serve: nodeHttpServe,
     logger,

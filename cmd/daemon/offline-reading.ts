@@ -211,6 +211,7 @@ class OfflineReading implements Reading {
       changes_per_second: 0,
       dead_letters: record === undefined ? 0 : state.deadLetterCount(name, record.generation),
       counters: newCounters(),
+      verify: null,
       generations: this.#generations(definition, standings),
     };
   }

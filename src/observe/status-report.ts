@@ -57,7 +57,7 @@ export function statusReport(status: PipelineStatus, scrubber: Scrubber): Status
     problems: problems.map((problem) => scrubber.text(problem)),
     log: logReport(log),
     sources: sources.map((source) => ({ ...source, error: scrubbed(source.error, scrubber), notes: source.notes.map((note) => scrubber.text(note)) })),
-    indices: indices.map((index) => ({ ...index, error: scrubbed(index.error, scrubber) })),
+    indices: indices.map((index) => ({ ...index, error: scrubbed(index.error, scrubber), verify: scrubbed(index.verify, scrubber) })),
   };
 }
 

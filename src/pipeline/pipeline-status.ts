@@ -7,6 +7,7 @@ import type { GenerationRecord, StateStore } from '../state/state-store.ts';
 import { dropAtMs } from './generations.ts';
 import type { IndexRunner } from './index-runner.ts';
 import type { SourceRunner } from './source-runner.ts';
+import type { VerifyStatus } from './verify-status.ts';
 import type { GenerationStatus, IndexStatus, JobStatus, PipelineStatus, SourceStatus, StatusError } from './status.ts';
 
 export interface StatusDeps {
@@ -19,6 +20,7 @@ export interface StatusDeps {
   readonly state: StateStore;
   readonly sources: readonly SourceRunner[];
   readonly indices: readonly IndexRunner[];
+  readonly verifyStatus: (index: string) => VerifyStatus | null;
   readonly jobs: readonly JobStatus[];
 }
 
@@ -111,6 +113,7 @@ function indexStatus(runner: IndexRunner, deps: StatusDeps): IndexStatus {
     changes_per_second: runner.changesPerSecond,
     dead_letters: deps.state.deadLetterCount(record.index, record.generation),
     counters: applied.counters,
+    verify: deps.verifyStatus(record.index),
     generations: generationStatuses(runner, deps),
   };
 }

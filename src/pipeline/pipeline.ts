@@ -85,7 +85,7 @@ export class Pipeline implements AsyncDisposable {
 
   status(): PipelineStatus {
     const { version, pid, runtime, log, state, config } = this.#parts;
-    return pipelineStatus({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices, jobs: this.resyncs.progress() });
+    return pipelineStatus({ version, pid, startedMs: this.#startedMs, readyWithinMs: config.ready_within_ms, runtime, log, state, sources: this.#sources, indices: this.#indices, verifyStatus: (index) => this.verifications.status(index), jobs: this.resyncs.progress() });
   }
 
   /** Resolves when everything that is committed at the sources now is searchable; rejects with the error of whatever has stopped. */

@@ -5,6 +5,7 @@
 import type { ApplyCounters } from '../apply/counters.ts';
 import type { LogStats } from '../connector/log-store.ts';
 import type { GenerationPhase, GenerationReason } from '../state/state-store.ts';
+import type { VerifyStatus } from './verify-status.ts';
 import type { GenerationCondition } from './generation-runner.ts';
 
 export interface StatusError {
@@ -143,6 +144,8 @@ export interface IndexStatus {
   readonly changes_per_second: number;
   readonly dead_letters: number;
   readonly counters: Readonly<ApplyCounters>;
+  /** Null when it was not verified since the daemon began, or no daemon runs. */
+  readonly verify: VerifyStatus | null;
   /** All that are kept, in the order of their numbers; the other figures are those of the one that stands for the index. */
   readonly generations: readonly GenerationStatus[];
 }

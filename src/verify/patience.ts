@@ -1,5 +1,6 @@
 /** Waits for what a pause may mend, a source or a target that is away, and then does the work again. */
 import { dispositionOf } from '../errors/policy.ts';
+import { isAbort } from '../errors/tailrace-error.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { VerifyProgress } from './progress.ts';
@@ -25,8 +26,7 @@ export class Patience {
         this.#progress.trouble = null;
         return result;
       } catch (error) {
-        const disposition = dispositionOf(error);
-        if (signal.aborted || (disposition !== 'backoff' && disposition !== 'pause')) throw error;
+        if (signal.aborted || !mayMendItself(error)) throw error;
         this.#progress.trouble = error;
         this.#progress.phase = 'waiting';
         await this.#runtime.clock.sleep(backoff.nextMs(), signal);
@@ -34,4 +34,10 @@ export class Patience {
       }
     }
   }
+}
+
+function mayMendItself(error: unknown): boolean {
+  const disposition = dispositionOf(error);
+  // What is asked of a connection that ends is called off: the next one is asked.
+  return disposition === 'backoff' || disposition === 'pause' || isAbort(error);
 }

@@ -58,6 +58,10 @@ describe('a command that is not understood', () => {
     ['dlq drop products', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
     ['dlq retry products', 'tailrace: What is to be tried again is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq retry --help`.'],
     ['dlq drop products 57 --all', 'tailrace: What is to be dropped is said in one way: by ids, by `--code`, or with `--all`.', '→ See `tailrace dlq drop --help`.'],
+    ['verify products --sample 0', 'tailrace: A sample is a number of rows, or a percentage of them above 0: 100000 or 5%.', '→ See `tailrace verify --help`.'],
+    ['verify products --sample 101%', 'tailrace: A sample is a number of rows, or a percentage of them above 0: 100000 or 5%.', '→ See `tailrace verify --help`.'],
+    ['verify products --rate 0', 'tailrace: `--rate` is a whole number, 1 or more.', '→ See `tailrace verify --help`.'],
+    ['verify products --limit 1.5', 'tailrace: `--limit` is a whole number, 0 or more.', '→ See `tailrace verify --help`.'],
     ['resync', 'tailrace: `tailrace resync` needs an index, or `--table`.', '→ See `tailrace resync --help`.'],
     ['resync products --table shop.public.products', 'tailrace: `--table` builds every index of the table again: it goes with neither an index nor a choice of rows.', '→ See `tailrace resync --help`.'],
     ['resync products --key 1 --where true', 'tailrace: Which rows is said in one way: `--key` and `--where` are given.', '→ See `tailrace resync --help`.'],
@@ -75,7 +79,7 @@ describe('a command that is not understood', () => {
   test('without any verb names all of them', async () => {
     const result = await runCli([]);
     expect(result.code).toBe(64);
-    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, plan, run, status, lag, search, trace, positions, log, dlq, resync, generations, schema.');
+    expect(said(result)[0]).toBe('tailrace: `tailrace` needs a verb: demo, init, check, plan, run, status, lag, search, trace, positions, log, dlq, verify, resync, generations, schema.');
   });
 
   test('with --json has the error on standard output too, as one object', async () => {

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { askDaemonForLines } from '../../cmd/daemon/admin-client.ts';
 import type { TailraceConfig } from '../../src/config/definition.ts';
 import { adminSettings } from '../../src/config/engine-settings.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
@@ -14,6 +15,7 @@ import { routes, type AdminSubject } from '../../src/observe/admin/routes.ts';
 import { DEAD_LETTERS_MAX, type DeadLetterPage } from '../../src/observe/reports.ts';
 import { Scrubber } from '../../src/observe/logging/scrub.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
+import { nodeClock } from '../../src/runtime/node/clock.ts';
 import { nodeHttpServe } from '../../src/runtime/node/http.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import { Secret } from '../../src/runtime/secret.ts';
@@ -80,6 +82,22 @@ const resyncs: AdminSubject['resyncs'] = {
   steer: async (index, paused) => Promise.resolve([{ source: 'shop', table: 'public.products', snapshot: 5, paused, indices: [index] }]),
 };
 
+/** Verifications that were asked for, each with its signal. */
+const verified: { readonly request: unknown; readonly signal: AbortSignal }[] = [];
+
+const verifications: AdminSubject['verifications'] = {
+  begin: (request, signal) => {
+    if (request.index === 'busy') throw new TailraceError('USAGE', { message: 'Index busy is being verified already.' });
+    verified.push({ request, signal });
+    const running = indexStatus.verify?.running;
+    const report = indexStatus.verify?.last;
+    if (running == null || report == null) throw new Error('the sample has both');
+    const found = [{ kind: 'stale' as const, id: '57', key: null, field: 'name', storedVersion: 2n ** 48n + 5n, seq: 9 }, { kind: 'missing' as const, id: '58', key: null, field: null, storedVersion: null, seq: 9 }];
+    const ended = request.index === 'slow' ? new Promise<never>(() => {}) : request.index === 'failing' ? Promise.reject(new TailraceError('TGT_CONN', { message: 'It is away.' })) : Promise.resolve({ report, found });
+    return { ended, progress: () => running };
+  },
+};
+
 function subject(): AdminSubject {
   return {
     log,
@@ -96,6 +114,7 @@ function subject(): AdminSubject {
     generations: () => indexStatus.generations.slice(),
     jobs: () => [job],
     resyncs,
+    verifications,
     promote: (index, generation) => recordOf({ index, generation, phase: 'ready' }),
     drop: (index, generation) => recordOf({ index, generation, phase: 'dropping' }),
   };
@@ -108,6 +127,7 @@ async function start(settings: unknown = {}, other: Partial<AdminSubject> = {}):
     entries: { formats: new Map([[testFormat.name, testFormat]]), formatPosition: (source, position) => `${source}@${Buffer.from(position).toString('hex')}` },
     scrubber: new Scrubber(),
     metrics: async () => ({ contentType: 'text/plain', text: 'tailrace_ready 1\n' }),
+    after: (ms, task) => nodeClock.schedule(ms, task),
     requestStop: () => (stops += 1),
     serve: nodeHttpServe,
     logger: silentLogger,
@@ -255,6 +275,7 @@ describe('over TCP', () => {
     expect(statuses).toEqual({
       '/healthz': 200, '/readyz': 200, '/metrics': 200, '/v1/status': 200, '/v1/config': 403, '/v1/positions': 200, '/v1/schemas': 200, '/v1/log/stat': 200,
       '/v1/log/entries': 403, '/v1/search': 403, '/v1/dead-letters': 403, '/v1/dead-letters/drop': 403, '/v1/dead-letters/retry': 403, '/v1/stop': 403,
+      '/v1/verify': 403,
       '/v1/generations': 200, '/v1/jobs': 200, '/v1/generations/promote': 403, '/v1/generations/drop': 403, '/v1/resync': 403, '/v1/resync/cancel': 403, '/v1/resync/pause': 403, '/v1/resync/resume': 403,
     });
     expect(stops).toBe(0);
@@ -376,5 +397,32 @@ describe('log entries', () => {
       sent.on('error', reject).end();
     });
     expect(seen.map((line) => (JSON.parse(line) as { row: unknown }).row)).toEqual([{ name: 'one' }, { name: 'two' }]);
+  });
+});
+
+describe('a verification', () => {
+  const lines = async (admin: AdminServer, query: Readonly<Record<string, string>>): Promise<Record<string, unknown>[]> =>
+    (await Array.fromAsync(askDaemonForLines(admin.socketPath, { path: '/v1/verify', method: 'POST', query }))).map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  test('is told while it goes on, and its report is the last line', async () => {
+    await using admin = await start();
+    const told = await lines(admin, { index: 'products', sample: '5%', repair: '1', rate: '100', generation: '2', limit: '1' });
+    expect(told.map((line) => Object.keys(line)[0])).toEqual(['progress', 'difference', 'report']);
+    expect(told[1]).toEqual({ difference: { id: '57', kind: 'stale', field: 'name', stored_version: '281474976710661', stored_seq: 5 } });
+    expect(verified.at(-1)?.request).toEqual({ index: 'products', generation: 2, extent: { share: 0.05 }, repair: true, rowsPerSecond: 100 });
+    await expect.poll(() => verified.at(-1)?.signal.aborted).toBe(true);
+  });
+
+  test('is refused, or fails, by name', async () => {
+    await using admin = await start();
+    await expect(lines(admin, { index: 'busy' })).rejects.toMatchObject({ code: 'USAGE', message: 'Index busy is being verified already.' });
+    await expect(lines(admin, { index: 'products', sample: 'few' })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(lines(admin, { index: 'failing' })).rejects.toMatchObject({ code: 'TGT_CONN' });
+  });
+
+  test('is called off when nobody reads on', async () => {
+    await using admin = await start();
+    for await (const line of askDaemonForLines(admin.socketPath, { path: '/v1/verify', method: 'POST', query: { index: 'slow' } })) if (line !== '') break;
+    await expect.poll(() => verified.at(-1)?.signal.aborted).toBe(true);
   });
 });

@@ -35,6 +35,14 @@ export const indexStatus: IndexStatus = {
   changes_per_second: 40,
   dead_letters: 2,
   counters: { read: 3_400, applied: 3_000, stale: 10, superseded: 300, filtered: 88, dead_lettered: 2, batches: 20, document_bytes: 600_000 },
+  verify: {
+    running: { index: 'products', generation: 1, reason: 'continuous', phase: 'comparing', started_ms: 1_800_000_000_000, rows: 1_200, estimated_rows: 4_000, rows_per_second: 20, documents: 1_100, differences: 1, parked: 0, error: null },
+    last: { index: 'products', generation: 1, reason: 'continuous', equal: false, started_ms: 1_800_000_000_000, ended_ms: 1_800_000_030_000, from_seq: 3_000, to_seq: 3_100, rows: 3_300, documents: 3_200, share: 1, differences: 3, kinds: { missing: 1, altered: 2 }, parked: 2, unsettled: 0, repair: { repaired: 2, remaining: 1, kinds: { missing: 1 }, untried: 0, beyond: 0 } },
+    passes: 2,
+    rows: 6_600,
+    differences: 4,
+    repaired: 2,
+  },
   generations: [
     { index: 'products', generation: 1, target: 'search', phase: 'serving', condition: 'working', reason: 'new', held: false, error: null, cursor: 3_400, lag_changes: 56, created_ms: 1_800_000_000_000, retired_ms: null, drop_ms: null, dead_letters: 2 },
   ],

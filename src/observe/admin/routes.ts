@@ -6,18 +6,20 @@ import type { PositionReport } from '../../pipeline/positions.ts';
 import type { Resyncs } from '../../pipeline/resync.ts';
 import type { GenerationStatus, PipelineStatus } from '../../pipeline/status.ts';
 import type { RetryReport } from '../../pipeline/retry-letters.ts';
+import type { Verifications } from '../../pipeline/verifications.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import type { HttpReply, HttpRequest } from '../../runtime/http.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord } from '../../state/state-store.ts';
 import type { LogStore } from '../../connector/log-store.ts';
 import { logEntries, type LogEntriesDeps } from '../log-entries.ts';
-import { errorRecord } from '../logging/error-record.ts';
 import type { Scrubber } from '../logging/scrub.ts';
 import { DEAD_LETTERS_MAX, deadLetterPage, deadLetterPlace, schemaReport, searchReport } from '../reports.ts';
 import { logStatReport, statusReport } from '../status-report.ts';
 import type { Need } from './access.ts';
-import { json, required, wholeNumber } from './answers.ts';
+import { endingWithError, json, required, wholeNumber } from './answers.ts';
 import { generationRoutes } from './generation-routes.ts';
 import { resyncRoutes } from './resync-routes.ts';
+import { verifyRoutes } from './verify-routes.ts';
 
 /** What is looked at: the running pipeline. */
 export interface AdminSubject {
@@ -32,6 +34,7 @@ export interface AdminSubject {
   generations(index?: string): GenerationStatus[];
   jobs(): JobRecord[];
   readonly resyncs: Pick<Resyncs, 'begin' | 'plan' | 'cancel' | 'steer'>;
+  readonly verifications: Pick<Verifications, 'begin'>;
   promote(index: string, generation: number): GenerationRecord;
   drop(index: string, generation: number): GenerationRecord;
 }
@@ -44,6 +47,8 @@ export interface RouteDeps {
   readonly config: TailraceConfig;
   /** The text of `/metrics` and its content type. */
   readonly metrics: () => Promise<{ readonly contentType: string; readonly text: string }>;
+  /** Calls back once after so many milliseconds, unless the function that it returns is called first. */
+  readonly after: Clock['schedule'];
   /** Begins a graceful stop; called once for each request to stop. */
   readonly requestStop: () => void;
 }
@@ -98,6 +103,7 @@ export const routes: Readonly<Record<string, Route>> = {
   },
   ...generationRoutes,
   ...resyncRoutes,
+  ...verifyRoutes,
   '/v1/dead-letters/retry': {
     method: 'POST',
     need: 'command',
@@ -112,15 +118,6 @@ export const routes: Readonly<Record<string, Route>> = {
     },
   },
 };
-
-/** An error that comes when the answer has begun is the last line of it. */
-async function* endingWithError(lines: AsyncIterable<string>, scrubber: Scrubber): AsyncGenerator<string> {
-  try {
-    yield* lines;
-  } catch (error) {
-    yield `${JSON.stringify({ error: errorRecord(error, { scrubber, stack: false }) })}\n`;
-  }
-}
 
 function deadLetterFilter(query: URLSearchParams): DeadLetterFilter {
   return { index: query.get('index') ?? undefined, id: query.get('id') ?? undefined, code: query.get('code') ?? undefined };

@@ -58,6 +58,14 @@ export const metricDefinitions = {
   tailrace_index_batches_total: counter('Batches that were sent to the target.', ofIndex),
   tailrace_index_document_bytes_total: counter('Bytes of documents that were sent to the target.', ofIndex),
 
+  tailrace_verify_passes_total: counter('Verifications of the index that ended, since the daemon began. Absent for an index that was not verified.', ofIndex),
+  tailrace_verify_rows_total: counter('Rows that they read.', ofIndex),
+  tailrace_verify_differences_total: counter('Differences that they found.', ofIndex),
+  tailrace_verify_repaired_total: counter('Differences that were repaired.', ofIndex),
+  tailrace_verify_differences: gauge('Differences that the last one found and that were not repaired, and documents of which it could not tell.', ofIndex),
+  tailrace_verify_ended_time_seconds: gauge('When the last one ended, in seconds since 1970.', ofIndex),
+  tailrace_verify_running_rows: gauge('Rows that the one that goes on has read. Absent while none goes on.', ofIndex),
+
   tailrace_process_resident_memory_bytes: gauge('Memory of the process.'),
   tailrace_process_heap_used_bytes: gauge('Memory of JavaScript objects.'),
   tailrace_process_external_memory_bytes: gauge('Memory of buffers.'),

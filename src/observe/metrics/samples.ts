@@ -1,5 +1,6 @@
 /** The values of all metrics at one moment, made from the pipeline's status. */
 import type { IndexStatus, PipelineStatus, SourceStatus } from '../../pipeline/status.ts';
+import type { VerifyStatus } from '../../pipeline/verify-status.ts';
 import type { ProcessUsage } from '../../runtime/process-usage.ts';
 import type { MetricName } from './names.ts';
 
@@ -77,7 +78,7 @@ function logSamples({ log, now_ms: nowMs }: PipelineStatus): Sample[] {
 
 function indexSamples(index: IndexStatus): Sample[] {
   const labels = { index: index.name };
-  const { counters } = index;
+  const { counters, verify } = index;
   return [
     ...oneOf('tailrace_index_phase', 'phase', indexPhases, index.phase, labels),
     ...known(labels, {
@@ -95,7 +96,20 @@ function indexSamples(index: IndexStatus): Sample[] {
       tailrace_index_batches_total: counters.batches,
       tailrace_index_document_bytes_total: counters.document_bytes,
     }),
+    ...(verify === null ? [] : verifySamples(verify, labels)),
   ];
+}
+
+function verifySamples({ running, last, passes, rows, differences, repaired }: VerifyStatus, labels: Readonly<Record<string, string>>): Sample[] {
+  return known(labels, {
+    tailrace_verify_passes_total: passes,
+    tailrace_verify_rows_total: rows,
+    tailrace_verify_differences_total: differences,
+    tailrace_verify_repaired_total: repaired,
+    tailrace_verify_differences: last === null ? null : last.unsettled + (last.repair === null ? last.differences : last.repair.remaining + last.repair.untried),
+    tailrace_verify_ended_time_seconds: last === null ? null : last.ended_ms / 1000,
+    tailrace_verify_running_rows: running?.rows ?? null,
+  });
 }
 
 function processSamples(usage: ProcessUsage): Sample[] {
