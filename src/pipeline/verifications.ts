@@ -178,7 +178,7 @@ export class Verifications {
         try {
           const { report } = await this.#exclusive(main, 'continuous', { extent: 'all', repair: settings.repair, rowsPerSecond: settings.rate }, signal);
           const { generation, rows, differences, kinds, repair, unsettled } = report;
-          if (report.equal) logger.info('index_verified', { index: name, generation, rows });
+          if (differences === 0 && unsettled === 0) logger.info('index_verified', { index: name, generation, rows });
           else logger.warn('index_differs', { index: name, generation, rows, differences, ...kinds, unsettled, repaired: repair?.repaired ?? 0 });
         } catch (error) {
           if (signal.aborted) return;
