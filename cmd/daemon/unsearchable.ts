@@ -17,7 +17,7 @@ export async function refuseUnsearchable(config: TailraceConfig, { name, to, fro
   const index = status.indices.find((candidate) => candidate.name === name);
   const source = status.sources.find((candidate) => candidate.name === from.source);
   const trouble = index?.error ?? source?.error ?? null;
-  if (wasBuilt(index)) throw new TailraceError('NOT_BUILT', { message: `Index ${name} was built, but is not in its target ${to} any more.`, hint: `Put back what the target kept, or build the index again: \`tailrace run --rebuild ${from.source}\`.`, entity: name });
+  if (wasBuilt(index)) throw new TailraceError('NOT_BUILT', { message: `Index ${name} was built, but is not in its target ${to} any more.`, hint: `Put back what the target kept, or build the index again: \`tailrace resync ${name}\`.`, entity: name });
   throw new TailraceError('NOT_BUILT', { message: `Index ${name} is not built yet: ${reason(status, trouble === null ? null : trouble.message.replace(/\.$/, ''), from.source)}.`, hint: trouble?.hint, entity: name });
 }
 

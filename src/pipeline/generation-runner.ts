@@ -11,7 +11,7 @@ import type { IndexDefinition } from '../config/index-settings.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { GenerationPlan, Target, TargetGeneration } from '../connector/target.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
-import { namingSource } from '../errors/named-source.ts';
+import { namingIndex, namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import { Notifier } from '../runtime/abort.ts';
@@ -81,7 +81,7 @@ export class GenerationRunner {
     this.#record = deps.record;
     this.#backoff = new Backoff(REOPEN, deps.runtime.random);
     this.#read = new Rate(deps.runtime.clock);
-    if (deps.feed instanceof TailraceError) this.#halt(deps.feed);
+    if (deps.feed instanceof TailraceError) this.#halt(namingIndex(deps.feed, deps.record.index));
   }
 
   /** `products-g0001`. */
@@ -185,11 +185,11 @@ export class GenerationRunner {
 
   /** The error with what mends it here. */
   #explained(error: unknown, { definition: { name, from } }: Feed): unknown {
-    if (!needsRebuild(error) || this.#record.phase !== 'building') return namingSource(error, from.source);
+    if (!needsRebuild(error) || this.#record.phase !== 'building') return namingIndex(namingSource(error, from.source), name);
     return new TailraceError(codeOf(error) ?? 'LOG_EVICTED', {
       message: `Index ${name} was given up before it was built: what it had yet to apply is more than the change log holds.`,
       did: 'The index was not built; the others go on.',
-      hint: `Raise \`log.max_bytes\` above the size of the table ${from.table}, or set \`log.on_full: block\` until the index is built, then \`tailrace run --rebuild ${from.source}\`. As it is, the next build ends the same way if the target is no faster.`,
+      hint: `Raise \`log.max_bytes\` above the size of the table ${from.table}, or set \`log.on_full: block\` until the index is built; restart, then \`tailrace resync ${name}\`. As it is, the next build ends the same way if the target is no faster.`,
       entity: name,
       cause: error,
     });

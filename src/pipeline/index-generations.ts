@@ -6,6 +6,7 @@ import type { RowSchema } from '../change/schema.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Target } from '../connector/target.ts';
+import { definitionProblems } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { Notifier } from '../runtime/abort.ts';
@@ -95,8 +96,9 @@ export class IndexGenerations {
   learnShape(source: string, shape: TableShape, isCurrent: boolean): void {
     for (const runner of this.#runners) {
       const from = runner.definition?.from;
-      // What is being built waits for the source's word.
-      if (from?.source === source && from.table === shape.table && (isCurrent || runner.record.phase !== 'building')) runner.learnShape(shape);
+      if (from?.source !== source || from.table !== shape.table) continue;
+      // What is being built waits for the source's word, and so does what cannot be made of the shape that the log knows: the table may have another by now.
+      if (isCurrent || (runner.record.phase !== 'building' && definitionProblems(runner.definition as IndexDefinition, shape).length === 0)) runner.learnShape(shape);
     }
   }
 

@@ -51,7 +51,7 @@ export async function rewind(directory: string, { index, seq, dryRun }: RewindRe
   if (record.phase !== 'serving') throw refused(`Index ${index} is being built: it reads everything that it needs.`, 'Start the daemon with `tailrace run`, and wait until the index serves.', index);
   const cursor = await cursorOf(record, state);
   const oldest = Math.max(log.firstSeq - 1, record.startSeq);
-  if (seq < oldest) throw refused(`Index ${index} cannot go back to seq ${seq}: the oldest it can go back to is ${oldest}.`, 'Name that one, or a later one; for everything from the beginning: `tailrace run --rebuild SOURCE`.', index);
+  if (seq < oldest) throw refused(`Index ${index} cannot go back to seq ${seq}: the oldest it can go back to is ${oldest}.`, `Name that one, or a later one; for everything from the beginning: \`tailrace run\`, and then \`tailrace resync ${index}\`.`, index);
   if (seq > cursor) throw refused(`Index ${index} has applied changes up to seq ${cursor} only; going on to ${seq} would leave some out.`, `Name ${cursor} or an earlier one.`, index);
   if (!dryRun) state.putCursor(index, record.generation, seq);
   return { index, generation: record.generation, cursor, rewound_to: seq, changes: cursor - seq, dry_run: dryRun };

@@ -116,6 +116,19 @@ export class Scene implements AsyncDisposable {
     expect(await this.compare()).toMatchObject({ missing: [], extra: [], different: [] });
   }
 
+  /** Has the index built again by a daemon, as a hint says, and then holds it against the table. */
+  async resynced(hint: string): Promise<void> {
+    const [, command = ''] = /`tailrace (resync items)`/.exec(hint) ?? [];
+    {
+      await using daemon = await this.daemon();
+      await daemon.event('index_stopped');
+      const { code, stderr } = await this.cli(command.split(' '));
+      expect(code, stderr).toBe(0);
+      await this.inStep(daemon);
+    }
+    await this.mended();
+  }
+
   /** Waits until the index is the table, while a daemon works. */
   async inStep(daemon: TailraceProcess): Promise<void> {
     await eventually('the index to equal the table', IN_STEP_WITHIN_MS, async () => {

@@ -11,8 +11,6 @@ import { spawnTailrace } from './tailrace.ts';
 
 const MiB = 1024 * 1024;
 
-const rebuild = ['run', '--once', '--rebuild', 'shop'];
-
 /** The smallest log there may be, which a few large rows fill. */
 function smallLog(onFull: 'block' | 'evict'): (config: SceneConfig) => void {
   return ({ more }) => (more['log'] = { max_bytes: 64 * MiB, segment_bytes: 4 * MiB, on_full: onFull });
@@ -134,7 +132,7 @@ describePostgres([18], ({ server }) => {
         await scene.sql(overflow);
         const { code, hint } = errorOf(await daemon.event('index_stopped'));
         expect(code).toBe('LOG_EVICTED');
-        expect(hint).toContain('`tailrace run --rebuild shop`');
+        expect(hint).toContain('`tailrace resync items`');
         await eventually('what the index needs next is removed from the log', 30_000, async () => {
           const { log, indices } = JSON.parse((await scene.cli(['positions', '--json'])).stdout) as { log: { first_seq: number }; indices: { cursor: number }[] };
           return log.first_seq > (indices[0]?.cursor ?? Infinity) + 1;
@@ -144,8 +142,7 @@ describePostgres([18], ({ server }) => {
       }
       await scene.sql('DELETE FROM items WHERE id > 1010');
       // What is missing stays missing until it is built again.
-      await scene.refusal('LOG_GAP');
-      await scene.mended(rebuild);
+      await scene.resynced((await scene.refusal('LOG_GAP')).hint);
     });
   });
 

@@ -78,13 +78,14 @@ describePostgres([18], ({ server }) => {
       await scene.mended();
     });
 
-    test('that no longer has it and then has it again is in step again after a rebuild: SRC_DDL', async () => {
+    test('that no longer has it and then has it again is in step again after a resync: SRC_DDL', async () => {
       await using scene = await Scene.make(await server(), ({ index }) => (index['where'] = 'n > 0'));
       await scene.mended();
       await scene.sql("ALTER TABLE items RENAME COLUMN n TO amount; UPDATE items SET name = 'renamed' WHERE id = 3");
-      expect((await scene.refusal('SRC_DDL')).hint).toContain('undo the change of the table and then `tailrace run --rebuild shop`');
+      const { hint } = await scene.refusal('SRC_DDL');
+      expect(hint).toContain('undo the change of the table and then `tailrace resync items`');
       await scene.sql("ALTER TABLE items RENAME COLUMN amount TO n; UPDATE items SET name = 'renamed' WHERE id = 4");
-      await scene.mended(['run', '--once', '--rebuild', 'shop']);
+      await scene.resynced(hint);
     });
 
     test('about which the server says what nobody has foreseen stops the source and is not tried again: UNKNOWN', async () => {

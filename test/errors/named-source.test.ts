@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { catalogue } from '../../src/errors/catalogue.ts';
-import { hintFor, namingSource } from '../../src/errors/named-source.ts';
+import { hintFor, namingIndex, namingSource } from '../../src/errors/named-source.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 
 test('a hint names the source that is to be built again, and is the same when that is not known', () => {
@@ -17,4 +17,10 @@ test('an error that names the source is the same in everything else', () => {
   expect(namingSource(cause, 'shop')).toBe(cause);
   const other = new TailraceError('SRC_CONN', { message: 'Away.' });
   expect(namingSource(other, 'shop')).toBe(other);
+});
+
+test('a hint names the index that is to be built again', () => {
+  const named = namingIndex(new TailraceError('LOG_GAP', { message: 'It is gone.' }), 'products') as TailraceError;
+  expect(named.hint).toBe('The log no longer holds what this index needs next. Build it again, beside the others: `tailrace resync products`.');
+  expect(namingIndex(named, 'products')).toBe(named);
 });
