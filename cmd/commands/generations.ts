@@ -1,7 +1,7 @@
 /** `tailrace generations`: the builds of each index, which of them readers see, and changing that. */
 import { ExitCode } from '../../src/errors/policy.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
-import { configOptions, jsonOption } from '../options.ts';
+import { configOptions, jsonOption, type ConfigArguments } from '../options.ts';
 import { generationScreen } from '../screens/generation-screen.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { defineVerb, groupVerbs } from '../verb.ts';
@@ -11,12 +11,18 @@ const oneOf = {
   generation: { type: 'number', demandOption: true, describe: 'Number of the generation' },
 } as const;
 
+function atOption(describe: string): { readonly at: { readonly type: 'string'; readonly requiresArg: true; readonly describe: string } } {
+  return { at: { type: 'string', requiresArg: true, describe } };
+}
+
 const listVerb = defineVerb({
   command: 'list [index]',
   describe: 'List the generations of an index, or of all',
-  options: { ...configOptions, ...jsonOption },
+  options: { ...configOptions, ...jsonOption, ...atOption('Instead those that this target holds and this pipeline does nothing with: of an index that the config has no more, or built by another data directory') },
   positionals: { index: { type: 'string', describe: 'Only those of this index' } },
+  examples: [['$0 generations list --at search', 'What the target `search` holds that nobody feeds']],
   run: async (args) => {
+    if (args.at !== undefined) return listLeft(args, args.at);
     const [{ readConfig }, { openReading }] = await Promise.all([import('../config-file.ts'), import('../daemon/reading.ts')]);
     const { config } = await readConfig(args);
     if (args.index !== undefined) refuseUnknownIndex(args.index, config);
@@ -40,14 +46,13 @@ const promoteVerb = defineVerb({
 const dropVerb = defineVerb({
   command: 'drop <index> <generation>',
   describe: 'Remove a generation that readers do not see',
-  options: { ...configOptions, ...jsonOption },
+  options: { ...configOptions, ...jsonOption, ...atOption('Remove one of those that `generations list --at` shows') },
   positionals: oneOf,
-  run: async (args) => command(args, 'drop', `Generation ${args.generation} of ${args.index} is removed.`),
+  examples: [['$0 generations drop old 4 --at search', 'Remove what the target holds of an index that is in the config no more']],
+  run: async (args) => args.at !== undefined ? dropLeftAt(args, args.at) : command(args, 'drop', `Generation ${args.generation} of ${args.index} is removed.`),
 });
 
-interface CommandArguments {
-  readonly config?: string | undefined;
-  readonly 'data-directory'?: string | undefined;
+interface CommandArguments extends ConfigArguments {
   readonly index: string;
   readonly generation: number;
   readonly json: boolean;
@@ -59,6 +64,28 @@ async function command(args: CommandArguments, what: 'promote' | 'drop', done: s
   refuseUnknownIndex(args.index, config);
   const answer = await commandDaemon(config, `/v1/generations/${what}`, { index: args.index, generation: String(args.generation) });
   standardOutput.lines([args.json ? JSON.stringify(answer) : done]);
+  return ExitCode.ok;
+}
+
+interface AtArguments extends ConfigArguments {
+  readonly index?: string | undefined;
+  readonly json: boolean;
+}
+
+async function listLeft(args: AtArguments, at: string): Promise<ExitCode> {
+  const [{ readConfig }, { leftBehindAt }, { leftLine }] = await Promise.all([import('../config-file.ts'), import('../daemon/left-behind.ts'), import('../screens/plan-screen.ts')]);
+  const { config } = await readConfig(args);
+  const left = (await leftBehindAt(config, at)).filter(({ index }) => args.index === undefined || index === args.index);
+  standardOutput.lines(args.json ? left.map((one) => JSON.stringify(one)) : left.length === 0 ? [`Target ${at} holds nothing that is left behind.`] : left.map(leftLine));
+  return ExitCode.ok;
+}
+
+async function dropLeftAt(args: CommandArguments, at: string): Promise<ExitCode> {
+  const [{ readConfig }, { dropLeftBehind }] = await Promise.all([import('../config-file.ts'), import('../daemon/left-behind.ts')]);
+  const { config } = await readConfig(args);
+  const { index, generation } = args;
+  await dropLeftBehind(config, { index, generation }, at);
+  standardOutput.lines([args.json ? JSON.stringify({ index, generation, dropped: true }) : `Generation ${generation} of ${index} is removed from ${at}.`]);
   return ExitCode.ok;
 }
 

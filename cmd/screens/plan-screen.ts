@@ -1,5 +1,6 @@
 /** `tailrace plan` for people: what becomes of each index and source, and what is left where it is. */
-import type { LeftBehind, SettingChange, SourcePlan, StartPlan } from '../../src/pipeline/plan.ts';
+import type { LeftBehind } from '../../src/pipeline/left-behind.ts';
+import type { SettingChange, SourcePlan, StartPlan } from '../../src/pipeline/plan.ts';
 import type { IndexPlan } from '../../src/pipeline/plan-index.ts';
 import { printable } from '../terminal/printable.ts';
 import type { Colour, Paint } from '../terminal/table.ts';
@@ -62,7 +63,7 @@ function textOf(value: unknown): string {
   return value === null ? '(none)' : printable(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
-function leftLine({ index, generation, target, promoted, documents, known }: LeftBehind): string {
+export function leftLine({ index, generation, target, promoted, documents, known }: LeftBehind): string {
   const what = [...(documents === null ? [] : [counted(documents, 'document')]), ...(promoted === true ? ['readers see it'] : []), ...(known ? [] : ['not built from this data directory'])];
   return `Generation ${generation} of ${index} stays at ${target}${what.length === 0 ? '' : ` (${what.join(', ')})`}`;
 }

@@ -19,6 +19,7 @@ import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord,
 import { dropLetters } from './drop-letters.ts';
 import { isFed, isPending } from './generations.ts';
 import { IndexRunner, stoppedError } from './index-runner.ts';
+import { dropLeft } from './left-behind.ts';
 import { LoggedTransactions } from './logged-transactions.ts';
 import { indexPositions, sourcePosition, type PositionReport } from './positions.ts';
 import { generationStatuses, pipelineStatus } from './pipeline-status.ts';
@@ -170,6 +171,14 @@ export class Pipeline implements AsyncDisposable {
   /** Throws USAGE. See `IndexRunner.drop`. */
   drop(index: string, generation: number): GenerationRecord {
     return this.#index(index).drop(generation);
+  }
+
+  /** See `dropLeft`. Throws USAGE for a target that the config does not have. */
+  async dropLeft(index: string, generation: number, at: string, signal: AbortSignal): Promise<void> {
+    const { targets, config, state } = this.#parts;
+    const target = targets.get(at);
+    if (target === undefined) throw new TailraceError('USAGE', { message: `There is no target ${at}; there are: ${[...targets.keys()].join(', ')}.` });
+    await dropLeft(target, { index, generation }, (name) => config.indices.some((one) => one.name === name), state, signal);
   }
 
   /** Ends all work; what is not durable yet is read again at the next start. May be called again. */

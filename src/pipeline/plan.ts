@@ -11,7 +11,8 @@ import type { RowFormat } from '../connector/row-format.ts';
 import type { SourceOutlook, TableOutlook } from '../connector/source.ts';
 import type { GenerationListing } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
-import { generationName, type GenerationRecord, type StateStore } from '../state/state-store.ts';
+import type { StateStore } from '../state/state-store.ts';
+import { leftAt, type LeftBehind } from './left-behind.ts';
 import { planIndex, type IndexOutlook, type IndexPlan } from './plan-index.ts';
 import { statusError } from './pipeline-status.ts';
 import { targetOf } from './generations.ts';
@@ -47,18 +48,6 @@ export interface SourcePlan {
   readonly statements: readonly string[];
   /** Why the source could not be asked. */
   readonly error: StatusError | null;
-}
-
-/** A generation that a target holds, or should, and that this config does nothing with. */
-export interface LeftBehind {
-  readonly index: string;
-  readonly generation: number;
-  readonly target: string;
-  /** Readers see it; null where the target could not be asked. */
-  readonly promoted: boolean | null;
-  readonly documents: number | null;
-  /** Whether this data directory built it. */
-  readonly known: boolean;
 }
 
 /** A setting that the daemon that runs has otherwise. */
@@ -146,17 +135,14 @@ function leftSources({ config, registers }: PlanInput): SourcePlan[] {
 function leftBehind({ config, state, held }: PlanInput): LeftBehind[] {
   const records = state?.generations() ?? [];
   const isConfigured = (index: string): boolean => config.indices.some(({ name }) => name === index);
-  const find = (index: string, generation: number): GenerationRecord | undefined => records.find((record) => record.index === index && record.generation === generation);
-  const listed = [...held].flatMap(([target, answer]) => ('generations' in answer ? answer.generations.map((one) => ({ ...one, target })) : []));
-  const unused = listed.filter(({ index, generation }) => !isConfigured(index) || find(index, generation) === undefined);
-  const seen = new Set(listed.map(({ target, index, generation }) => `${target} ${generationName(index, generation)}`));
+  const unused = [...held].flatMap(([target, answer]) => ('generations' in answer ? leftAt(target, answer.generations, { records, isConfigured }) : []));
   // A target that could not be asked, or that the config names no more, may hold what the records say.
   const unasked = records.filter(({ index }) => !isConfigured(index)).flatMap((record) => {
     const target = targetOf(record, '', (name) => name !== '');
     const answer = held.get(target);
-    return (answer === undefined || 'error' in answer) && !seen.has(`${target} ${generationName(record.index, record.generation)}`) ? [{ index: record.index, generation: record.generation, target, promoted: null, documents: null, known: true }] : [];
+    return answer === undefined || 'error' in answer ? [{ index: record.index, generation: record.generation, target, promoted: null, documents: null, known: true }] : [];
   });
-  return [...unused.map(({ index, generation, target, promoted, documents }) => ({ index, generation, target, promoted, documents, known: find(index, generation) !== undefined })), ...unasked];
+  return [...unused, ...unasked];
 }
 
 /** Settings that differ, by their path: `log.max_bytes`, `indices.products.batch.max_operations`. */

@@ -117,6 +117,7 @@ function subject(): AdminSubject {
     verifications,
     promote: (index, generation) => recordOf({ index, generation, phase: 'ready' }),
     drop: (index, generation) => recordOf({ index, generation, phase: 'dropping' }),
+    dropLeft: async (...left) => void ordered.push(left.slice(0, 3)),
   };
 }
 
@@ -204,6 +205,9 @@ describe('commands about generations', () => {
     expect((await post(admin, '/v1/resync/resume?index=products')).body).toContain('"paused":false');
     expect(JSON.parse((await post(admin, '/v1/generations/promote?index=products&generation=2')).body)).toEqual({ index: 'products', generation: 2, promoted: true });
     expect(JSON.parse((await post(admin, '/v1/generations/drop?index=products&generation=1')).body)).toEqual({ index: 'products', generation: 1, dropped: true });
+    ordered.length = 0;
+    expect(JSON.parse((await post(admin, '/v1/generations/drop?index=old&generation=4&at=search')).body)).toEqual({ index: 'old', generation: 4, dropped: true });
+    expect(ordered).toEqual([['old', 4, 'search']]);
     expect(JSON.parse((await ask(admin, '/v1/jobs')).body)).toEqual({ jobs: [{ id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, phase: 'running', outcome: null, created_ms: 5, ended_ms: null }] });
   });
 

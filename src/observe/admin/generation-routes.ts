@@ -19,7 +19,13 @@ export const generationRoutes: Readonly<Record<string, Route>> = {
   '/v1/generations/drop': {
     method: 'POST',
     need: 'command',
-    answer: ({ query }, { subject }) => {
+    answer: async ({ query, signal }, { subject }) => {
+      const at = query.get('at');
+      if (at !== null) {
+        const left = { index: required(query, 'index'), generation: wholeNumber(query, 'generation', 0) };
+        await subject.dropLeft(left.index, left.generation, at, signal);
+        return json({ ...left, dropped: true });
+      }
       const { index, generation } = subject.drop(required(query, 'index'), wholeNumber(query, 'generation', 0));
       return json({ index, generation, dropped: true }, 202);
     },

@@ -37,6 +37,7 @@ export interface AdminSubject {
   readonly verifications: Pick<Verifications, 'begin'>;
   promote(index: string, generation: number): GenerationRecord;
   drop(index: string, generation: number): GenerationRecord;
+  dropLeft(index: string, generation: number, at: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface RouteDeps {
