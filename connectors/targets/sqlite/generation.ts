@@ -89,7 +89,7 @@ export class Generation {
       for (const row of rows as unknown as [number, number][]) {
         last = row[0];
         if (row[1] === 1) {
-          this.#removeText.run(last);
+          this.#forgetWords(last);
           removed += 1;
         }
         remove.run(last);
@@ -109,7 +109,7 @@ export class Generation {
         const row = id.isWellFormed() ? (this.#look.get(id, 0n) as unknown as [rid: number, order: number, live: number] | undefined) : undefined;
         if (row === undefined) continue;
         const [rid, , live] = row;
-        if (live === 1) this.#removeText.run(rid);
+        if (live === 1) this.#forgetWords(rid);
         remove.run(rid);
         progress.documents -= live;
       }
@@ -189,12 +189,38 @@ export class Generation {
       this.#addText.run(lastInsertRowid, document);
       return 1;
     }
-    const sameText = live && document !== null && (this.#sameText.get(rid, document) as unknown as [number])[0] === 1;
-    // FTS5 reads the words that it forgets from the stored document, so it comes first.
-    if (live && !sameText) this.#removeText.run(rid);
+    let sameText = false;
+    try {
+      sameText = live && document !== null && (this.#sameText.get(rid, document) as unknown as [number])[0] === 1;
+      // FTS5 reads the words that it forgets from the stored document, so it comes first.
+      if (live && !sameText) this.#removeText.run(rid);
+    } catch (error) {
+      if (!live || !this.#isUnreadable(rid)) throw error;
+      return this.#replaceUnreadable(batch, { at, rid, live });
+    }
     this.#update.run(rid, version, document);
     if (document !== null && !sameText) this.#addText.run(rid, document);
     return (document === null ? 0 : 1) - (live ? 1 : 0);
+  }
+
+  /** Somebody has put what is no JSON in the place of a document: its words stay in the full-text index, under a rowid that no document has. */
+  #replaceUnreadable(batch: PackedBatch, { at, rid }: Write): number {
+    this.#db.prepare(`DELETE FROM ${this.#tables.documents} WHERE rid = ?`).run(rid);
+    return this.#replace(batch, { at, rid: 0, live: false }) - 1;
+  }
+
+  #isUnreadable(rid: number): boolean {
+    return this.#db.prepare(`SELECT 1 FROM ${this.#tables.documents} WHERE rid = ? AND json_valid(document) = 0`).get(rid) !== undefined;
+  }
+
+  /** For a document whose row is about to go. */
+  #forgetWords(rid: number): void {
+    try {
+      this.#removeText.run(rid);
+    } catch (error) {
+      // FTS5 cannot read the words that it is to forget. Without the row nothing leads to them.
+      if (!this.#isUnreadable(rid)) throw error;
+    }
   }
 
   #blames(batch: PackedBatch, error: unknown): boolean {
@@ -223,7 +249,7 @@ export class Generation {
     } else {
       const rids = asArrays(this.#db.prepare(`SELECT rid FROM ${documents} WHERE version < ? AND document IS NOT NULL ORDER BY rid`)).iterate(version);
       for (const [rid] of rids as unknown as Iterable<[number]>) {
-        this.#removeText.run(rid);
+        this.#forgetWords(rid);
         progress.documents -= 1;
       }
     }
