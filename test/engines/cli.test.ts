@@ -19,7 +19,7 @@ const ROWS = 2_000;
 const PASSWORD = 'not-to-be-seen-7f3a';
 
 /** JSON examples of docs/cli.md by the verb that prints them. */
-const documented = new Map([...readFileSync(join(repository, 'docs', 'cli.md'), 'utf8').matchAll(/<!-- shape: ([\w ]+) -->\n```json\n([^]*?)\n```/g)].map(([, verb = '', json = '']) => [verb, JSON.parse(json) as unknown]));
+const documented = new Map([...readFileSync(join(repository, 'docs', 'cli.md'), 'utf8').matchAll(/<!-- shape: ([\w -]+) -->\n```json\n([^]*?)\n```/g)].map(([, verb = '', json = '']) => [verb, JSON.parse(json) as unknown]));
 
 /** What each verb is asked for; a shape of a line is that of its first line. */
 const asked: Readonly<Record<string, readonly string[]>> = {
@@ -40,7 +40,7 @@ const asked: Readonly<Record<string, readonly string[]>> = {
 };
 
 test('docs/cli.md has a shape for every verb that prints JSON', () => {
-  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'init', 'error', 'resync'].toSorted());
+  expect([...documented.keys()].toSorted()).toEqual([...Object.keys(asked), 'demo', 'init', 'error', 'resync', 'generations list --at'].toSorted());
 });
 
 describePostgres([18], (postgres) => {

@@ -1,11 +1,11 @@
 /** What `tailrace plan` says, and what then comes of it, on a real Postgres and the embedded target. */
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { GenerationStatus } from '../../src/pipeline/status.ts';
 import type { StartPlan } from '../../src/pipeline/plan.ts';
-import { runCli, type CliResult } from '../cmd/run-cli.ts';
+import { repository, runCli, shapeDifferences, type CliResult } from '../cmd/run-cli.ts';
 import type { PostgresServer } from './postgres-client.ts';
 import { describePostgres } from './postgres.ts';
 import { eventually } from './servers.ts';
@@ -117,8 +117,29 @@ describePostgres([15, 18], (postgres) => {
     await ran();
     expect([await tables(), await generations()]).toEqual([['orders', 'products'], ['products 3 serving config']]);
     expect((await plan()).left_behind).toMatchObject([{ index: 'orders' }]);
+    const listed = JSON.parse((await cli('generations', 'list', '--at', 'embedded', '--json')).stdout) as unknown;
+    expect(listed).toEqual(left[0]);
+    const documented = /<!-- shape: generations list --at -->\n```json\n([^]*?)\n```/.exec(readFileSync(join(repository, 'docs', 'cli.md'), 'utf8'))?.[1] ?? '';
+    expect(shapeDifferences(JSON.parse(documented), listed)).toEqual([]);
+    expect(await cli('generations', 'drop', 'orders', '1', '--at', 'embedded')).toMatchObject({ code: 64, stderr: expect.stringContaining('Readers of orders see generation 1 at target embedded') as unknown });
+    expect(await cli('generations', 'drop', 'orders', '1', '--at', 'embeded')).toMatchObject({ code: 64, stderr: expect.stringContaining('did you mean `embedded`?') as unknown });
     configure({ products: { ...products, rollback_hours: 0 }, orders: { from: 'shop.public.orders' } });
     expect((await plan()).sources).toMatchObject([{ tables_added: ['public.orders'], tables_read_again: ['public.orders'], statements: [] }]);
+  });
+
+  test('what is left behind and readers do not see is removed by command', async () => {
+    configure({ products, orders: { from: 'shop.public.orders' } });
+    await ran();
+    configure({ products, orders: { from: 'shop.public.orders', fields: ['id'] } });
+    await ran();
+    configure({ products });
+    const left = (await plan()).left_behind.map(({ index, generation, promoted }) => [index, generation, promoted]);
+    expect(left).toEqual([['orders', 1, false], ['orders', 2, true]]);
+    await ran(async () => {
+      expect(await cli('generations', 'drop', 'orders', '1', '--at', 'embedded')).toMatchObject({ code: 0, stdout: 'Generation 1 of orders is removed from embedded.\n' });
+    });
+    expect((await plan()).left_behind.map(({ index, generation }) => [index, generation])).toEqual([['orders', 2]]);
+    expect(await cli('generations', 'drop', 'orders', '1', '--at', 'embedded')).toMatchObject({ code: 64, stderr: expect.stringContaining('Target embedded holds no generation 1 of orders.') as unknown });
   });
 
   test('a source that does not answer is said so, and the rest is planned', async () => {
