@@ -137,6 +137,7 @@ export class Verifications {
       const sampled = await look(settings.before_swap === true ? 'all' : { rows: SWAP_SAMPLE_ROWS });
       // Where there is one there may be others.
       const verified = sampled.share < 1 && sampled.differences > 0 ? await look('all') : sampled;
+      if (sampled.differences > 0) runtime.logger.warn('generation_differed', { index: name, generation: record.generation, documents: verified.documents, differences: verified.differences, ...verified.kinds, repaired: verified.repair?.repaired ?? 0 });
       const remaining = verified.repair === null ? 0 : verified.repair.remaining.length + verified.repair.untried;
       if (remaining === 0) return;
       this.#held.add(own);

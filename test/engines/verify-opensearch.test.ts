@@ -1,5 +1,5 @@
 /** Damage of an index at a real OpenSearch: all of it is found, nothing else is, and all of it is mended. */
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { describeOpenSearch, startTimeoutMs } from './opensearch.ts';
 import { startPostgres } from './postgres.ts';
 import { damages, OpenSearchHand } from './verify-damage.ts';
@@ -10,6 +10,6 @@ describeOpenSearch(['3.6.0'], (openSearch) => {
     const search = await openSearch.server();
     await using server = await startPostgres({ major: 18 });
     await using scene = await VerifyScene.make({ server, targets: { search: { type: 'opensearch', url: search.url } }, hand: () => new OpenSearchHand(search, 'items-g0001') });
-    await verifiesAndRepairs(scene, damages);
+    expect(await verifiesAndRepairs(scene, damages)).toMatchObject({ equal: true, differences: 0, unsettled: 0 });
   });
 });

@@ -31,7 +31,7 @@ export class VerifyScene implements AsyncDisposable {
   readonly #server: PostgresServer;
   readonly #database: string;
   readonly #daemon: TailraceProcess;
-  #isWriting = true;
+  readonly #still = new AbortController();
   #writing: Promise<void> = Promise.resolve();
   written = 0;
 
@@ -71,7 +71,7 @@ export class VerifyScene implements AsyncDisposable {
   }
 
   async endWriting(): Promise<void> {
-    this.#isWriting = false;
+    this.#still.abort();
     await this.#writing;
     await this.inStep();
   }
@@ -108,7 +108,7 @@ export class VerifyScene implements AsyncDisposable {
   }
 
   async #write(): Promise<void> {
-    for (let n = 0; this.#isWriting; n += 1) {
+    for (let n = 0; !this.#still.signal.aborted; n += 1) {
       const [some, other] = [STILL + 1 + ((n * 37) % (ROWS - STILL)), STILL + 1 + ((n * 53) % (ROWS - STILL))];
       await this.sql(`UPDATE items SET name = 'write ${n}', stock = stock + 1 WHERE id = 'item-${some}';
         DELETE FROM items WHERE id = 'item-${other}'; INSERT INTO items VALUES ('item-${other}', ${other % 7}, 'again ${n}', 1.25, ${n % 5 === 0 ? -1 : n}, 'a note', '{}');
@@ -118,15 +118,15 @@ export class VerifyScene implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isWriting = false;
+    this.#still.abort();
     await this.#writing;
     await this.#daemon[Symbol.asyncDispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }
 
-/** Verifies while rows are written: nothing, then all of the damage and nothing else; mends it; and then nothing again. */
-export async function verifiesAndRepairs(scene: VerifyScene, damages: readonly Damage[]): Promise<void> {
+/** Verifies while rows are written: nothing, then all of the damage and nothing else; mends it; and then nothing again, which is what is returned of the last look. */
+export async function verifiesAndRepairs(scene: VerifyScene, damages: readonly Damage[]): Promise<Found> {
   scene.beginWriting();
   for (let look = 0; look < 3; look += 1) expect(await scene.verify(0)).toMatchObject({ equal: true, differences: 0, unsettled: 0, parked: 1, found: [] });
   const finding = await scene.damage(damages);
@@ -137,6 +137,6 @@ export async function verifiesAndRepairs(scene: VerifyScene, damages: readonly D
   expect(mended).toMatchObject({ equal: true, differences: Object.keys(finding).length, repair: { repaired: Object.keys(finding).length, remaining: 0, untried: 0, beyond: 0 } });
   expect(await scene.verify(0)).toMatchObject({ equal: true, differences: 0 });
   await scene.endWriting();
-  expect(await scene.verify(0)).toMatchObject({ equal: true, differences: 0, unsettled: 0 });
   expect(scene.written).toBeGreaterThan(100);
+  return scene.verify(0);
 }

@@ -9,7 +9,7 @@ describePostgres([18], (postgres) => {
   test('every kind of damage is found, none else is, and all of it is repaired, while rows are written', async () => {
     const server = await postgres.server();
     await using scene = await VerifyScene.make({ server, hand: (folder) => new SqliteHand(folder, 'items') });
-    await verifiesAndRepairs(scene, [...damages, unreadable]);
+    expect(await verifiesAndRepairs(scene, [...damages, unreadable])).toMatchObject({ equal: true, differences: 0, unsettled: 0 });
     // Its words are searched for again, too.
     expect((await scene.cli('search', 'items', '"name 4"')).stdout).toContain('name 4');
   });

@@ -6,6 +6,7 @@ import type { GenerationRecord } from '../../src/state/state-store.ts';
 import { isAbort } from '../../src/errors/tailrace-error.ts';
 import type { Finding } from './audit/findings.ts';
 import { auditConvergence } from './audit/g04-convergence.ts';
+import { auditVerified, damageIndices } from './audit/g04-verified.ts';
 import { auditReplay, startReplay } from './audit/g08-replay.ts';
 import { auditIdentity } from './audit/g09-identity.ts';
 import { auditAccounting } from './audit/g11-accounting.ts';
@@ -92,6 +93,7 @@ class Simulation {
   async #afterwards(): Promise<void> {
     const world = this.#world;
     const random = world.random.fork('afterwards');
+    if (!world.findings.any && random.chance(0.5)) await this.#verify(random);
     if (!world.findings.any && random.chance(0.5)) {
       const before = await startReplay(world, random, async () => this.#stop());
       this.#operator.resume();
@@ -100,6 +102,35 @@ class Simulation {
     }
     if (!world.findings.any && random.chance(0.3)) await auditIdentity(world, async () => this.#stop(), async (ms) => this.#until(() => false, ms));
     else if (!world.findings.any) await this.#stop();
+  }
+
+  /** Somebody has been at the indices: all of it is found and mended. */
+  async #verify(random: SimRandom): Promise<void> {
+    const world = this.#world;
+    const damaged = damageIndices(world, random);
+    // What was taken to be the newest is not there any more, or never was.
+    world.versions.wentBack();
+    for (const one of damaged) {
+      world.coverage.saw('damage was found and repaired');
+      const { signal } = new AbortController();
+      const asked = world.daemon?.ask(async (pipeline) => pipeline.verifications.begin({ index: one.index.name, extent: 'all', repair: true, rowsPerSecond: null }, signal).ended);
+      let isOver = false;
+      asked?.then(
+        (verified) => {
+          isOver = true;
+          if (verified !== null) auditVerified(world, one, verified);
+        },
+        (error: unknown) => {
+          isOver = true;
+          world.findings.add('G4', `a verification of ${one.index.name} is answered with ${describeError(error)}`);
+        },
+      );
+      await this.#until(() => isOver, RECOVER_WITHIN_MS);
+      world.findings.expect('live', isOver, () => `a verification of ${one.index.name} does not come to its end`);
+      if (world.findings.any) return;
+    }
+    await this.#settle('after the repair');
+    if (!world.findings.any) this.#auditIndices();
   }
 
   /** Applications do something to a database, again and again. */

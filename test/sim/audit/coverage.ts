@@ -104,6 +104,8 @@ export const KINDS = [
   'an older cursor was restored',
   'an older target was restored',
   'a suffix of the log was replayed',
+  'an index was compared while its table was written',
+  'damage was found and repaired',
 ] as const;
 
 const TRANSACTIONS: readonly TransactionKind[] = ['small', 'medium', 'huge', 'hammer', 'keyChange', 'swap', 'reinsert', 'empty', 'noise', 'truncate', 'addColumn', 'addColumnWithDefault', 'silent', 'rewrite'];
@@ -128,6 +130,7 @@ const FAULTS: readonly FaultKind[] = [
   'clockJump',
   'generations',
   'selections',
+  'verifications',
 ];
 
 /** Killed in the middle of other disk operations: those that take no time, or that an opening log only does, may well not come about. */

@@ -93,6 +93,7 @@ export class Faults {
     historyLost: () => this.#random.pick([...this.#world.servers.values()]).loseHistory(),
     generations: () => this.#operator.changeGenerations(),
     selections: () => this.#selections.act(),
+    verifications: () => this.#operator.verify(),
     clockJump: () => (this.#world.machine.wall.offsetMs = this.#random.pick([-DAY_MS, -1_000, 0, 5_000, DAY_MS])),
   };
 

@@ -143,6 +143,33 @@ export class Operator {
     });
   }
 
+  /** Somebody has an index compared with its table while everything goes on: what is found was not done by anybody. */
+  verify(): void {
+    const { daemon, indices, executor, findings, coverage } = this.#world;
+    const index = this.#random.pick(indices);
+    const { signal } = new AbortController();
+    const extent = this.#random.chance(0.3) ? { share: this.#random.real(0.1, 0.9) } : 'all';
+    executor.note(`somebody asks: verify ${index.name}`);
+    const asked = daemon?.ask(async (pipeline) => pipeline.verifications.begin({ index: index.name, extent, repair: this.#random.chance(0.3), rowsPerSecond: null }, signal).ended);
+    asked?.then(
+      (verified) => {
+        if (verified === null || this.#mayDiffer(index)) return;
+        const { report, found } = verified;
+        if (report.to_seq > report.from_seq) coverage.saw('an index was compared while its table was written');
+        for (const { id, kind, field, storedVersion, seq } of found) findings.add('G4', `${index.name} ${report.generation}: ${id} is said to be ${kind} (${field}, version ${storedVersion}) at seq ${seq}, and nobody has been at it`);
+      },
+      (error: unknown) => executor.note(`a verification of ${index.name} is answered with ${describeError(error)}`),
+    );
+  }
+
+  /** What is to be read again waits for a person; or something was put back to an earlier time. */
+  #mayDiffer({ source, table }: IndexPlan): boolean {
+    const { faults } = this.#world.plan;
+    if (faults.targetRestored !== Infinity || faults.stateRestored !== Infinity || faults.historyLost !== Infinity) return true;
+    for (const snapshot of this.#world.book.snapshots.values()) if (snapshot.source === source && snapshot.table === table && snapshot.selection.kind === 'all' && snapshot.paused) return true;
+    return false;
+  }
+
   unflip(): void {
     if (this.#flipped === null) return;
     const { path, bit } = this.#flipped;
@@ -252,7 +279,9 @@ export class Operator {
     this.#statuses.look(status, this.#oldestMissing(status), world.executor.nowMs);
     if (world.findings.any) world.executor.note(`status ${JSON.stringify(status)}`);
     for (const { name, phase, error } of status.sources) if (phase === 'stopped') this.#judgeStop(`source ${name}`, error?.code, name);
-    for (const { name, phase, error, generations } of status.indices) {
+    for (const { name, phase, error, generations, verify } of status.indices) {
+      const last = verify?.last;
+      if (last?.reason === 'swap' && last.differences > 0 && !this.#mayDiffer(world.index(name))) world.findings.add('G4', `generation ${last.generation} of ${name} was found to differ before it was shown: ${JSON.stringify(last.kinds)}`);
       if (phase === 'stopped') this.#judgeStop(`index ${name}`, error?.code, world.index(name).source);
       for (const one of generations) {
         if (one.condition !== 'stopped') continue;

@@ -64,6 +64,8 @@ export interface FaultPlan {
   readonly generations: number;
   /** Somebody has a part of a table read again, or steers a snapshot, or reads rows as of a seq. */
   readonly selections: number;
+  /** Somebody has an index compared with its table. */
+  readonly verifications: number;
 }
 
 export type FaultKind = Exclude<keyof FaultPlan, 'powerShare' | 'seamShare'>;
@@ -244,5 +246,6 @@ function faultsOf(random: SimRandom): FaultPlan {
     clockJump: sometimes(0.2, 3_000),
     generations: sometimes(0.5, 400, 1_500, 4_000),
     selections: sometimes(0.5, 200, 1_000),
+    verifications: sometimes(0.5, 300, 1_500),
   };
 }
