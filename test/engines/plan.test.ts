@@ -51,7 +51,7 @@ describePostgres([15, 18], (postgres) => {
       CREATE TABLE orders (id bigint PRIMARY KEY, note text); INSERT INTO orders VALUES (1, 'x'); ANALYZE`);
   });
   afterAll(async () => {
-    await sql("SELECT pg_drop_replication_slot('tailrace_shop')");
+    await sql(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${database}'`);
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -140,6 +140,27 @@ describePostgres([15, 18], (postgres) => {
     });
     expect((await plan()).left_behind.map(({ index, generation }) => [index, generation])).toEqual([['orders', 2]]);
     expect(await cli('generations', 'drop', 'orders', '1', '--at', 'embedded')).toMatchObject({ code: 64, stderr: expect.stringContaining('Target embedded holds no generation 1 of orders.') as unknown });
+  });
+
+  test('another module, and another target: another generation, and what becomes of the one that readers keep', async () => {
+    const pipeline = (to: string, more: Readonly<Record<string, unknown>> = {}): void => writeFileSync(join(folder, 'tailrace.yaml'), JSON.stringify({
+      data_directory: 'other-data',
+      sources: { second: { type: 'postgres', url: server.url(database), slot: `${database}_second`, publication: `${database}_second` } },
+      targets: { near: { type: 'sqlite', path: 'near.db' }, far: { type: 'sqlite', path: 'far.db' } },
+      indices: { orders: { from: 'second.public.orders', to, transform: './shape.mjs', ...more } },
+    }));
+    const module = (note: string): void => writeFileSync(join(folder, 'shape.mjs'), `export function transform(document) { return { id: document.id, note: '${note}' }; }\n`);
+    module('first');
+    pipeline('near');
+    await ran();
+    expect((await plan()).indices).toMatchObject([{ action: 'nothing', generation: 1 }]);
+    module('second');
+    expect((await plan()).indices).toMatchObject([{ action: 'new_generation', changed: ['transform'], generation: 2, serving: 1, stands_still: expect.stringContaining('makes other documents now') as unknown }]);
+    await ran(async () => expect(await generations()).toEqual(['orders 1 retired new', 'orders 2 serving config']));
+    pipeline('far');
+    expect((await plan()).indices).toMatchObject([{ target: 'far', action: 'new_generation', changed: ['to'], generation: 3, serving: 2, stands_still: null }]);
+    await ran(async () => expect((await generations()).at(-1)).toBe('orders 3 serving config'));
+    expect(JSON.parse((await cli('search', 'orders', 'second', '--json')).stdout)).toMatchObject({ hits: [{ id: '1' }] });
   });
 
   test('a source that does not answer is said so, and the rest is planned', async () => {

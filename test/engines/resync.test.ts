@@ -91,7 +91,7 @@ describePostgres([15, 18], (postgres) => {
   });
   afterAll(async () => {
     await daemon[Symbol.asyncDispose]();
-    await sql("SELECT pg_drop_replication_slot('tailrace_shop')");
+    await sql(`SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '${database}'`);
     rmSync(folder, { recursive: true, force: true });
   });
 
