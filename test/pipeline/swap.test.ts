@@ -1,51 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { fileBytes } from '../../cmd/daemon/file-bytes.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { GenerationRecord } from '../../src/state/state-store.ts';
-import { ScriptedServer, ScriptedStage, type ScriptedOptions } from './scripted-server.ts';
-
-const within = (): AbortSignal => AbortSignal.timeout(20_000);
-
-function phases(pipeline: Pipeline): string[] {
-  return pipeline.generations('items').map(({ generation, phase }) => `${generation} ${phase}`);
-}
-
-function settled(pipeline: Pipeline, ...expected: readonly string[]): Promise<void> {
-  return expect.poll(() => phases(pipeline), { timeout: 10_000 }).toEqual(expected);
-}
-
-/** What the target has of a generation. */
-function documents(stage: ScriptedStage, generation: number): Record<string, string> {
-  const kept = stage.storage.index('items').generations.get(generation)?.documents ?? [];
-  return Object.fromEntries([...kept].flatMap(([id, { document }]) => (document === null ? [] : [[id, (JSON.parse(document) as { name?: string; title?: string }).name ?? document]])));
-}
-
-function records(stage: ScriptedStage): GenerationRecord[] {
-  using state = openSqliteState({ path: `${stage.directory}/data/state.db`, readOnly: { bytesOf: fileBytes } });
-  return state.generations();
-}
-
-interface Scene extends AsyncDisposable {
-  readonly stage: ScriptedStage;
-  readonly server: ScriptedServer;
-  start(more?: Readonly<Record<string, unknown>>, options?: Partial<ScriptedOptions>): Promise<Pipeline>;
-}
-
-/** An index `items` of a table with one row. */
-async function scene(): Promise<Scene> {
-  const server = new ScriptedServer();
-  server.write('public.items', 'a', 'first');
-  const stage = await ScriptedStage.make();
-  const start = async (more: Readonly<Record<string, unknown>> = {}, options: Partial<ScriptedOptions> = {}): Promise<Pipeline> =>
-    stage.start({ servers: { shop: server }, indices: { items: { from: 'shop.public.items', ...more } }, ...options });
-  return { stage, server, start, [Symbol.asyncDispose]: async () => stage[Symbol.asyncDispose]() };
-}
+import { documents, itemsScene, phases, settled, within } from './items-scene.ts';
+import { ScriptedStage } from './scripted-server.ts';
 
 describe('an index whose definition changes', () => {
   test('is fed in both generations while the new one is built and afterwards, and readers see one whole one after the other', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     const { stage, server } = at;
     {
       await using pipeline = await at.start();
@@ -65,34 +27,11 @@ describe('an index whose definition changes', () => {
     await expect.poll(() => [Object.keys(documents(stage, 1)), Object.keys(documents(stage, 2))]).toEqual([['a', 'b', 'c'], ['a', 'b', 'c']]);
     expect(stage.storage.index('items').promoted).toBe(2);
   });
-
-  test('keeps nothing of the generation before when nobody wants to go back', async () => {
-    await using at = await scene();
-    {
-      await using pipeline = await at.start();
-      await pipeline.caughtUp(within());
-    }
-    await using pipeline = await at.start({ fields: ['id'], rollback_hours: 0 });
-    await pipeline.caughtUp(within());
-    expect([phases(pipeline), [...at.stage.storage.index('items').generations.keys()]]).toEqual([['2 serving'], [2]]);
-  });
-
-  test('gives the generation before up when its time is over, also while no daemon ran', async () => {
-    await using at = await scene();
-    for (const more of [{}, { fields: ['id'] }]) {
-      await using pipeline = await at.start(more);
-      await pipeline.caughtUp(within());
-    }
-    expect(records(at.stage).map(({ phase }) => phase)).toEqual(['retired', 'serving']);
-    await using pipeline = await at.start({ fields: ['id'], rollback_hours: 0.000_001 });
-    await settled(pipeline, '2 serving');
-    expect([...at.stage.storage.index('items').generations.keys()]).toEqual([2]);
-  });
 });
 
 describe('a resync of an index', () => {
   test('builds another generation beside the one that serves, and is done when readers see it', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
     const job = pipeline.resync('items', false);
@@ -103,7 +42,7 @@ describe('a resync of an index', () => {
   });
 
   test('stops before the swap when asked to, stays in step there, over a restart too, and is promoted by command', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     {
       await using pipeline = await at.start();
       await pipeline.caughtUp(within());
@@ -122,7 +61,7 @@ describe('a resync of an index', () => {
   });
 
   test('can be given up while it is built: nothing of it is left, and its number is never used again', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
     at.stage.beforeApply = async () => new Promise((resolve) => void setTimeout(resolve, 50));
@@ -141,7 +80,7 @@ describe('a resync of an index', () => {
   });
 
   test('that another one is asked for during it is given up for that', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
     pipeline.resync('items', false);
@@ -153,7 +92,7 @@ describe('a resync of an index', () => {
 });
 
 test('what is read for a resync that is given up is read no further', async () => {
-  await using at = await scene();
+  await using at = await itemsScene();
   await using pipeline = await at.start();
   await pipeline.caughtUp(within());
   const held = Promise.withResolvers<void>();
@@ -167,54 +106,9 @@ test('what is read for a resync that is given up is read no further', async () =
   expect(phases(pipeline)).toEqual(['1 serving']);
 });
 
-describe('going back', () => {
-  test('to a generation that served shows readers one that is in step, and it stays there over a restart', async () => {
-    await using at = await scene();
-    {
-      await using pipeline = await at.start();
-      await pipeline.caughtUp(within());
-      pipeline.resync('items', false);
-      await pipeline.caughtUp(within());
-      at.server.write('public.items', 'b', 'second');
-      pipeline.promote('items', 1);
-      await pipeline.caughtUp(within());
-      expect([phases(pipeline), at.stage.documents('items')]).toEqual([['1 serving', '2 retired'], { a: { id: 'a', name: 'first' }, b: { id: 'b', name: 'second' } }]);
-    }
-    await using pipeline = await at.start();
-    await pipeline.caughtUp(within());
-    expect([phases(pipeline), at.stage.storage.index('items').promoted]).toEqual([['1 serving', '2 retired'], 1]);
-  });
-
-  test('and dropping are refused where readers would lose by it', async () => {
-    await using at = await scene();
-    await using pipeline = await at.start();
-    await pipeline.caughtUp(within());
-    const refusal = (pattern: RegExp): unknown => expect.objectContaining({ code: 'USAGE', message: expect.stringMatching(pattern) as unknown });
-    expect(() => pipeline.drop('items', 1)).toThrow(refusal(/Readers of index items see generation 1/));
-    expect(() => pipeline.promote('items', 1)).toThrow(refusal(/see generation 1 already/));
-    expect(() => pipeline.promote('items', 7)).toThrow(refusal(/has no generation 7; it has: 1/));
-    expect(() => pipeline.drop('nothing', 1)).toThrow(refusal(/There is no index nothing/));
-    at.stage.beforeApply = async () => new Promise(() => {});
-    pipeline.resync('items', false);
-    expect(() => pipeline.promote('items', 2)).toThrow(refusal(/is not built yet/));
-  });
-
-  test('is no longer possible once a generation is dropped by hand', async () => {
-    await using at = await scene();
-    await using pipeline = await at.start();
-    await pipeline.caughtUp(within());
-    pipeline.resync('items', false);
-    await pipeline.caughtUp(within());
-    pipeline.drop('items', 1);
-    await settled(pipeline, '2 serving');
-    expect([...at.stage.storage.index('items').generations.keys()]).toEqual([2]);
-    expect(pipeline.log.stats().holds.map(({ name }) => name)).toEqual(['items-g0002']);
-  });
-});
-
 describe('a check before the swap', () => {
   test('that says no holds the generation back, until somebody promotes it all the same', async () => {
-    await using at = await scene();
+    await using at = await itemsScene();
     const checked: number[] = [];
     const beforeSwap = async ({ generation }: GenerationRecord): Promise<void> => {
       checked.push(generation);
@@ -237,7 +131,7 @@ describe('a run that ended in the middle of a swap', () => {
     ['before its target heard of it', 1],
     ['before it noted that readers see the other one', 2],
   ])('%s goes through with it', async (_, promoted) => {
-    await using at = await scene();
+    await using at = await itemsScene();
     {
       await using pipeline = await at.start();
       await pipeline.caughtUp(within());
@@ -255,28 +149,10 @@ describe('a run that ended in the middle of a swap', () => {
     await pipeline.caughtUp(within());
     expect([phases(pipeline), at.stage.storage.index('items').promoted, seen[0], seen.slice(1).filter((one) => one !== 2)]).toEqual([['1 retired', '2 serving'], 2, promoted, []]);
   });
-
-  test('in the middle of dropping a generation does not make it anew', async () => {
-    await using at = await scene();
-    {
-      await using pipeline = await at.start();
-      await pipeline.caughtUp(within());
-      pipeline.resync('items', false);
-      await pipeline.caughtUp(within());
-    }
-    {
-      using state = openSqliteState({ path: `${at.stage.directory}/data/state.db` });
-      state.putGenerations({ ...(state.generations()[0] as GenerationRecord), phase: 'dropping' });
-      at.stage.storage.index('items').generations.delete(1);
-    }
-    await using pipeline = await at.start();
-    await pipeline.caughtUp(within());
-    expect([phases(pipeline), [...at.stage.storage.index('items').generations.keys()]]).toEqual([['2 serving'], [2]]);
-  });
 });
 
 test('what serves by the records is what readers see again, when the target was put back to a time before', async () => {
-  await using at = await scene();
+  await using at = await itemsScene();
   {
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
@@ -290,7 +166,7 @@ test('what serves by the records is what readers see again, when the target was 
 });
 
 test('a data directory that begins anew does not take over what another one has built', async () => {
-  await using at = await scene();
+  await using at = await itemsScene();
   {
     await using pipeline = await at.start();
     await pipeline.caughtUp(within());
