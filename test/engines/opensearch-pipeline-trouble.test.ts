@@ -119,6 +119,8 @@ describePostgres([18], ({ server }) => {
       await stage.inStep(daemon);
       expect(await on.served()).toEqual(['items-g0002']);
       expect(await indexIs(on, 'serving', null)).toMatchObject({ dead_letters: 0, generation: 2 });
+      expect((await on.cli('generations', 'drop', 'items', '1')).code).toBe(0);
+      await eventually('nothing is left of the first generation', SOON_MS, async () => (await on.status()).indices[0]?.generations.length === 1);
     });
 
     test('an index that a program made by writing to the name of a deleted one is neither written to nor deleted, and what the daemon says to type builds another one', { timeout: testMs }, async () => {
