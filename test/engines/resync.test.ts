@@ -68,9 +68,7 @@ describePostgres([15, 18], (postgres) => {
   const found = (): Awaited<ReturnType<typeof expected>> => ({ products: documents('products'), cheap: documents('cheap'), plain: documents('plain') });
 
   /** All indices become what they are expected to be; the head is looked at now and then only, so that a lag of 0 may be from before the last change. */
-  const becomesEqual = async (): Promise<void> => {
-    await eventually('the indices are the tables', 60_000, async () => isDeepStrictEqual(found(), await expected()));
-  };
+  const becomesEqual = async (): Promise<unknown> => eventually('the indices are the tables', 60_000, async () => isDeepStrictEqual(found(), await expected()));
 
   /** Changes the source while nobody hears of it: the publication leaves them out, as a history that is lost does. */
   const silently = async (text: string): Promise<void> => {
@@ -151,7 +149,7 @@ describePostgres([15, 18], (postgres) => {
       const { products } = await expected();
       expect(documents('products')).toEqual({ ...products, 'sku-1:1': expect.not.objectContaining({ note: 'not by condition' }) as unknown });
       await sql(`UPDATE products SET note = 'heard of' WHERE sku = 'sku-1'`);
-      await becomesEqual();
+      expect(await becomesEqual()).toBe(true);
     });
 
     test('are as they are after a resync of the whole table, all indices of it from one snapshot, while it is written to', async () => {
@@ -170,7 +168,7 @@ describePostgres([15, 18], (postgres) => {
         goesOn = false;
         await writer;
       }
-      await becomesEqual();
+      expect(await becomesEqual()).toBe(true);
     });
 
     test('are gone after the slot was dropped, when the source is read anew', async () => {
@@ -181,7 +179,7 @@ describePostgres([15, 18], (postgres) => {
       await start('--rebuild', 'shop');
       await inStep();
       await eventually('all are built again', 60_000, async () => Object.keys(documents('plain')).length === 81);
-      await becomesEqual();
+      expect(await becomesEqual()).toBe(true);
     });
   });
 
