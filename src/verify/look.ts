@@ -160,12 +160,15 @@ export class Look {
     return [];
   }
 
-  /** Rows that were read behind `from`, with what the target has of them as soon as it is that far. */
+  /**
+   * Rows that were read when the log was durable up to `from`, with what the target has of them as soon as it is that far. Of the source there is
+   * nothing between `seq` and `from`, should that be later: what other sources log meanwhile may have been removed by retention up to there.
+   */
   async #judgeRead(rows: readonly ExpectedRow[], { seq, changed }: Pick<RowsAt, 'seq' | 'changed'>, from: Seq, signal: AbortSignal): Promise<Looked> {
     const { cursor } = await this.#deps.subject.applied(seq, signal);
     const { stored, durableSeq, letters } = await this.fetch(rows.map(({ id }) => id), signal);
     const judged = rows.map((row, i) => judgedOf(row, changed, stored[i] ?? null, letters));
-    return this.#judge(judged, { baseSeq: seq, from: Math.min(from, seq), cursor, durableSeq }, signal);
+    return this.#judge(judged, { baseSeq: seq, from, cursor, durableSeq }, signal);
   }
 
   async fetch(ids: readonly string[], signal: AbortSignal): Promise<Fetched> {
@@ -207,10 +210,12 @@ export class Look {
     const differences: Difference[] = [];
     const unsettled: string[] = [];
     if (unclear.length === 0) return { differences, parked, unsettled };
-    const keyOf = ({ key, id }: Judged): string => (key === null ? `no key: ${id}` : keyText(key));
-    const changes = await changesWithin(this.#window, new Set(unclear.map(keyOf)), from, durableSeq, signal);
+    const keys = new Set(unclear.flatMap(({ key }) => (key === null ? [] : [keyText(key)])));
+    const changes = await changesWithin(this.#window, keys, from, durableSeq, signal);
     for (const one of unclear) {
-      const verdict: Verdict = changes === null ? { kind: 'unknown' } : verdictFor(one, changes.get(keyOf(one)) ?? []);
+      const { key } = one;
+      // Of an id that no row can have there are no changes, however far the log goes back.
+      const verdict: Verdict = key === null ? verdictFor(one, []) : changes === null ? { kind: 'unknown' } : verdictFor(one, changes.get(keyText(key)) ?? []);
       if (verdict.kind === 'unknown') unsettled.push(one.id);
       else if (verdict.kind === 'parked') parked += 1;
       else if (verdict.kind === 'different') differences.push({ kind: verdict.how, id: one.id, key: one.key, field: verdict.field, storedVersion: one.stored?.version ?? null, seq: durableSeq });

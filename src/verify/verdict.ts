@@ -59,6 +59,8 @@ export function verdictOn(evidence: Evidence): Verdict {
     const verdict = fits(state, evidence);
     if (verdict !== null) return verdict;
   }
+  // One that its target refused is parked no more as soon as another change of it is on its way.
+  if (evidence.stored === null && states.length > 1) return { kind: 'unknown' };
   return differs(due, evidence);
 }
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const benches = ['log-append', 'postgres-decode', 'postgres-capture', 'postgres-snapshot', 'document-build', 'sqlite-apply', 'commit-to-searchable', 'opensearch-apply', 'opensearch-end-to-end', 'opensearch-searchable'];
+const benches = ['log-append', 'postgres-decode', 'postgres-capture', 'postgres-snapshot', 'document-build', 'sqlite-apply', 'commit-to-searchable', 'opensearch-apply', 'opensearch-end-to-end', 'opensearch-searchable', 'verify'];
 
 const chosen = process.argv.slice(2);
 let failed = 0;

@@ -31,7 +31,7 @@ export function damageIndices(world: World, random: SimRandom): Damaged[] {
       expected.set(id, damage(world, documents, id, random));
     }
     if (random.chance(0.7)) expected.set(extra(world, documents, random), new Set(['extra']));
-    world.executor.note(`somebody has been at ${index.name}: ${[...expected.keys()].join(' ')}`);
+    world.executor.note(`somebody has been at ${index.name}: ${[...expected].map(([id, kinds]) => `${id} ${[...kinds].join('|')}`).join(', ')}`);
     return expected.size === 0 ? [] : [{ index, expected }];
   });
 }
@@ -66,5 +66,5 @@ export function auditVerified({ findings }: World, { index, expected }: Damaged,
     findings.expect('G4', kinds?.has(kind) === true, () => `${index.name}: ${id} is found to be ${kind}, and ${kinds === undefined ? 'nobody has been at it' : `it is ${[...kinds].join(' or ')}`}`);
   }
   for (const id of expected.keys()) findings.expect('G4', found.some((one) => one.id === id), () => `${index.name}: what was done to ${id} is not found`);
-  findings.expect('G4', report.equal, () => `${index.name}: not all that differs was repaired: ${JSON.stringify(report.repair)}`);
+  findings.expect('G4', report.equal, () => `${index.name}: not all that differs was repaired: ${JSON.stringify(report)}`);
 }
