@@ -43,7 +43,7 @@ function damage({ epoch, book }: World, documents: Map<string, Kept>, id: string
   if (how === 'missing') documents.delete(id);
   if (how === 'altered') put({ document: JSON.stringify({ ...(JSON.parse(held.document ?? '{}') as object), uninvited: true }) });
   if (how === 'older') put({ version: versionOf(epoch, 0) + 1n > held.version - 1n ? 1n : held.version - 1n, document: '{"id":"older"}' });
-  if (how === 'future') put({ version: versionOf(epoch, book.lastSeq + random.between(1, 1_000)) });
+  if (how === 'future') put({ version: versionOf(epoch, book.lastSeq + 1_000_000) });
   if (how === 'epoch') put({ version: versionOf(epoch + 1, random.between(1, 1_000)) });
   if (how === 'unreadable') put({ document: '[1' });
   if (how === 'empty') put({ document: '{}' });
