@@ -2,6 +2,7 @@
  * Reading rows again: all of an index, in another generation beside the one that readers see; or some rows of its table, in place. What is asked for
  * is durable as a job before it is answered; the rows are read by the snapshots of capture, which go on after a restart.
  */
+import { keysWithin } from '../capture/selected-keys.ts';
 import { isOver, snapshotsIn, type Snapshot } from '../capture/snapshot-state.ts';
 import type { SnapshotRequest } from '../capture/snapshot-runner.ts';
 import { parseTableReference } from '../config/names.ts';
@@ -221,6 +222,8 @@ export class Resyncs {
     if (takers.length === 0 || source === undefined) throw this.#nothing(name, `No generation of index ${name} is fed from ${from.source}.${from.table}.`);
     const connection = await source.connectedNow(signal);
     const selection: Selection = wanted.kind === 'where' ? wanted : { kind: 'keys', keys: keysFrom(wanted.keys, connection.tables.find(({ table }) => table === from.table)?.schema ?? { table: from.table, columns: [] }) };
+    // What waits already is looked at again when they are asked for: then it is the job that says so.
+    if (selection.kind === 'keys') keysWithin(0, selection.keys);
     const estimatedRows = await connection.checkSelection(from.table, selection, signal);
     const what: RowsResync = {
       rows: selection.kind === 'keys' ? 'keys' : 'where',

@@ -87,6 +87,8 @@ describe('rows that are read again in place', () => {
       await expect(pipeline.resyncs.rows('items', wanted, within())).rejects.toMatchObject({ code: 'SRC_SELECTION' });
       await expect(pipeline.resyncs.plan({ index: 'items', held: false, wanted }, within())).rejects.toMatchObject({ code: 'SRC_SELECTION' });
     }
+    const many: WantedRows = { kind: 'keys', keys: Array.from({ length: 300 }, (_, i) => JSON.stringify(`${i}${'x'.repeat(30_000)}`)) };
+    await expect(pipeline.resyncs.rows('items', many, within())).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('together they may have 8388608') as unknown });
     await expect(pipeline.resyncs.rows('nothing', keys('a'), within())).rejects.toMatchObject({ code: 'USAGE', message: 'There is no index nothing; there are: items.' });
     expect([pipeline.jobs(), pipeline.status().sources[0]?.snapshots, server.chunksRead]).toEqual([[], [], chunksRead]);
   });
