@@ -86,7 +86,7 @@ function indexLines({ indices, running }: StatusReport, paint: Paint): string[] 
     running ? count(index.counters.applied) : '-',
     index.dead_letters === 0 ? '0' : paint('yellow', count(index.dead_letters)),
   ]);
-  return [...table(columns, rows, paint), ...indices.flatMap((index) => [...errorBelow(index.name, index.error, paint), ...generationLines(index)])];
+  return [...table(columns, rows, paint), ...indices.flatMap((index) => [...errorBelow(index.name, index.error, paint), ...generationLines(index), ...verifyLines(index, paint)])];
 }
 
 /** Generations beside the one that stands for the index, where somebody may wait for them or has to look at them. */
@@ -97,6 +97,20 @@ function generationLines({ name, generation: main, generations }: IndexReport): 
     const where = behind === null || behind === 0 ? '' : `, ${counted(behind, 'change')} behind`;
     return [`  ${name}: generation ${generation} ${condition === 'stopped' ? 'has stopped' : what}${where}${error === null ? '' : `: ${printable(error.message)} (${error.code})`}`];
   });
+}
+
+/** A comparison that goes on, or the last one where it found what is not mended. */
+function verifyLines({ name, verify }: IndexReport, paint: Paint): string[] {
+  if (verify === null) return [];
+  const { running, last } = verify;
+  if (running !== null) {
+    const { generation, rows, estimated_rows: total, differences } = running;
+    const amount = total === null ? counted(rows, 'row') : `${count(rows)} of about ${counted(total, 'row')}`;
+    return [`  ${name}: generation ${generation} is being verified: ${amount}${differences === 0 ? '' : `, ${paint('yellow', counted(differences, 'difference'))}`}`];
+  }
+  if (last === null || last.equal) return [];
+  const remaining = last.repair === null ? last.differences : last.repair.remaining + last.repair.untried;
+  return [`  ${name}: ${paint('yellow', `${counted(remaining, 'difference')} when it was last verified`)}: tailrace verify ${name} --repair`];
 }
 
 /** Long work that somebody asked for. */

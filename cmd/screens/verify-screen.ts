@@ -28,7 +28,7 @@ export function reportLines(report: VerifyReport, paint: Paint): string[] {
   if (differences > 0) lines.push(paint(repair === null ? 'red' : 'yellow', `${counted(differences, 'difference')}: ${kindsText(kinds)}.`));
   if (repair !== null) {
     lines.push(`${counted(repair.repaired, 'document is', 'documents are')} repaired.`);
-    if (repair.remaining > 0) lines.push(paint('red', `${counted(repair.remaining, 'difference')} remain: ${kindsText(repair.kinds)}.`));
+    if (repair.remaining > 0) lines.push(paint('red', `${counted(repair.remaining, 'difference remains', 'differences remain')}: ${kindsText(repair.kinds)}.`));
     if (repair.beyond > 0) lines.push(`${counted(repair.beyond, 'row')} cannot be asked for by key: build the index again with tailrace resync ${index}`);
     if (repair.untried > 0) lines.push(`${counted(repair.untried, 'difference was', 'differences were')} more than are repaired at one time: do it again, or build the index again with tailrace resync ${index}`);
   } else if (differences > 0) lines.push(`Mend it: tailrace verify ${index}${share < 1 ? '' : ` --generation ${generation}`} --repair`);

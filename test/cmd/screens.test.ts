@@ -16,7 +16,7 @@ import { indexStatus, jobStatus, pipelineStatus, sourceStatus } from '../observe
 
 const report = statusReport(pipelineStatus, new Scrubber());
 const quietSource = { ...sourceStatus, snapshots: [], notes: [], lag_bytes: 0, lag_seconds: 0, changes_per_second: 0, bytes_until_loss: null, seconds_until_loss: null };
-const quietIndex = { ...indexStatus, dead_letters: 0, lag_changes: 0, lag_seconds: 0, changes_per_second: 0 };
+const quietIndex = { ...indexStatus, verify: null, dead_letters: 0, lag_changes: 0, lag_seconds: 0, changes_per_second: 0 };
 const quiet: StatusReport = { ...report, sources: [quietSource], indices: [quietIndex], jobs: [] };
 
 describe('status', () => {
@@ -65,6 +65,17 @@ describe('status', () => {
       '  resync of products: waits to be read',
       '  resync of products: reading, 1,000 rows, 500 rows/s',
     ]);
+  });
+
+  test('tells of a comparison that goes on, and of what the last one found and nobody mended', () => {
+    const below = (verify: (typeof indexStatus)['verify']): string[] => statusScreen({ ...quiet, indices: [{ ...quietIndex, verify }] }, plainPaint).slice(9);
+    const { verify } = indexStatus;
+    if (verify?.last == null || verify.running === null) throw new Error('the sample has both');
+    expect(below(verify)).toEqual(['  products: generation 1 is being verified: 1,200 of about 4,000 rows, 1 difference']);
+    expect(below({ ...verify, running: { ...verify.running, estimated_rows: null, differences: 0 } })).toEqual(['  products: generation 1 is being verified: 1,200 rows']);
+    expect(below({ ...verify, running: null })).toEqual(['  products: 1 difference when it was last verified: tailrace verify products --repair']);
+    expect(below({ ...verify, running: null, last: { ...verify.last, repair: null } })).toEqual(['  products: 3 differences when it was last verified: tailrace verify products --repair']);
+    expect(below({ ...verify, running: null, last: { ...verify.last, equal: true } })).toEqual([]);
   });
 
   test('tells of generations that somebody waits for or has to look at, below their index', () => {
