@@ -106,9 +106,10 @@ export class Verifications {
     const runner = generation === undefined ? index.main : this.#generation(index, generation);
     const before = this.#running.get(name);
     if (before !== undefined && before.start.reason !== 'continuous') throw busy(before.start);
+    // Refused, it leaves everything as it is.
+    const { verified, progress } = this.#verify(runner, 'command', { extent, repair, rowsPerSecond }, signal, before?.over);
     before?.stop.abort();
     const job = beginJob(state, { index: name, kind: VERIFY, what: { generation: runner.record.generation, repair } }, runtime.clock.nowMs());
-    const { verified, progress } = this.#verify(runner, 'command', { extent, repair, rowsPerSecond }, signal, before?.over);
     const ended = verified.then(
       ({ report, verified: { found } }) => {
         endJob(state, job, { phase: 'done', outcome: report.equal ? 'The index is what its table says.' : `${report.differences} differences were found${report.repair === null ? '' : `, ${report.repair.repaired} of them repaired`}.` }, runtime.clock.nowMs());
