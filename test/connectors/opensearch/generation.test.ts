@@ -323,5 +323,5 @@ test('a generation that was closed is forgotten: a target that is opened again a
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   // What was awaited last is let go a turn later.
-  await expect.poll(() => (collect(), closed.deref() === undefined)).toBe(true);
+  await expect.poll(() => (collect(), closed.deref() === undefined), { timeout: 4_000 }).toBe(true);
 });
