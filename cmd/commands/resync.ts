@@ -9,7 +9,8 @@ import type { SteeredSnapshot } from '../../src/pipeline/resync.ts';
 import type { ResyncPlan } from '../../src/pipeline/status.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
-import { begunLines, cancelledLines, endedLines, planLines, steeredLines } from '../screens/resync-screen.ts';
+import { begunLines, cancelledLines, endedLines, planLines, steeredLines, stoppedLines } from '../screens/resync-screen.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { defineVerb } from '../verb.ts';
 
@@ -56,7 +57,7 @@ export const resyncVerb = defineVerb({
     }
     const { jobs } = await commandDaemon<{ readonly jobs: readonly JobReport[] }>(config, '/v1/resync', query, wanted);
     const watch = args.watch ?? (standardOutput.isTerminal && !args.json);
-    if (!args.json) standardOutput.lines(begunLines(jobs, watch));
+    if (!args.json) standardOutput.lines(typed(begunLines(jobs, watch)));
     else if (!watch) standardOutput.lines(jobs.map((job) => JSON.stringify(job)));
     return watch ? watchToEnd(config, jobs, args.json) : ExitCode.ok;
   },
@@ -132,16 +133,16 @@ async function steer(config: TailraceConfig, index: string, order: Order, json: 
     standardOutput.lines(json ? jobs.map((job) => JSON.stringify(job)) : cancelledLines(index, jobs));
   } else {
     const { snapshots } = await commandDaemon<{ readonly snapshots: readonly SteeredSnapshot[] }>(config, `/v1/resync/${order}`, { index });
-    standardOutput.lines(json ? snapshots.map((one) => JSON.stringify(one)) : steeredLines(index, snapshots));
+    standardOutput.lines(json ? snapshots.map((one) => JSON.stringify(one)) : typed(steeredLines(index, snapshots)));
   }
   return ExitCode.ok;
 }
 
 async function watchToEnd(config: TailraceConfig, jobs: readonly JobReport[], json: boolean): Promise<ExitCode> {
   const [{ watchJobs }, { socketPathOf }] = await Promise.all([import('../daemon/watch-jobs.ts'), import('../daemon/reading.ts')]);
-  const ended = await watchJobs(socketPathOf(config), jobs.map(({ id }) => id), standardOutput.closed);
-  standardOutput.lines(json ? ended.map((job) => JSON.stringify(job)) : endedLines(ended));
-  return ended.every(({ phase }) => phase === 'done') ? ExitCode.ok : ExitCode.no;
+  const { ended, stopped } = await watchJobs(socketPathOf(config), jobs.map(({ id }) => id), standardOutput.closed);
+  standardOutput.lines(json ? [...ended, ...stopped].map((job) => JSON.stringify(job)) : typed([...endedLines(ended), ...stopped.flatMap(stoppedLines)]));
+  return stopped.length === 0 && ended.every(({ phase }) => phase === 'done') ? ExitCode.ok : ExitCode.no;
 }
 
 function usage(message: string): TailraceError {

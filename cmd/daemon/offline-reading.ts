@@ -161,7 +161,7 @@ class OfflineReading implements Reading {
   #jobs(): JobStatus[] {
     const { log, state } = this.#deps;
     const snapshots = snapshotsIn(log.registers);
-    return runningJobs(state, RESYNC).map((job) => resyncStatus(job, { snapshot: snapshotOf(job, snapshots), live: undefined, generation: undefined, durableSeq: log.durableSeq }));
+    return runningJobs(state, RESYNC).map((job) => resyncStatus(job, { snapshot: snapshotOf(job, snapshots), live: undefined, generation: undefined, error: null, durableSeq: log.durableSeq }));
   }
 
   #targetOf(record: GenerationRecord, ofIndex: string): string {

@@ -1,5 +1,6 @@
-/** Shows how far jobs are until they have ended: bars on a terminal, a line now and then elsewhere. Whoever stops watching stops nothing. */
+/** Shows how far jobs are until they have ended, or wait for a person: bars on a terminal, a line now and then elsewhere. Whoever stops watching stops nothing. */
 import type { JobReport } from '../../src/observe/reports.ts';
+import type { JobStatus } from '../../src/pipeline/status.ts';
 import type { StatusReport } from '../../src/observe/status-report.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { nodeClock } from '../../src/runtime/node/clock.ts';
@@ -11,18 +12,27 @@ import { askDaemon } from './admin-client.ts';
 const LOOK_EVERY_MS = 500;
 const LINES_EVERY_MS = 5_000;
 
-/** The jobs as they ended. Rejects with NOT_RUNNING when the daemon ends before them. */
-export async function watchJobs(socketPath: string, ids: readonly number[], signal: AbortSignal): Promise<JobReport[]> {
+/** How watching came to its end. */
+export interface Watched {
+  readonly ended: readonly JobReport[];
+  /** Those that only go on when a person has done something. */
+  readonly stopped: readonly JobStatus[];
+}
+
+/** Rejects with NOT_RUNNING when the daemon ends before the jobs. */
+export async function watchJobs(socketPath: string, ids: readonly number[], signal: AbortSignal): Promise<Watched> {
   const bars = standardError.isTerminal ? new ProgressBars(standardError, process.stderr) : null;
   const meter = new ProgressMeter();
   let nextLineMs = nodeClock.monotonicMs();
   try {
     for (;;) {
       const ended = await endedJobs(socketPath, ids);
-      if (ended.length === ids.length) return ended;
-      const status = await ask<StatusReport>(socketPath, '/v1/status');
+      const { jobs } = await ask<StatusReport>(socketPath, '/v1/status');
+      const going = jobs.filter(({ id }) => ids.includes(id) && ended.every((one) => one.id !== id));
+      const stopped = going.filter(({ stage }) => stage === 'stopped');
+      if (ended.length + stopped.length >= ids.length) return { ended, stopped };
       const nowMs = nodeClock.monotonicMs();
-      const items = meter.measure(status.jobs.filter(({ id }) => ids.includes(id)).map(jobItem), nowMs);
+      const items = meter.measure(going.map(jobItem), nowMs);
       bars?.show(items);
       if (bars === null && nowMs >= nextLineMs) {
         standardError.lines(items.map((item) => `${item.label}: ${progressText(item)}`));

@@ -2,12 +2,12 @@
 import type { JobReport } from '../../src/observe/reports.ts';
 import type { SteeredSnapshot } from '../../src/pipeline/resync.ts';
 import { whatOf } from '../../src/pipeline/resync-job.ts';
-import type { ResyncPlan, RowsResyncPlan, WholeResyncPlan } from '../../src/pipeline/status.ts';
+import type { JobStatus, ResyncPlan, RowsResyncPlan, WholeResyncPlan } from '../../src/pipeline/status.ts';
 import { printable } from '../terminal/printable.ts';
 import { counted } from '../terminal/units.ts';
 
 export function begunLines(jobs: readonly JobReport[], watched: boolean): string[] {
-  return [...jobs.map(begunLine), ...(watched ? [] : ['See how far it is: tailrace status'])];
+  return [...jobs.map(begunLine), ...(watched ? [] : ['See how far it is: `tailrace status`'])];
 }
 
 function begunLine(job: JobReport): string {
@@ -17,7 +17,7 @@ function begunLine(job: JobReport): string {
     if (what.keys === null) return `The rows of index ${index} for which the condition holds are read again, in place.`;
     return `${counted(what.keys, 'row')} of index ${index} ${what.keys === 1 ? 'is' : 'are'} read again, in place.`;
   }
-  const end = what.swap ? 'Readers get it when it is in step.' : `Readers get it with: tailrace generations promote ${index} ${what.generation}`;
+  const end = what.swap ? 'Readers get it when it is in step.' : `Readers get it with: \`tailrace generations promote ${index} ${what.generation}\``;
   return `Index ${index} is built again as generation ${what.generation}. ${end}`;
 }
 
@@ -51,10 +51,16 @@ export function steeredLines(index: string, snapshots: readonly SteeredSnapshot[
   return snapshots.map(({ source, table, paused, indices }) => {
     const others = indices.filter((one) => one !== index);
     const also = others.length === 0 ? '' : ` The same rows are read for ${others.join(', ')}.`;
-    return paused ? `Reading ${source}.${printable(table)} for index ${index} waits, also over restarts, for: tailrace resync ${index} --resume${also && `\n${also.trim()}`}` : `Reading ${source}.${printable(table)} for index ${index} goes on.${also}`;
+    return paused ? `Reading ${source}.${printable(table)} for index ${index} waits, also over restarts, for: \`tailrace resync ${index} --resume\`${also && `\n${also.trim()}`}` : `Reading ${source}.${printable(table)} for index ${index} goes on.${also}`;
   });
 }
 
 export function endedLines(jobs: readonly JobReport[]): string[] {
   return jobs.map(({ index, phase, outcome }) => `Index ${index}: ${phase}. ${printable(outcome ?? '')}`.trimEnd());
+}
+
+/** Of a job that waits for a person. */
+export function stoppedLines({ index, error }: JobStatus): string[] {
+  const why = error === null ? [] : [printable(error.message), `  → ${printable(error.hint)}`];
+  return [`Index ${index}: stopped. ${why[0] ?? ''}`.trimEnd(), ...why.slice(1)];
 }

@@ -26,6 +26,12 @@ export function inText(text: string, complete: (command: string) => string): str
   return text.replaceAll(/`(tailrace [^`]*)`/g, (_, command: string) => `\`${complete(command)}\``);
 }
 
+/** Lines with each command in backquotes made one of the pipeline that this command was about. */
+export function typed(lines: readonly string[]): string[] {
+  const complete = withOptionsOf(process.argv.slice(2));
+  return lines.map((line) => inText(line, complete));
+}
+
 function valueOf(name: string, args: readonly string[]): string | undefined {
   for (const [i, arg] of args.entries()) {
     if (arg === '--') return undefined;

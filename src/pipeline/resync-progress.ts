@@ -5,7 +5,7 @@ import type { Seq } from '../change/seq.ts';
 import type { JobRecord } from '../state/state-store.ts';
 import type { GenerationRunner } from './generation-runner.ts';
 import { whatOf } from './resync-job.ts';
-import type { JobStatus } from './status.ts';
+import type { JobStatus, StatusError } from './status.ts';
 
 export interface ResyncScene {
   /** The one that reads the job's rows; undefined before it is asked for. */
@@ -13,20 +13,23 @@ export interface ResyncScene {
   /** The same as its reader knows it; undefined when it is over. */
   readonly live: SnapshotProgress | undefined;
   /** The one that is built, or that readers see; undefined when it is gone. */
-  readonly generation: Pick<GenerationRunner, 'record' | 'cursor' | 'changesPerSecond'> | undefined;
+  readonly generation: Pick<GenerationRunner, 'record' | 'cursor' | 'changesPerSecond' | 'condition'> | undefined;
+  /** Why that has stopped, if it has. */
+  readonly error: StatusError | null;
   readonly durableSeq: Seq;
 }
 
-export function resyncStatus(job: JobRecord, { snapshot, live, generation, durableSeq }: ResyncScene): JobStatus {
+export function resyncStatus(job: JobRecord, { snapshot, live, generation, error, durableSeq }: ResyncScene): JobStatus {
   const { id, index, kind, createdAtMs } = job;
-  const shown = { id, index, kind, what: job.what, created_ms: createdAtMs };
-  if (snapshot === undefined) return { ...shown, stage: 'waiting', unit: 'rows', done: 0, total: null, per_second: null, eta_seconds: null };
+  const isStopped = generation?.condition === 'stopped';
+  const shown = { id, index, kind, what: job.what, error: isStopped ? error : null, created_ms: createdAtMs };
+  if (snapshot === undefined) return { ...shown, stage: isStopped ? 'stopped' : 'waiting', unit: 'rows', done: 0, total: null, per_second: null, eta_seconds: null };
   const { phase, doneSeq, startSeq } = snapshot;
   if (phase === 'planned' || phase === 'reading') {
     const done = live?.rows ?? snapshot.rows;
     const perSecond = snapshot.paused ? null : (live?.rowsPerSecond ?? null);
     const total = snapshot.estimatedRows;
-    const stage = snapshot.paused ? 'paused' : phase === 'planned' ? 'waiting' : 'reading';
+    const stage = isStopped ? 'stopped' : snapshot.paused ? 'paused' : phase === 'planned' ? 'waiting' : 'reading';
     return { ...shown, stage, unit: 'rows', done, total, per_second: perSecond, eta_seconds: etaSeconds(done, total, perSecond) };
   }
   // A generation that is whole has to come as far as the end of the log before readers get it.
@@ -34,7 +37,7 @@ export function resyncStatus(job: JobRecord, { snapshot, live, generation, durab
   const total = Math.max(0, goal - startSeq);
   const done = Math.min(total, Math.max(0, (generation?.cursor ?? startSeq) - startSeq));
   const perSecond = generation?.changesPerSecond ?? null;
-  return { ...shown, stage: 'applying', unit: 'changes', done, total, per_second: perSecond, eta_seconds: etaSeconds(done, total, perSecond) };
+  return { ...shown, stage: isStopped ? 'stopped' : 'applying', unit: 'changes', done, total, per_second: perSecond, eta_seconds: etaSeconds(done, total, perSecond) };
 }
 
 function etaSeconds(done: number, total: number | null, perSecond: number | null): number | null {

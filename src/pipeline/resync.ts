@@ -16,6 +16,7 @@ import { generationName, type JobRecord, type StateStore } from '../state/state-
 import { isFed } from './generations.ts';
 import type { IndexRunner } from './index-runner.ts';
 import { beginJob, endJob, runningJobs, type JobEnd } from './jobs.ts';
+import { statusError } from './pipeline-status.ts';
 import { asJson, jobOfReason, reasonOf, RESYNC, rowsEnd, snapshotOf, whatOf, wholeEnd, type JobSnapshot, type RowsResync } from './resync-job.ts';
 import { keysFrom } from './resync-keys.ts';
 import { resyncStatus } from './resync-progress.ts';
@@ -173,7 +174,7 @@ export class Resyncs {
       const snapshot = this.#snapshotOf(job);
       const live = snapshot === undefined || snapshot === 'asking' ? undefined : this.#deps.source(snapshot.source)?.capture.snapshots.find((one) => one.snapshot.number === snapshot.number);
       const generation = what.rows === 'all' ? index?.generations.find(({ record }) => record.generation === what.generation) : index?.main;
-      return resyncStatus(job, { snapshot: snapshot === 'asking' ? undefined : snapshot, live, generation, durableSeq: this.#deps.log.durableSeq });
+      return resyncStatus(job, { snapshot: snapshot === 'asking' ? undefined : snapshot, live, generation, error: statusError(generation?.error, index?.definition.from.source ?? ''), durableSeq: this.#deps.log.durableSeq });
     });
   }
 

@@ -116,8 +116,10 @@ export interface JobStatus {
   readonly kind: string;
   /** As the job was asked for, in terms of its kind. */
   readonly what: Readonly<Record<string, unknown>>;
-  /** `waiting` (nothing is read for it yet), `reading`, `paused`, `applying` (what was read, to the index). */
-  readonly stage: 'waiting' | 'reading' | 'paused' | 'applying';
+  /** `waiting` (nothing is read for it yet), `reading`, `paused`, `applying` (what was read, to the index), `stopped` (what it is read for: a person has to do something). */
+  readonly stage: 'waiting' | 'reading' | 'paused' | 'applying' | 'stopped';
+  /** Why it has stopped. */
+  readonly error: StatusError | null;
   /** What `done` and `total` count: rows that are read, or changes of the log that are applied. */
   readonly unit: 'rows' | 'changes';
   readonly done: number;

@@ -49,7 +49,7 @@ export const indexStatus: IndexStatus = {
 };
 
 export const jobStatus: JobStatus = {
-  id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, stage: 'reading', unit: 'rows', done: 1_000, total: 4_000, per_second: 500, eta_seconds: 6, created_ms: 1_800_000_000_000,
+  id: 3, index: 'products', kind: 'resync', what: { rows: 'all', generation: 2, swap: true }, stage: 'reading', error: null, unit: 'rows', done: 1_000, total: 4_000, per_second: 500, eta_seconds: 6, created_ms: 1_800_000_000_000,
 };
 
 export const pipelineStatus: PipelineStatus = {

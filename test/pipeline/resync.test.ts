@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { snapshotsIn } from '../../src/capture/snapshot-state.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import type { WantedRows } from '../../src/pipeline/resync.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
 import type { JobRecord } from '../../src/state/state-store.ts';
 import { NAME_IS, ScriptedServer, ScriptedStage, type ScriptedOptions } from './scripted-server.ts';
@@ -251,6 +252,15 @@ describe('a job', () => {
     expect(pipeline.jobs()).toMatchObject([{ phase: 'running' }]);
     gate.resolve();
     expect(await ended(pipeline, job)).toMatchObject({ phase: 'done' });
+  });
+
+  test('says that it has stopped, and why, when what it is read for waits for a person', async () => {
+    await using pipeline = await started();
+    stage.beforeOpen = ({ generation }) => {
+      if (generation === 2) throw new TailraceError('TGT_MAPPING', { message: 'No such field can be.' });
+    };
+    const job = pipeline.resyncs.whole('items', false);
+    await expect.poll(() => pipeline.status().jobs).toMatchObject([{ id: job.id, stage: 'stopped', error: { code: 'TGT_MAPPING', message: 'No such field can be.' } }]);
   });
 
   test('of another kind is left alone', async () => {
