@@ -13,6 +13,7 @@ import { silentLogger } from '../../src/runtime/logger.ts';
 import type { Runtime } from '../../src/runtime/runtime.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { findingLines } from '../screens/findings.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import type { Paint } from '../terminal/table.ts';
 import { counted } from '../terminal/units.ts';
@@ -132,6 +133,6 @@ function checkScreen(path: string, checked: readonly Checked[], paint: Paint): s
   const all = checked.flatMap(({ findings: found }) => found);
   const problems = all.filter(({ level }) => level === 'problem').length;
   const warnings = all.filter(({ level }) => level === 'warning').length;
-  const verdict = problems === 0 ? `${paint('green', 'Ready')}: tailrace run` : `${paint('red', counted(problems, 'problem'))}: mend ${problems === 1 ? 'it' : 'them'}, then check again.`;
-  return [...lines, '', warnings === 0 ? verdict : `${verdict} ${counted(warnings, 'warning')}.`];
+  const verdict = problems === 0 ? `${paint('green', 'Ready')}: \`tailrace run\`` : `${paint('red', counted(problems, 'problem'))}: mend ${problems === 1 ? 'it' : 'them'}, then check again.`;
+  return [...lines, '', ...typed([warnings === 0 ? verdict : `${verdict} (${counted(warnings, 'warning')})`])];
 }

@@ -8,6 +8,7 @@ import { nodeClock } from '../../src/runtime/node/clock.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { differenceLines, progressItem, reportLines } from '../screens/verify-screen.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardError, standardOutput } from '../terminal/output.ts';
 import { ProgressBars, ProgressMeter, progressText } from '../terminal/progress.ts';
 import { defineVerb } from '../verb.ts';
@@ -78,7 +79,7 @@ async function follow(config: TailraceConfig, query: Readonly<Record<string, str
       else {
         bars?.clear();
         if (json) standardOutput.write(`${JSON.stringify({ ...line.report, found: differences })}\n`);
-        else standardOutput.lines([...differenceLines(differences, line.report, standardOutput.paint), ...reportLines(line.report, standardOutput.paint)]);
+        else standardOutput.lines([...differenceLines(differences, line.report, standardOutput.paint), ...typed(reportLines(line.report, standardOutput.paint))]);
         return line.report;
       }
     }

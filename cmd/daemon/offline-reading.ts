@@ -20,7 +20,7 @@ import { recordStatus, statusError } from '../../src/pipeline/pipeline-status.ts
 import { indexPositions, sourcePosition, type PositionReport } from '../../src/pipeline/positions.ts';
 import { refuseWithoutLog, refuseWithoutState } from '../../src/pipeline/whole-directory.ts';
 import { runningJobs } from '../../src/pipeline/jobs.ts';
-import { RESYNC, snapshotOf } from '../../src/pipeline/resync-job.ts';
+import { RESYNC, snapshotOf, whatOf } from '../../src/pipeline/resync-job.ts';
 import { resyncStatus } from '../../src/pipeline/resync-progress.ts';
 import type { GenerationStatus, JobStatus, StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
@@ -81,7 +81,7 @@ class OfflineReading implements Reading {
       log: logReport(log.stats()),
       sources: config.sources.map((source) => this.#source(source)),
       indices: config.indices.map((index) => this.#index(index, standings)),
-      jobs: this.#jobs(),
+      jobs: this.#jobs(standings),
     };
   }
 
@@ -158,10 +158,17 @@ class OfflineReading implements Reading {
   }
 
   /** What goes on when the daemon runs again. */
-  #jobs(): JobStatus[] {
+  #jobs(standings: TargetStandings): JobStatus[] {
     const { log, state } = this.#deps;
     const snapshots = snapshotsIn(log.registers);
-    return runningJobs(state, RESYNC).map((job) => resyncStatus(job, { snapshot: snapshotOf(job, snapshots), live: undefined, generation: undefined, error: null, durableSeq: log.durableSeq }));
+    return runningJobs(state, RESYNC).map((job) => {
+      const what = whatOf(job);
+      const records = recordsOf(state, job.index);
+      const record = what.rows === 'all' ? records.find(({ generation }) => generation === what.generation) : records.find(({ phase }) => phase === 'serving');
+      const to = this.#deps.config.indices.find(({ name }) => name === job.index)?.to;
+      const generation = record === undefined || to === undefined ? undefined : { record, cursor: standings.of(record, this.#targetOf(record, to)).cursor, changesPerSecond: 0, condition: 'idle' as const };
+      return resyncStatus(job, { snapshot: snapshotOf(job, snapshots), live: undefined, generation, error: null, durableSeq: log.durableSeq });
+    });
   }
 
   #targetOf(record: GenerationRecord, ofIndex: string): string {

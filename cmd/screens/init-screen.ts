@@ -1,6 +1,9 @@
 /** `tailrace init` for people and for programs: what was proposed, what stands in the way of the other tables, what to type next. */
+import { resolve } from 'node:path';
 import type { Finding } from '../../src/connector/finding.ts';
 import type { Proposal } from '../../src/config/proposal.ts';
+import { CONFIG_FILE_DEFAULT } from '../options.ts';
+import { withOptionsOf } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { count, counted } from '../terminal/units.ts';
@@ -32,7 +35,7 @@ export function initJson({ proposal, ...report }: InitReport): string {
 export function initScreen(report: InitReport, paint: Paint): string[] {
   const { written, source, proposal, others } = report;
   const { indices, unfit } = proposal;
-  const besides = others.length === 0 ? [] : [`Besides there are ${others.join(', ')}: they write no changes that could be followed.`];
+  const besides = others.length === 0 ? [] : [`Left alone, because nothing tells of their changes: ${others.join(', ')}.`];
   const none = `${paint('red', 'Nothing was written')}: no table of ${printable(source.database)} can be indexed as it is.`;
   const head = written === null ? none : `${paint('green', 'Wrote')} ${written}: ${counted(indices.length, 'index', 'indices')} from ${printable(source.database)}.`;
   return [head, ...indexLines(proposal, paint), ...unfit.flatMap(({ problems }) => problems).flatMap((finding: Finding) => findingLines(finding, paint)), ...besides, ...nextLines(report, paint)];
@@ -53,12 +56,13 @@ function indexLines({ indices }: Proposal, paint: Paint): string[] {
 }
 
 function nextLines({ written, environment }: InitReport, paint: Paint): string[] {
+  const complete = withOptionsOf(written === null || resolve(written) === resolve(CONFIG_FILE_DEFAULT) ? [] : ['--config', written]);
   if (written === null) return ['Run the statements, then `tailrace init` again.'];
   const next: [string, string][] = [
     ...environment.map(({ name, what }): [string, string] => [`export ${name}=...`, what]),
     ['tailrace schema > tailrace.schema.json', 'so that editors complete and check the file'],
-    ['tailrace check', 'see what is missing at both ends, with the statements that mend it'],
-    ['tailrace run', 'take the first snapshots, then follow every change'],
+    [complete('tailrace check'), 'see what is missing at both ends, with the statements that mend it'],
+    [complete('tailrace run'), 'take the first snapshots, then follow every change'],
   ];
   const width = Math.max(...next.map(([command]) => command.length));
   return ['', paint('dim', 'NEXT'), ...next.map(([command, why]) => `${paint('cyan', command.padEnd(width))}  ${why}`)];

@@ -1,6 +1,7 @@
 /** `tailrace trace` for people: a line for each change, what the target holds, and in a sentence how the document is. */
 import type { Outcome } from '../../src/pipeline/change-outcome.ts';
 import type { TracedChange, TraceReport } from '../../src/pipeline/trace.ts';
+import { typed } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Colour, type Paint } from '../terminal/table.ts';
 import { bytes, count, counted } from '../terminal/units.ts';
@@ -28,7 +29,7 @@ export function traceScreen(report: TraceReport, paint: Paint): string[] {
   const isAll = log.read_from_seq <= log.first_seq;
   const span = `seq ${count(log.read_from_seq)} to ${count(log.last_seq)}${isAll ? ', which is all that the log holds' : ''}`;
   const found = changes.length === 0 ? [`No change of it: ${span}.`] : [...changeLines(changes, paint), '', paint('dim', `${counted(changes.length, 'change')} in ${span}`)];
-  return [headline(report, paint), '', ...found, ...letterLines(report, paint), ...storedLines(report, paint), '', verdict(report)];
+  return [headline(report, paint), '', ...found, ...letterLines(report, paint), ...storedLines(report, paint), '', ...typed([verdict(report)])];
 }
 
 function headline({ index, id, source, table: name, key, generation, cursor }: TraceReport, paint: Paint): string {
@@ -74,29 +75,33 @@ function storedLines({ stored, error }: TraceReport, paint: Paint): string[] {
 
 /** How the document is, and what to do where something is to be done. */
 function verdict(report: TraceReport): string {
-  const { index, id, changes, stored, error } = report;
+  const { index, id, changes, stored, error, log } = report;
+  const repair = `See what differs, and mend it: \`tailrace verify ${index} --repair\``;
   const last = changes.findLast(({ outcome }) => outcome !== 'not_taken');
   if (!isKnown(report)) return error === null ? 'Nothing is known of it: there is no such row, or it is older than the log and not in the index.' : 'Nothing is known of it in the log.';
   if (error !== null) return 'What became of the changes is not known without the target.';
-  if (last === undefined) return 'Its last change is older than what was read of the log.';
+  if (last === undefined) {
+    const isForeign = stored !== null && ((log.first_seq === 1 && log.read_from_seq <= 1) || stored.epoch !== log.epoch || stored.seq > log.last_seq);
+    return isForeign ? `No change made this document: something else wrote it. ${repair}` : 'Its last change is older than what was read of the log.';
+  }
   switch (last.outcome) {
     case 'applied':
       if (stored === null) return 'It is in step: the row is gone, and so is the document.';
-      return stored.as_built === false ? `The document is not what its row makes: something else wrote it, or the transform makes something else now. Build the index again: tailrace resync ${index}` : 'It is in step.';
+      return stored.as_built === false ? `The document is not what its row makes: something else wrote it, or the transform makes something else now. ${repair}` : 'It is in step.';
     case 'filtered':
       return 'It is in step: its row makes no document, as `where` or the transform says.';
     case 'swept':
       return 'It is in step: a later snapshot did not find the row.';
     case 'parked':
-      return `It is parked: tailrace dlq show ${index} ${shellWord(id)}`;
+      return `It is parked: \`tailrace dlq show ${index} ${shellWord(id)}\``;
     case 'pending':
-      return 'The index has not come to its last change yet: tailrace lag';
+      return 'The index has not come to its last change yet: `tailrace lag`';
     case 'stale':
-      return 'The target holds a newer version than the log knows: it was written from another log.';
+      return `The target holds a version that no change of this document has: something else wrote it. ${repair}`;
     case 'before_generation':
       return 'Its last change is older than this build of the index, which read the row afterwards; the log holds that no more.';
     case 'lost':
-      return `The target does not hold what it should. Build the index again: tailrace resync ${index}`;
+      return `The target does not hold what it should. ${repair}`;
     case 'superseded':
     case 'not_taken':
     case 'unknown':

@@ -23,15 +23,15 @@ export function reportLines(report: VerifyReport, paint: Paint): string[] {
   const seconds = Math.max(0.001, (endedMs - startedMs) / 1000);
   const extent = share < 1 ? `a sample of ${counted(documents, 'document')} (${(share * 100).toPrecision(3)} %)` : counted(documents, 'document');
   const lines = [`${paint('bold', index)}, generation ${generation}: ${extent} compared with ${counted(rows, 'row')} as of seq ${count(from)} to ${count(to)}, in ${duration(seconds)} (${rate(rows / seconds)} rows/s).`];
-  if (parked > 0) lines.push(`${counted(parked, 'row has', 'rows have')} no document because ${parked === 1 ? 'it is' : 'they are'} parked: tailrace dlq list ${index}`);
+  if (parked > 0) lines.push(`${counted(parked, 'row has', 'rows have')} no document because ${parked === 1 ? 'it is' : 'they are'} parked: \`tailrace dlq list ${index}\``);
   if (unsettled > 0) lines.push(paint('yellow', `${counted(unsettled, 'document')} changed whenever ${unsettled === 1 ? 'it was' : 'they were'} looked at: nothing can be said of ${unsettled === 1 ? 'it' : 'them'}.`));
   if (differences > 0) lines.push(paint(repair === null ? 'red' : 'yellow', `${counted(differences, 'difference')}: ${kindsText(kinds)}.`));
   if (repair !== null) {
     lines.push(`${counted(repair.repaired, 'document is', 'documents are')} repaired.`);
     if (repair.remaining > 0) lines.push(paint('red', `${counted(repair.remaining, 'difference remains', 'differences remain')}: ${kindsText(repair.kinds)}.`));
-    if (repair.beyond > 0) lines.push(`${counted(repair.beyond, 'row')} cannot be asked for by key: build the index again with tailrace resync ${index}`);
-    if (repair.untried > 0) lines.push(`${counted(repair.untried, 'difference was', 'differences were')} more than are repaired at one time: do it again, or build the index again with tailrace resync ${index}`);
-  } else if (differences > 0) lines.push(`Mend it: tailrace verify ${index}${share < 1 ? '' : ` --generation ${generation}`} --repair`);
+    if (repair.beyond > 0) lines.push(`${counted(repair.beyond, 'row')} cannot be asked for by key: build the index again with \`tailrace resync ${index}\``);
+    if (repair.untried > 0) lines.push(`${counted(repair.untried, 'difference was', 'differences were')} more than are repaired at one time: do it again, or build the index again with \`tailrace resync ${index}\``);
+  } else if (differences > 0) lines.push(`Mend it: \`tailrace verify ${index}${share < 1 ? '' : ` --generation ${generation}`} --repair\``);
   return [...lines, equal ? paint('green', share < 1 ? 'The sample is equal.' : 'The index is what its table says.') : paint('red', 'The index is not what its table says.')];
 }
 

@@ -20,6 +20,8 @@ export interface FieldPlan {
    * search, search looks into those, of whatever kind they are, and into nothing else; where it names none, the target decides by the kind.
    */
   readonly searched?: boolean | undefined;
+  /** A transform stands between: documents may lack the field, or have it otherwise. */
+  readonly isLikely?: true | undefined;
 }
 
 /** What a generation is bound to. A target refuses (TGT_IDENTITY) to open one for other values. */

@@ -73,13 +73,20 @@ function expressionProblems(definition: IndexDefinition): TailraceError[] {
   });
 }
 
-/** With a transform only `text_fields` are known: what else it returns, and of which kind, only its documents show. */
 function knownFields(definition: IndexDefinition, deps: DocumentDeps): readonly FieldPlan[] {
-  if (deps.transform !== undefined) return (definition.text_fields ?? []).map((name) => ({ name, kind: 'text', searched: true }));
+  if (deps.transform !== undefined) return fieldsBehindTransform(definition, deps.table);
   if (deps.table !== undefined) return planRow(definition, deps.table).fields;
   const named = rulesOf(definition).filter((rule) => rule.kind === 'column' || rule.kind === 'expression');
   return withTextFields(
     named.map(({ name }) => ({ name, kind: 'other' })),
     definition.text_fields,
   );
+}
+
+/** What a transform returns only its documents show: most likely what it was given, and in any case what the config has it search. */
+function fieldsBehindTransform({ text_fields: textFields, ...given }: IndexDefinition, table: DocumentDeps['table']): readonly FieldPlan[] {
+  const searched = (textFields ?? []).map((name): FieldPlan => ({ name, kind: 'text', searched: true }));
+  if (table === undefined) return searched;
+  const likely = planRow(given, table).fields.filter(({ name }) => textFields?.includes(name) !== true);
+  return [...searched, ...likely.map((field): FieldPlan => ({ ...field, isLikely: true, ...(textFields === undefined ? {} : { searched: false }) }))];
 }

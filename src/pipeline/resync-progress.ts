@@ -36,7 +36,7 @@ export function resyncStatus(job: JobRecord, { snapshot, live, generation, error
   const goal = whatOf(job).rows === 'all' && generation?.record.phase === 'ready' ? durableSeq : (doneSeq ?? durableSeq);
   const total = Math.max(0, goal - startSeq);
   const done = Math.min(total, Math.max(0, (generation?.cursor ?? startSeq) - startSeq));
-  const perSecond = generation?.changesPerSecond ?? null;
+  const perSecond = generation === undefined || generation.condition === 'idle' ? null : generation.changesPerSecond;
   return { ...shown, stage: isStopped ? 'stopped' : 'applying', unit: 'changes', done, total, per_second: perSecond, eta_seconds: etaSeconds(done, total, perSecond) };
 }
 

@@ -45,8 +45,21 @@ export async function retryLetters(filter: Omit<DeadLetterFilter, 'index'>, { st
     snapshots.push(snapshot.number);
     asked += keys.length;
   }
-  if (asked === 0) throw new TailraceError('USAGE', { message: `No such document of ${index} is parked.`, did: 'Nothing was changed.', hint: `See \`tailrace dlq list ${index}\`.`, entity: index });
+  if (asked === 0) throw letters.length === 0 ? noneParked(index) : notFed(index, new Set(letters.map(({ generation }) => generation)));
   return { index, asked, snapshots };
+}
+
+function noneParked(index: string): TailraceError {
+  return new TailraceError('USAGE', { message: `No such document of ${index} is parked.`, did: 'Nothing was changed.', hint: `See \`tailrace dlq list ${index}\`.`, entity: index });
+}
+
+function notFed(index: string, generations: ReadonlySet<number>): TailraceError {
+  return new TailraceError('USAGE', {
+    message: `The documents that are parked are of generation ${[...generations].join(', ')} of index ${index}, which is not built yet or not fed any more: no row is read again for them alone.`,
+    did: 'Nothing was changed.',
+    hint: `Mend the cause, then build the index again: \`tailrace resync ${index}\`.`,
+    entity: index,
+  });
 }
 
 /** Every id of a letter was made of a key. */

@@ -26,7 +26,7 @@ test('differences are listed with what is known of each, and ids cannot command 
 test('the report says how much was compared, what came of it, and what to do', () => {
   expect(reportLines(last, plainPaint)).toEqual([
     'products, generation 1: 3,200 documents compared with 3,300 rows as of seq 3,000 to 3,100, in 30 s (110 rows/s).',
-    '2 rows have no document because they are parked: tailrace dlq list products',
+    '2 rows have no document because they are parked: `tailrace dlq list products`',
     '3 differences: 1 missing, 2 altered.',
     '2 documents are repaired.',
     '1 difference remains: 1 missing.',
@@ -34,5 +34,5 @@ test('the report says how much was compared, what came of it, and what to do', (
   ]);
   expect(reportLines({ ...last, equal: true, differences: 0, kinds: {}, parked: 0, repair: null, share: 0.25 }, plainPaint).slice(-1)).toEqual(['The sample is equal.']);
   expect(reportLines({ ...last, unsettled: 1, repair: null }, plainPaint)).toContain('1 document changed whenever it was looked at: nothing can be said of it.');
-  expect(reportLines({ ...last, repair: { repaired: 1, remaining: 2, kinds: { altered: 2 }, untried: 4, beyond: 2 } }, plainPaint)).toEqual(expect.arrayContaining(['2 rows cannot be asked for by key: build the index again with tailrace resync products', '4 differences were more than are repaired at one time: do it again, or build the index again with tailrace resync products']));
+  expect(reportLines({ ...last, repair: { repaired: 1, remaining: 2, kinds: { altered: 2 }, untried: 4, beyond: 2 } }, plainPaint)).toEqual(expect.arrayContaining(['2 rows cannot be asked for by key: build the index again with `tailrace resync products`', '4 differences were more than are repaired at one time: do it again, or build the index again with `tailrace resync products`']));
 });

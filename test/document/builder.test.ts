@@ -213,6 +213,13 @@ describe('known fields', () => {
 });
 
 describe('a transform', () => {
+  test('most likely returns the fields that it is given: they are known as likely, those to search for certain', () => {
+    const transform = { path: 'transform.ts', contentHash: 'abc', apply: () => null };
+    const fields = (more: Partial<IndexDefinition>): unknown => createDocumentBuilder(definitionOf({ transform: 'transform.ts', ...more }), { format: new PreparedRows(), transform, table: schemaOf(columns.slice(0, 2)) }).fields;
+    expect(fields({})).toEqual([{ name: 'id', kind: 'bigint', isLikely: true }, { name: 'name', kind: 'text', isLikely: true }]);
+    expect(fields({ text_fields: ['made', 'name'] })).toEqual([{ name: 'made', kind: 'text', searched: true }, { name: 'name', kind: 'text', searched: true }, { name: 'id', kind: 'bigint', isLikely: true, searched: false }]);
+  });
+
   test('gets plain values and its document is stored; fields it passes on keep every digit', () => {
     let seen: unknown;
     const json = built({

@@ -353,7 +353,7 @@ describePostgres([18], (postgres) => {
   describe('check', () => {
     test('of a pipeline that can run says so', async () => {
       const { code, stdout } = await cli('check');
-      expect({ code, last: stdout.trimEnd().split('\n').at(-1) }).toMatchObject({ code: 0, last: expect.stringMatching(/^Ready: tailrace run/) as unknown });
+      expect({ code, last: stdout.trimEnd().split('\n').at(-1) }).toMatchObject({ code: 0, last: expect.stringMatching(/^Ready: `tailrace run`/) as unknown });
     });
 
     test('of one that cannot names each problem with its code and what mends it, and ends with 1', async () => {

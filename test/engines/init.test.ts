@@ -114,7 +114,7 @@ describePostgres([15, 18], (postgres) => {
       expect(result.stdout).toMatch(/^Wrote .*tailrace\.yaml: 14 indices from /);
       expect(result.stdout).toMatch(/\nproducts +public\.products +250 +id +name, description +photo, passwordHash\n/);
       expect(result.stdout).toMatch(/✗ {2}table public\.events: /);
-      expect(result.stdout).toContain('Besides there are 1 view, 1 materialised view: they write no changes that could be followed.');
+      expect(result.stdout).toContain('Left alone, because nothing tells of their changes: 1 view, 1 materialised view.');
       expect(result.stdout).toContain(`export ${variable()}=...`);
     });
 

@@ -20,7 +20,7 @@ describePostgres([18], (postgres) => {
     await scene.inStep();
     await scene.hand.erase([idOf(1), idOf(2)]);
     const shown = await scene.cli('verify', 'items', '--limit', '1');
-    expect(shown).toMatchObject({ code: 1, stdout: expect.stringMatching(/^DIFFERENCE +ID +FIELD +STORED SEQ +STORED VERSION\nmissing +item-\d:\d\nand 1 more: --limit shows more of them\n\nitems, generation 1: 1,500 documents compared with 1,501 rows as of seq [\d,]+ to [\d,]+, in .*\n1 row has no document because it is parked: tailrace dlq list items\n2 differences: 2 missing\.\nMend it: tailrace verify items --generation 1 --repair\nThe index is not what its table says\.\n$/) as unknown });
+    expect(shown).toMatchObject({ code: 1, stdout: expect.stringMatching(/^DIFFERENCE +ID +FIELD +STORED SEQ +STORED VERSION\nmissing +item-\d:\d\nand 1 more: --limit shows more of them\n\nitems, generation 1: 1,500 documents compared with 1,501 rows as of seq [\d,]+ to [\d,]+, in .*\n1 row has no document because it is parked: `tailrace dlq list items`\n2 differences: 2 missing\.\nMend it: `tailrace verify items --generation 1 --repair`\nThe index is not what its table says\.\n$/) as unknown });
     const mended = await scene.cli('verify', 'items', '--repair');
     expect(mended).toMatchObject({ code: 0, stdout: expect.stringMatching(/2 documents are repaired\.\nThe index is what its table says\.\n$/) as unknown });
     expect(await scene.cli('verify', 'items', '--sample', '50%')).toMatchObject({ code: 0, stdout: expect.stringMatching(/a sample of [\d,]+ documents \(50\.0 %\) compared[^]*The sample is equal\.\n$/) as unknown });

@@ -108,6 +108,11 @@ describe('secrets', () => {
     expect(scrubber.text('postgres://db.example/shop?sslmode=verify-full')).toBe('postgres://db.example/shop?sslmode=verify-full');
   });
 
+  test('an address that lets nobody in is no secret; one with a parameter may be', () => {
+    const scrubber = new Scrubber([new Secret('http://127.0.0.1:9200'), new Secret('https://search.example/?key=geheim')]);
+    expect(scrubber.text('cluster http://127.0.0.1:9200 beside https://search.example/?key=geheim')).toBe('cluster http://127.0.0.1:9200 beside [secret]');
+  });
+
   test('a secret that a long text is cut in is not left in part', () => {
     const scrubber = new Scrubber([new Secret('geheim-geheim-geheim')]);
     expect(scrubber.text(`${'x'.repeat(8_180)}geheim-geheim-geheim`)).not.toContain('geheim');

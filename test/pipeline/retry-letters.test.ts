@@ -41,5 +41,6 @@ test('nothing is asked for what is being built, or is fed no more, and nothing a
   using state = openSqliteState({ path: ':memory:' });
   state.putGenerations(record(1, { phase: 'dropping' }), record(2, { abandoned: true }), record(3), record(4, { phase: 'building' }));
   park(state, [1, 'a', 'DOC_FAILED'], [2, 'b', 'DOC_FAILED'], [4, 'c', 'DOC_FAILED']);
-  await expect(retried(state, {})).rejects.toMatchObject({ code: 'USAGE', message: 'No such document of items is parked.' });
+  await expect(retried(state, {})).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('generation 1, 2, 4 of index items') as string, hint: expect.stringContaining('`tailrace resync items`') as string });
+  await expect(retried(state, { code: 'TGT_REJECTED' })).rejects.toMatchObject({ code: 'USAGE', message: 'No such document of items is parked.' });
 });

@@ -75,7 +75,9 @@ export function planText(fields: readonly FieldPlan[], options: TextOptions): Te
   const taken = new Set(['rank', 'rowid', 'rid']);
   const columns: TextColumn[] = [];
   const apart: string[] = [];
-  for (const { name, kind } of fields) {
+  for (const { name, kind, isLikely } of fields) {
+    // Whether it is text is seen in the documents.
+    if (isLikely === true) continue;
     const text = textKinds[kind];
     if (text === 'none') {
       apart.push(name);

@@ -60,6 +60,8 @@ export class Scrubber {
  */
 function formsOf(value: string): string[] {
   const url = URL.parse(value);
+  // It says where something is, and nothing else.
+  if (url !== null && url.host !== '' && url.username === '' && url.password === '' && url.search === '') return [];
   if (url === null || url.password === '') return [value, encodeURIComponent(value)];
   const forms: string[] = [];
   const shown = [url.username, url.hostname, url.pathname.slice(1), url.protocol.slice(0, -1)];

@@ -105,7 +105,7 @@ function accessFindings({ access, role }: TableLook, subject: string, relation: 
 
 function describe({ estimates }: TableLook, table: LogicalTable): string {
   const key = table.key.length === 0 ? 'the whole row is the key' : `key (${table.key.join(', ')})`;
-  const parts = table.root.kind === 'p' ? `, ${table.leaves.length} partitions` : '';
+  const parts = table.root.kind === 'p' ? `, ${table.leaves.length} ${table.leaves.length === 1 ? 'partition' : 'partitions'}` : '';
   const rows = table.leaves.reduce((sum, leaf) => sum + Math.max(0, estimates[leaf.relation.oid] ?? 0), 0);
   const counted = rows > 0 ? `, about ${Math.round(rows)} rows` : '';
   const filters = [...new Set(table.leaves.flatMap((leaf) => (leaf.filter === null ? [] : [leaf.filter])))];
