@@ -103,6 +103,8 @@ export class Applier {
     const { log, atomicCursor, settings, runtime } = this.#deps;
     this.#table.learn(log.registers);
     this.#letters.load();
+    // Elsewhere the cursor is stored after the letters are closed.
+    if (atomicCursor) await this.#letters.closeHeld(this.#deps.target, log.epoch, signal);
     await this.#cursor.open();
     this.#dispatchedThrough = this.#cursor.seq;
     const inFlight = new InFlight(atomicCursor ? 1 : settings.concurrency, signal);

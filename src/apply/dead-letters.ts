@@ -1,10 +1,13 @@
 /** The parked documents of one generation: made when a change makes no document or its target refuses it, closed when a later one takes its place. */
-import { seqOf, type Seq } from '../change/seq.ts';
-import type { Operation } from '../connector/target.ts';
+import { seqOf, versionOf, type Seq } from '../change/seq.ts';
+import type { Operation, TargetGeneration } from '../connector/target.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { RefusedOperation } from './delivery.ts';
+
+/** Documents of parked ids that a target is asked for in one go. */
+const FETCHED_AT_ONCE = 1_000;
 
 interface DeadLettersDeps {
   readonly index: string;
@@ -53,12 +56,26 @@ export class DeadLetters {
     }
   }
 
-  /** Closes the letters of documents of which the same version or a later one goes to the index, or goes out of it. Letters of later changes stay. */
+  /** Closes the letters of documents of which a later version goes to the index, or goes out of it. Letters of the same change and of later ones stay. */
   closeFor(operations: readonly Operation[], clearedAt: Seq | null): void {
     if (this.#parked.size === 0) return;
-    const ids = operations.filter(({ id, version }) => (this.#parked.get(id) ?? Infinity) <= seqOf(version)).map(({ id }) => id);
-    this.#close(ids);
+    this.#close(operations.filter(({ id, version }) => (this.#parked.get(id) ?? Infinity) < seqOf(version)).map(({ id }) => id));
     if (clearedAt !== null) this.closeBelow(clearedAt);
+  }
+
+  /** Closes the letters of changes that the target has taken after all. Until it has, nobody else may find them closed: its cursor may be past them already. */
+  closeTaken(operations: readonly Operation[]): void {
+    if (this.#parked.size === 0) return;
+    this.#close(operations.filter(({ id, version }) => this.#parked.get(id) === seqOf(version)).map(({ id }) => id));
+  }
+
+  /** Closes the letters of changes that the target has, and that a run which ended between its answer and now has not closed. */
+  async closeHeld(target: Pick<TargetGeneration, 'fetch'>, epoch: number, signal: AbortSignal): Promise<void> {
+    const ids = [...this.#parked.keys()];
+    for (let from = 0; from < ids.length; from += FETCHED_AT_ONCE) {
+      const held = await target.fetch(ids.slice(from, from + FETCHED_AT_ONCE), signal);
+      this.#close(held.flatMap((one) => (one !== null && one.version >= versionOf(epoch, this.#parked.get(one.id) as Seq) ? [one.id] : [])));
+    }
   }
 
   /** Closes the letters of changes before `seq`: everything older than that is gone. */

@@ -46,9 +46,11 @@ export class Deliveries {
       const onTrouble = (error: unknown): void => this.#noteTrouble(built, error);
       const onRefused = (refused: readonly RefusedOperation[]): void => this.#letters.park(refused);
       const deps = { target, atomicCursor, runtime, onTrouble, onRefused, recovered: this.#recovered };
-      // Closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
+      // Of older changes closed before, not after: a target that keeps the cursor has moved it when it answers, and what is missed then is never looked at again.
       this.#letters.closeFor(operations, clearedAt);
       const delivered = await deliver(request, deps, signal);
+      this.#letters.closeTaken(delivered.applied);
+      this.#letters.closeTaken(delivered.stale);
       this.#account(built, delivered);
     }
   }

@@ -40,6 +40,18 @@ describe.each(natures)('a parked document (atomic cursor: %s)', (atomicCursor) =
       expect([scene.documents(), scene.letters()]).toEqual([[`a=${row} 2`], []]);
     });
 
+    test('stays parked while its change is on its way again: until the target has answered a late request of another run may move the cursor past it', async () => {
+      await using scene = await ApplierScene.open(atomicCursor);
+      await scene.write(['a', row]);
+      await scene.apply();
+      scene.flaws.unbuildable = null;
+      scene.flaws.refused = null;
+      scene.putBack(0);
+      const seen: string[][] = [];
+      await scene.apply({ faults: { after: ({ operations }) => void (operations.length > 0 && seen.push(scene.letters())) } });
+      expect([seen, scene.documents(), scene.letters()]).toEqual([[[`a ${codes[row]} 1`]], [`a=${row} 1`], []]);
+    });
+
     test.each<[string, Write, string[]]>([
       ['a version that makes a document', ['a', 'good'], ['a=good 2', 'z=good 3']],
       ['a version that is filtered out', ['a', 'hidden'], ['z=good 3']],
@@ -134,4 +146,14 @@ test('more letters than a call takes arguments are closed at once', () => {
   letters.park(Array.from({ length: 150_000 }, (_, i) => ({ id: String(i), seq: i + 1, code: 'DOC_FAILED', reason: 'The row makes no document.' })));
   letters.closeBelow(150_001);
   expect(state.deadLetterCount('things', 1)).toBe(0);
+});
+
+test('a document that the target took when a run ended is parked no more in the next, where the target keeps the cursor', async () => {
+  await using scene = await ApplierScene.open(true);
+  await scene.write(['a', 'good'], ['b', 'refused']);
+  await scene.apply();
+  scene.state.park([{ index: 'things', generation: 1, id: 'a', seq: 1, code: 'TGT_REJECTED', reason: 'The target refused it before.', parkedAtMs: 0 }]);
+  expect(scene.letters()).toEqual(['a TGT_REJECTED 1', 'b TGT_REJECTED 2']);
+  await scene.apply();
+  expect([scene.documents(), scene.letters()]).toEqual([['a=good 1'], ['b TGT_REJECTED 2']]);
 });
