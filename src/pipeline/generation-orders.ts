@@ -6,7 +6,10 @@ import { isFed } from './generations.ts';
 import type { GenerationRunner } from './generation-runner.ts';
 import type { IndexGenerations } from './index-generations.ts';
 
-/** Readers shall see this generation. It is durable that they shall when this returns; they do when it is in step. Throws USAGE when it cannot be. */
+/**
+ * Readers shall see this generation, and none that they were to see by an earlier order: such a one waits for a person. It is durable that they shall when this returns; they do
+ * when it is in step. Throws USAGE when it cannot be.
+ */
 export function orderPromotion(generations: IndexGenerations, generation: number): GenerationRecord {
   const { record, condition, target } = known(generations, generation);
   const { name, to } = generations.definition;
@@ -14,6 +17,11 @@ export function orderPromotion(generations: IndexGenerations, generation: number
   if (record.phase === 'building' || record.phase === 'dropping') throw refused(`Generation ${generation} of index ${name} is ${record.phase === 'building' ? 'not built yet' : 'being removed'}.`, name);
   if (condition === 'stopped' || !isFed(record)) throw refused(`Generation ${generation} of index ${name} has stopped and is not in step: readers would get what it had when it stopped.`, name);
   if (target.name !== to) throw refused(`Generation ${generation} of index ${name} is at target ${target.name}, and the index is at ${to} now.`, name);
+  for (const { record: other } of generations.all) {
+    if (other.generation === generation) continue;
+    if (other.phase === 'ready' && other.retiredAtMs !== null) generations.put({ ...other, phase: 'retired' });
+    else if ((other.phase === 'ready' || other.phase === 'building') && !other.held) generations.put({ ...other, held: true });
+  }
   return generations.put({ ...record, phase: 'ready', held: false });
 }
 

@@ -19,6 +19,25 @@ describe('going back', () => {
     expect([phases(pipeline), at.stage.storage.index('items').promoted]).toEqual([['1 serving', '2 retired'], 1]);
   });
 
+  test('calls off what was on its way to readers: it waits, whole and in step, for a person', async () => {
+    await using at = await itemsScene();
+    await using pipeline = await at.start();
+    await pipeline.caughtUp(within());
+    pipeline.resync('items', false);
+    await pipeline.caughtUp(within());
+    const gate = Promise.withResolvers<void>();
+    at.stage.beforeApply = async (_, generation) => (generation === 3 ? gate.promise : undefined);
+    pipeline.resync('items', false);
+    pipeline.promote('items', 1);
+    await settled(pipeline, '1 serving', '2 retired', '3 building');
+    gate.resolve();
+    await settled(pipeline, '1 serving', '2 retired', '3 ready');
+    expect(pipeline.generations('items').map(({ held }) => held)).toEqual([false, false, true]);
+    expect(at.stage.storage.index('items').promoted).toBe(1);
+    pipeline.promote('items', 3);
+    await settled(pipeline, '1 retired', '2 retired', '3 serving');
+  });
+
   test('and dropping are refused where readers would lose by it', async () => {
     await using at = await itemsScene();
     await using pipeline = await at.start();

@@ -14,6 +14,17 @@ function spoil(scene: DamagedScene, generation: number, change: (documents: Map<
   };
 }
 
+/** The generation takes the document, and has it no more. Returns what ends that. */
+function neverHolds(scene: DamagedScene, generation: number, id: string): () => void {
+  spoil(scene, generation, (documents) => {
+    documents.set = (key, value) => (key === id ? documents : Map.prototype.set.call(documents, key, value) as typeof documents);
+  });
+  return () => {
+    scene.stage.beforeApply = () => {};
+    Reflect.deleteProperty(scene.stage.storage.index('items').generations.get(generation)?.documents ?? {}, 'set');
+  };
+}
+
 async function resynced(scene: DamagedScene, pipeline: Pipeline): Promise<void> {
   await pipeline.resyncs.begin({ index: 'items', held: false, wanted: null }, within());
   await expect.poll(() => phases(pipeline).some((phase) => phase === '2 serving' || phase === '2 ready held'), { timeout: 15_000 }).toBe(true);
@@ -46,12 +57,12 @@ describe('a new generation', () => {
   test('is held when it differs still, with what was found, until somebody promotes it', async () => {
     await using scene = await DamagedScene.make();
     await using pipeline = await scene.started();
-    const again = setInterval(() => scene.stage.storage.index('items').generations.get(2)?.documents.delete('k3'), 1);
+    const mend = neverHolds(scene, 2, 'k3');
     await resynced(scene, pipeline);
     expect(phases(pipeline)).toEqual(['1 serving', '2 ready held']);
     expect(pipeline.generations('items')[1]).toMatchObject({ condition: 'working', error: { code: 'GEN_DIFFERS', message: 'Generation 2 of index items is not what its table says: 1 of 10 documents differ.' } });
     expect(scene.stage.lines.find(({ event }) => event === 'generation_held')).toMatchObject({ index: 'items', generation: 2 });
-    clearInterval(again);
+    mend();
     pipeline.promote('items', 2);
     await pipeline.caughtUp(within());
     expect(phases(pipeline)).toEqual(['1 retired', '2 serving']);
@@ -59,10 +70,9 @@ describe('a new generation', () => {
 
   test('that is the first one, and is held, is waited for by nobody', async () => {
     await using scene = await DamagedScene.make();
-    const again = setInterval(() => scene.stage.storage.index('items').generations.get(1)?.documents.delete('k3'), 1);
+    neverHolds(scene, 1, 'k3');
     await using pipeline = await scene.start();
     await expect(pipeline.caughtUp(within())).rejects.toMatchObject({ code: 'GEN_DIFFERS' });
-    clearInterval(again);
   });
 
   test('is shown as it is where the config says so, and where it is gone back to', async () => {
