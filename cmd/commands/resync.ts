@@ -118,11 +118,11 @@ function keysIn(text: string, file: string): string[] {
     try {
       JSON.parse(key);
     } catch (cause) {
-      throw new TailraceError('USAGE', { message: `Line ${i + 1} of ${file} is no JSON.`, did: 'Nothing was changed.', hint: 'Each line is a key: `57`, `"A-17"`, `["A-17", 3]` or `{"sku": "A-17", "shop": 3}`.', cause });
+      throw new TailraceError('USAGE', { message: `Line ${i + 1} of ${file === '-' ? 'standard input' : file} is no JSON.`, did: 'Nothing was changed.', hint: 'Each line is a key: `57`, `"A-17"`, `["A-17", 3]` or `{"sku": "A-17", "shop": 3}`.', cause });
     }
     keys.push(key);
   }
-  if (keys.length === 0) throw new TailraceError('USAGE', { message: `There is no key in ${file}.`, did: 'Nothing was changed.' });
+  if (keys.length === 0) throw new TailraceError('USAGE', { message: `There is no key in ${file === '-' ? 'standard input' : file}.`, did: 'Nothing was changed.' });
   return keys;
 }
 

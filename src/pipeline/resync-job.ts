@@ -96,5 +96,5 @@ export function rowsEnd(what: RowsResync, snapshot: JobSnapshot, takers: readonl
   // What readers have gone back from, and has stopped, is never applied to again; what readers see is waited for, however long it takes.
   const waitedFor = fed.filter(({ record, isStopped }) => !(isStopped && record.phase === 'retired'));
   if (waitedFor.some(({ cursor }) => cursor === null || cursor < doneSeq)) return null;
-  return { phase: 'done', outcome: what.keys === null ? `${snapshot.rows} rows were read again.` : `${snapshot.rows} keys were looked up again.` };
+  return { phase: 'done', outcome: what.keys === null ? `${snapshot.rows} ${snapshot.rows === 1 ? 'row was' : 'rows were'} read again.` : `${snapshot.rows} ${snapshot.rows === 1 ? 'key was' : 'keys were'} looked up again.` };
 }

@@ -3,12 +3,14 @@
  * in their order, or an object of them by their columns. Values are written as they stand in a document's id.
  */
 import { keyOfParts, KEY_BYTES_MAX } from '../change/key.ts';
-import { keyColumns, type DeclaredSchema } from '../change/schema.ts';
+import { keyColumns, type ColumnSchema, type DeclaredSchema } from '../change/schema.ts';
 import { sentence, suggestion } from '../config/nearest.ts';
 import { parseExactJson } from '../document/exact-json.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 
 type KeyTable = Pick<DeclaredSchema, 'table' | 'columns'>;
+
+const WHOLE_NUMBER = /^-?\d+$/;
 
 /** A number as it is written: `1.10` stays that. */
 class Digits {
@@ -21,12 +23,13 @@ class Digits {
 
 /** Throws SRC_SELECTION, by the key's place and the column's name. */
 export function keysFrom(texts: readonly string[], schema: KeyTable): Uint8Array[] {
-  const columns = keyColumns(schema).map(({ name }) => name);
+  const columns = keyColumns(schema);
+  const names = columns.map(({ name }) => name);
   if (columns.length === 0) throw refused(schema, `Rows of ${schema.table} cannot be asked for by key: they are told apart by all of their columns`, 'Ask by a condition: `--where`.');
   return texts.map((text, i) => {
     const subject = texts.length === 1 ? `The key for ${schema.table}` : `Key ${i + 1} of ${texts.length} for ${schema.table}`;
-    const values = valuesOf(read(text, subject, schema), columns, subject, schema);
-    const key = keyOfParts(values.map((value, n) => partOf(value, columns[n] as string, subject, schema)));
+    const values = valuesOf(read(text, subject, schema), names, subject, schema);
+    const key = keyOfParts(values.map((value, n) => partOf(value, columns[n] as ColumnSchema, subject, schema)));
     if (key.length > KEY_BYTES_MAX) throw refused(schema, `${subject} has ${key.length} bytes; a row with more than ${KEY_BYTES_MAX} cannot be asked for by key`, 'Ask by a condition: `--where`.');
     return key;
   });
@@ -59,10 +62,15 @@ function valuesOf(json: unknown, columns: readonly string[], subject: string, sc
   return values;
 }
 
-function partOf(value: unknown, column: string, subject: string, schema: KeyTable): Uint8Array | null {
-  if (value === null) return null;
-  if (typeof value === 'string') return Buffer.from(value);
-  if (value instanceof Digits) return Buffer.from(value.text);
+function partOf(value: unknown, { name: column, kind, nullable }: ColumnSchema, subject: string, schema: KeyTable): Uint8Array | null {
+  if (value === null && nullable) return null;
+  if (value === null) throw refused(schema, `${subject} has null for ${column}, which is never null`);
+  const text = value instanceof Digits ? value.text : value;
+  if (typeof text === 'string') {
+    // No row has such a key, and saying that it was looked up would hide a slip of the hand.
+    if ((kind === 'int' || kind === 'bigint') && !WHOLE_NUMBER.test(text)) throw refused(schema, `${subject} has ${JSON.stringify(text)} for ${column}, which is a whole number`);
+    return Buffer.from(text);
+  }
   const what = typeof value === 'boolean' ? String(value) : Array.isArray(value) ? 'a list' : 'an object';
   throw refused(schema, `${subject} has ${what} for ${column}; a value is text or a number, as it stands in the id of a document`);
 }

@@ -3,7 +3,7 @@ import { documentIdOf } from '../../src/change/key.ts';
 import type { ColumnSchema, DeclaredSchema } from '../../src/change/schema.ts';
 import { keysFrom } from '../../src/pipeline/resync-keys.ts';
 
-const column = (name: string, keyOrdinal = 0): ColumnSchema => ({ name, kind: 'text', sourceType: 'text', nullable: false, keyOrdinal, decoding: {} });
+const column = (name: string, keyOrdinal = 0, more: Partial<ColumnSchema> = {}): ColumnSchema => ({ name, kind: 'text', sourceType: 'text', nullable: false, keyOrdinal, decoding: {}, ...more });
 const table = (...columns: readonly ColumnSchema[]): DeclaredSchema => ({ table: 'public.items', format: 'f/1', columns });
 
 const one = table(column('id', 1), column('name'));
@@ -29,7 +29,7 @@ describe('a key as a person writes it', () => {
   });
 
   test('keeps every digit and every sign, and knows null from nothing and from text', () => {
-    expect(ids(one, '12345678901234567890123', '1.10', '-0', '1e3', 'null', '""', '"null"')).toEqual(['12345678901234567890123', '1.10', '-0', '1e3', '%N', '%E', 'null']);
+    expect(ids(table(column('id', 1, { nullable: true })), '12345678901234567890123', '1.10', '-0', '1e3', 'null', '""', '"null"')).toEqual(['12345678901234567890123', '1.10', '-0', '1e3', '%N', '%E', 'null']);
   });
 
   test('is refused by the name of what is wrong with it', () => {
@@ -42,6 +42,10 @@ describe('a key as a person writes it', () => {
     expect(refusal(one, 'true')).toContain('has true for id; a value is text or a number');
     expect(refusal(one, '[["x"]]')).toContain('has a list for id');
     expect(refusal(one, '[{"x": 1}]')).toContain('has an object for id');
+    expect(refusal(one, 'null')).toBe('The key for public.items has null for id, which is never null.');
+    const numbered = table(column('id', 1, { kind: 'bigint' }));
+    expect(ids(numbered, '57', '"-8"')).toEqual(['57', '-8']);
+    for (const slip of ['"abc"', '1.5', '1e3', '""']) expect(refusal(numbered, slip)).toContain('for id, which is a whole number');
     expect(refusal(one, JSON.stringify('x'.repeat(40_000)))).toContain('cannot be asked for by key');
     expect(refusal(table(column('a')), '1')).toContain('they are told apart by all of their columns');
   });
