@@ -6,6 +6,7 @@ import type { SourceConnector, TargetConnector } from '../../src/connector/regis
 import type { TableDescription, TableRequest } from '../../src/connector/source.ts';
 import { hintFor } from '../../src/errors/named-source.ts';
 import { codeOf, TailraceError } from '../../src/errors/tailrace-error.ts';
+import type { FieldPlan } from '../../src/connector/target.ts';
 import { ExitCode } from '../../src/errors/policy.ts';
 import { invariant } from '../../src/errors/invariant.ts';
 import { Scrubber, secretsIn } from '../../src/observe/logging/scrub.ts';
@@ -76,15 +77,15 @@ async function checkAll(config: TailraceConfig, loadTransform: LoadTransform, ru
   const around = await Promise.all([...sources, ...targets]);
   const indices = config.indices.map(async (index): Promise<Checked> => {
     const type = config.targets.find(({ name }) => name === index.to)?.type ?? '';
-    return { kind: 'index', name: index.name, type, findings: await indexFindings(index, tables.get(`${index.from.source}.${index.from.table}`), loadTransform) };
+    return { kind: 'index', name: index.name, type, findings: await indexFindings(index, tables.get(`${index.from.source}.${index.from.table}`), (connectors.targets as Readonly<Record<string, TargetConnector>>)[type], loadTransform) };
   });
   return [...around, ...(await Promise.all(indices))];
 }
 
 /** Without the table only what would be wrong with any is found. */
-async function indexFindings(index: IndexDefinition, table: TableDescription | undefined, loadTransform: LoadTransform): Promise<Finding[]> {
+async function indexFindings(index: IndexDefinition, table: TableDescription | undefined, target: TargetConnector | undefined, loadTransform: LoadTransform): Promise<Finding[]> {
   const subject = `index ${index.name}`;
-  const { definitionProblems } = await import('../../src/document/builder.ts');
+  const [{ definitionProblems }, { planRow }] = await Promise.all([import('../../src/document/builder.ts'), import('../../src/document/row-plan.ts')]);
   const problems = definitionProblems(index, table?.schema);
   try {
     await loadTransform(index);
@@ -94,8 +95,19 @@ async function indexFindings(index: IndexDefinition, table: TableDescription | u
     problems.push(error as TailraceError);
   }
   if (problems.length > 0) return problems.map((problem) => definitionFinding(index, problem));
+  const unfit = table === undefined ? [] : fieldFindings(index, planRow(index, table.schema).fields, target);
+  if (unfit.length > 0) return unfit;
   const name = `${index.from.source}.${index.from.table}`;
   return [table === undefined ? { level: 'warning', subject, message: `it was not held against ${name}, which could not be looked at` } : { level: 'ok', subject, message: `fits ${name}` }];
+}
+
+/** Columns whose names its target takes for no field. What a transform makes of them is not known here. */
+function fieldFindings(index: IndexDefinition, fields: readonly FieldPlan[], target: TargetConnector | undefined): Finding[] {
+  if (index.transform !== undefined) return [];
+  return fields.flatMap(({ name }): Finding[] => {
+    const problem = target?.fieldProblem?.(name);
+    return problem === undefined ? [] : [{ level: 'problem', subject: `index ${index.name}`, message: `no document can have the field \`${name}\` at target ${index.to}: it ${problem}`, code: 'TGT_MAPPING', fix: `Give it another name, or leave it out, with \`indices.${index.name}.fields\`.` }];
+  });
 }
 
 /** A misfit has the setting as its entity. Whether the table has changed, or the setting never fitted, is not known here: the hint of the code would tell of the first only. */

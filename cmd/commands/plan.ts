@@ -1,7 +1,7 @@
 /** `tailrace plan`: what the config will do when the daemon starts with it. Everything is looked at, and nothing is written. */
 import { existsSync } from 'node:fs';
 import type { TailraceConfig } from '../../src/config/definition.ts';
-import type { SourceConnector } from '../../src/connector/registry.ts';
+import type { SourceConnector, TargetConnector } from '../../src/connector/registry.ts';
 import type { TableRequest } from '../../src/connector/source.ts';
 import type { DocumentTransform } from '../../src/document/transform.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
@@ -62,8 +62,10 @@ async function planOf(config: TailraceConfig, transforms: ReadonlyMap<string, Do
   const registers = log?.registers ?? new Map<string, Uint8Array>();
   const sources = connectors.sources as Readonly<Record<string, SourceConnector>>;
   const formats = (source: string): SourceConnector['format'] | undefined => sources[config.sources.find(({ name }) => name === source)?.type ?? '']?.format;
+  const targets = connectors.targets as Readonly<Record<string, TargetConnector>>;
+  const fieldProblem = (target: string, field: string): string | undefined => targets[config.targets.find(({ name }) => name === target)?.type ?? '']?.fieldProblem?.(field);
   const [outlooks, held, running] = await Promise.all([askSources(config, sources, registers, runtime), askTargets(config, runtime), runningConfig(config)]);
-  return planStart({ config, state, registers, formats, transforms, outlooks, held, running, nowMs: runtime.clock.nowMs() });
+  return planStart({ config, state, registers, formats, transforms, outlooks, fieldProblem, held, running, nowMs: runtime.clock.nowMs() });
 }
 
 async function askSources(config: TailraceConfig, connectors: Readonly<Record<string, SourceConnector>>, registers: ReadonlyMap<string, Uint8Array>, runtime: Runtime): Promise<PlanInput['outlooks']> {

@@ -22,6 +22,8 @@ export interface TargetConnector<Config = unknown> {
   readonly configSchema: ZodType<Config>;
   /** What is wrong with an index's name at such a target beside others that it holds, as part of a sentence; undefined when nothing is. */
   readonly nameProblem?: ((index: string, others: readonly string[]) => string | undefined) | undefined;
+  /** Why no document can have a field of this name at such a target, as part of a sentence; undefined when it can. */
+  readonly fieldProblem?: ((field: string) => string | undefined) | undefined;
   /** What an index may say with `mapping` and `settings`; a strict object. A target without it takes neither. */
   readonly indexSchema?: ZodType<IndexOptions> | undefined;
   create(config: Config, context: TargetContext): Target;

@@ -15,6 +15,8 @@ export interface IndexOutlook extends FeedDeps {
   readonly hasTarget: (target: string) => boolean;
   /** As the source has it now; null when the source could not be asked. */
   readonly table: TableOutlook | 'missing' | null;
+  /** As `TargetConnector.fieldProblem`, of its target. */
+  readonly fieldProblem: (field: string) => string | undefined;
   /** As the log last knew the table. */
   readonly lastSchema: RowSchema | undefined;
   /** What its target holds of the index. */
@@ -129,19 +131,34 @@ function changesInPlace(record: GenerationRecord | undefined, outlook: IndexOutl
 }
 
 /** Fields that the table brings and that the index has not yet. */
-function newFields(definition: IndexDefinition, { table, lastSchema, format, transform }: IndexOutlook): string[] {
-  const reads = format(definition.from.source);
-  if (table === null || table === 'missing' || lastSchema === undefined || reads === undefined) return [];
+function newFields(definition: IndexDefinition, outlook: IndexOutlook): string[] {
+  const { table, lastSchema } = outlook;
+  if (table === null || table === 'missing' || lastSchema === undefined) return [];
   if (definitionProblems(definition, table.schema).length > 0 || definitionProblems(definition, lastSchema).length > 0) return [];
-  const fieldsOf = (schema: Pick<RowSchema, 'table' | 'columns'>): readonly FieldPlan[] => createDocumentBuilder(definition, { format: reads, transform: definition.transform === undefined ? undefined : transform, table: schema }).fields;
-  const known = new Set(fieldsOf(lastSchema).map(({ name }) => name));
-  return fieldsOf(table.schema).map(({ name }) => name).filter((name) => !known.has(name));
+  const known = new Set(fieldsWith({ ...outlook, definition }, lastSchema).map(({ name }) => name));
+  return fieldsWith({ ...outlook, definition }, table.schema).map(({ name }) => name).filter((name) => !known.has(name));
 }
 
-function tableProblems({ definition, table }: IndexOutlook): string[] {
+function tableProblems(outlook: IndexOutlook): string[] {
+  const { definition, table } = outlook;
   if (table === null) return [];
   if (table === 'missing') return [`The table ${definition.from.table} cannot be read as it is: \`tailrace check\` says why.`];
-  return definitionProblems(definition, table.schema).map(({ message }) => message);
+  const problems = definitionProblems(definition, table.schema);
+  return problems.length > 0 ? problems.map(({ message }) => message) : fieldProblems(outlook, table);
+}
+
+/** Names that its target takes for no field. */
+function fieldProblems(outlook: IndexOutlook, { schema }: TableOutlook): string[] {
+  return fieldsWith(outlook, schema).flatMap(({ name }) => {
+    const problem = outlook.fieldProblem(name);
+    return problem === undefined ? [] : [`Target ${outlook.definition.to} can have no field \`${name}\`: it ${problem}.`];
+  });
+}
+
+/** None where nobody can say. */
+function fieldsWith({ definition, format, transform }: Pick<IndexOutlook, 'definition' | 'format' | 'transform'>, table: Pick<RowSchema, 'table' | 'columns'>): readonly FieldPlan[] {
+  const reads = format(definition.from.source);
+  return reads === undefined ? [] : createDocumentBuilder(definition, { format: reads, transform: definition.transform === undefined ? undefined : transform, table }).fields;
 }
 
 /** What its target holds that this data directory did not build is not taken over. */

@@ -28,6 +28,8 @@ export interface PlanInput {
   readonly transforms: ReadonlyMap<string, DocumentTransform>;
   /** By source: what it says, or the error when it could not be asked. */
   readonly outlooks: ReadonlyMap<string, { readonly outlook: SourceOutlook } | { readonly error: unknown }>;
+  /** As `TargetConnector.fieldProblem`, of the target of that name. */
+  readonly fieldProblem: (target: string, field: string) => string | undefined;
   /** By target: what it holds, or the error. */
   readonly held: ReadonlyMap<string, { readonly generations: readonly GenerationListing[] } | { readonly error: unknown }>;
   /** The config of the daemon that runs, as JSON; null when none does. */
@@ -78,7 +80,7 @@ export function planStart(input: PlanInput): StartPlan {
   };
 }
 
-function outlookOf(definition: IndexDefinition, schemas: readonly RowSchema[], { config, state, formats, transforms, outlooks, held, nowMs }: PlanInput): IndexOutlook {
+function outlookOf(definition: IndexDefinition, schemas: readonly RowSchema[], { config, state, formats, transforms, outlooks, fieldProblem, held, nowMs }: PlanInput): IndexOutlook {
   const { source, table } = definition.from;
   const asked = outlooks.get(source);
   const tables: readonly TableOutlook[] | null = asked !== undefined && 'outlook' in asked ? asked.outlook.tables : null;
@@ -95,6 +97,7 @@ function outlookOf(definition: IndexDefinition, schemas: readonly RowSchema[], {
     },
     hasTarget: (name) => config.targets.some((one) => one.name === name),
     table: tables === null ? null : (tables.find((one) => one.table === table) ?? 'missing'),
+    fieldProblem: (field) => fieldProblem(definition.to, field),
     lastSchema: schemas.filter((schema) => schema.source === source && schema.table === table).toSorted((a, b) => a.id - b.id).at(-1),
     held: target !== undefined && 'generations' in target ? target.generations.filter(({ index }) => index === definition.name) : [],
     nowMs,

@@ -45,6 +45,7 @@ async function planned(indices: Indices, running: unknown = null, hasRun = true)
     formats: () => source.format,
     transforms: new Map(),
     outlooks: new Map([['shop', { outlook: { tables: tables.map((table) => ({ ...table, estimatedRows: 1, estimatedBytes: 100 })), statements: ['CREATE SLOT'] } }]]),
+    fieldProblem: (_, field) => (field === '_own' ? 'is not free' : undefined),
     held: new Map([['memory', { generations: held }]]),
     running,
     nowMs: Date.now(),
@@ -140,6 +141,12 @@ test('a table that lacks what an index needs, or that is not there, is said befo
   expect(indices[0]?.problems).toMatchObject([expect.stringContaining('price')]);
   await using pipeline = await start({ items: { ...items, where: 'price > 3' } });
   await expect.poll(() => pipeline.generations('items').at(-1)?.error?.code).toBe('SRC_DDL');
+});
+
+test('a column whose name its target takes for no field is said before it stops, and is no problem where it is left out', async () => {
+  server.moreColumns = ['_own'];
+  expect((await planned({ items }, null, false)).indices[0]?.problems).toEqual(['Target memory can have no field `_own`: it is not free.']);
+  expect((await planned({ items: { ...items, fields: ['id'] } }, null, false)).indices[0]?.problems).toEqual([]);
 });
 
 test('what another data directory has built at the target is said before it is refused', async () => {

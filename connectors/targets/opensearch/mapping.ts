@@ -2,7 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { ColumnKind } from '../../../src/change/schema.ts';
 import type { FieldPlan, IndexOptions } from '../../../src/connector/target.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Dialect } from './dialect.ts';
+import { fieldProblem } from './names.ts';
 
 /** A field's mapping as the server takes it: `{ type: 'keyword', ignore_above: 8191 }`. */
 export type FieldMapping = Readonly<Record<string, unknown>>;
@@ -65,8 +67,13 @@ function merged(derived: FieldMapping, given: FieldMapping): FieldMapping {
   return isObject || (given['type'] !== undefined && given['type'] !== derived['type']) ? given : { ...derived, ...given };
 }
 
-/** Mappings of all fields that are known beforehand: those of the plan, and those that only the config names. */
+/** Mappings of all fields that are known beforehand: those of the plan, and those that only the config names. Throws TGT_MAPPING for one that cannot be. */
 export function plannedMappings(fields: readonly FieldPlan[], options: IndexOptions, dialect: Dialect): Map<string, FieldMapping> {
+  for (const { name } of fields) {
+    const problem = fieldProblem(name);
+    if (problem === undefined) continue;
+    throw new TailraceError('TGT_MAPPING', { message: `No document can have a field \`${name}\` there: it ${problem}.`, hint: 'Give it another name, or leave it out, with `fields` of the index.', entity: name });
+  }
   const given = (options.mapping ?? {}) as Readonly<Record<string, FieldMapping>>;
   const mappings = new Map(fields.map((field) => [field.name, fieldMapping(field, Object.hasOwn(given, field.name) ? given[field.name] : undefined, dialect)]));
   for (const [name, mapping] of Object.entries(given)) if (!mappings.has(name)) mappings.set(name, mapping);

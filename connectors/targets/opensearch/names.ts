@@ -35,6 +35,17 @@ export function writeAliasNumber(physical: string, name: string): number | undef
   return match === null ? undefined : Number(match[1]);
 }
 
+/** Fields that every document has from the cluster, of OpenSearch and of Elasticsearch. */
+const clusterFields: ReadonlySet<string> = new Set(
+  ['_id', '_index', '_source', '_routing', '_ignored', '_ignored_source', '_field_names', '_seq_no', '_primary_term', '_version', '_type', '_nested_path', '_doc_count', '_tier', '_size', '_data_stream_timestamp', '_recovery_source'],
+);
+
+/** Why no document can have a field of this name, as part of a sentence; undefined when it can. A dot means a part of an object. */
+export function fieldProblem(field: string): string | undefined {
+  if (clusterFields.has(field)) return 'is the name of a field of the cluster\'s own';
+  return field.split('.').some((part) => part.trim() === '') ? 'has an empty part before or behind a dot' : undefined;
+}
+
 /** What is wrong with an index's name at such a cluster, as part of a sentence; undefined when nothing is. */
 export function nameProblem(index: string): string | undefined {
   if (index !== index.toLowerCase()) return 'must be lower case at OpenSearch';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { generationIndex, nameProblem, parseGenerationIndex, writeAlias, writeAliasNumber } from '../../../connectors/targets/opensearch/names.ts';
+import { fieldProblem, generationIndex, nameProblem, parseGenerationIndex, writeAlias, writeAliasNumber } from '../../../connectors/targets/opensearch/names.ts';
 
 test.each(['products', 'a', 'shop-products_2', 'übersicht', '日本語', 'a.b', 'x'.repeat(215)])('%s may be the name of an index', (name) => {
   expect(nameProblem(name)).toBeUndefined();
@@ -45,4 +45,10 @@ describe('the index of a generation', () => {
     for (const other of ['products', 'products-g0001', 'products-g0001-w', 'products-g0001-wx-00ff', 'products-g0001-w1', 'products-g0002-w1-00ff']) expect(writeAliasNumber('products-g0001', other)).toBeUndefined();
     expect(writeAlias(generationIndex('x'.repeat(215), 999_999_999), 999_999_999, '0123456789abcdef').length).toBeLessThanOrEqual(255);
   });
+});
+
+test('a field may have any name but those of the cluster and ones with nothing before or behind a dot', () => {
+  for (const name of ['id', '_private', 'a.b', 'größe', '_ID', 'x '.trim()]) expect(fieldProblem(name)).toBeUndefined();
+  expect(fieldProblem('_id')).toBe("is the name of a field of the cluster's own");
+  for (const name of ['.a', 'a.', 'a..b', ' ', '']) expect(fieldProblem(name)).toBe('has an empty part before or behind a dot');
 });
