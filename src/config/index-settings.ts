@@ -66,7 +66,7 @@ const tableSetting = z
 export const indexSettings = z.strictObject({
   from: tableSetting.describe('The table that documents are made from: `source.schema.table`. A part with a dot in it is written in double quotes.'),
   to: z.string().min(1).optional().describe('The target that holds the index. May be left out when there is only one target.'),
-  key: z.array(columnName).min(1).refine(allDifferent, { error: 'a column is listed twice' }).optional().describe('Columns that identify a row and make the document id. By default the primary key of the table.'),
+  key: z.array(columnName).min(1).refine(allDifferent, { error: 'a column is listed twice' }).optional().describe('Columns that identify a row and make the document id. By default the primary key of the table. Indices of one table have the same.'),
   where: z.string().min(1).optional().describe('CEL expression (docs/expressions.md): only rows for which it is true are in the index. A row for which it becomes false leaves the index.'),
   fields: fieldsSetting.optional().describe('Fields of the document: a list of columns, or settings: `name: column`, `name: true` for the column of that name, `name: false` to leave a column out, `name: { expression: CEL }` to compute, `"*": true` for every column that no other entry names. Documents have them in this order. By default every column.'),
   transform: z.string().min(1).optional().describe('TypeScript or JavaScript module, relative to the config file, that exports `transform(document, context)`: it returns the document to store, or null to leave the row out.'),

@@ -131,6 +131,8 @@ export function testBlocks({ server }: OpenSearchSuite): void {
     await load(generation, [batchOf(1, put('a', 1n))], model);
     await node.ask('POST', `/${physical}/_close`);
     await expect(generation.apply(batchOf(2, put('b', 2n)), signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
+    // Readers know the alias only: which index is closed the server has to say.
+    await expect(scene.target.search({ index, text: 'x', limit: 1 }, signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED', hint: `Open the index: POST /${physical}/_open` });
     await node.ask('POST', `/${physical}/_open`);
     await load(generation, [batchOf(2, put('b', 2n), del('a', 2n))], model);
     await expectExactly(generation, ['a', 'b'], model);

@@ -9,6 +9,8 @@ export interface ServerError {
   readonly type: string;
   readonly reason: string;
   readonly causedBy?: string | undefined;
+  /** The index that it is about, by its very name. */
+  readonly index?: string | undefined;
 }
 
 const noError: ServerError = { type: '', reason: '' };
@@ -27,9 +29,9 @@ export function serverErrorOf(body: Buffer | null): ServerError {
 export function serverErrorIn(error: unknown): ServerError {
   if (typeof error === 'string') return { type: '', reason: error };
   if (typeof error !== 'object' || error === null) return noError;
-  const { type, reason, caused_by: cause } = error as { readonly type?: unknown; readonly reason?: unknown; readonly caused_by?: unknown };
+  const { type, reason, caused_by: cause, index } = error as Readonly<Record<string, unknown>>;
   const causedBy = typeof cause === 'object' && cause !== null && 'reason' in cause && typeof cause.reason === 'string' ? cause.reason : undefined;
-  return { type: typeof type === 'string' ? type : '', reason: typeof reason === 'string' ? reason : '', causedBy };
+  return { type: typeof type === 'string' ? type : '', reason: typeof reason === 'string' ? reason : '', causedBy, index: typeof index === 'string' ? index : undefined };
 }
 
 /** Errors that one document is to blame for, and no other document meets because of it. */
@@ -93,7 +95,7 @@ export function failureOf(status: number, error: ServerError, asked: string | As
   const said = reason === '' ? `status ${status}` : `${type === '' ? '' : `${type}: `}${reason}`;
   const failure = (code: ErrorCode, hint?: string): TailraceError => new TailraceError(code, { message: `${capital(what)} failed: ${said}.`, hint, entity });
   if (status === 401) return failure('TGT_AUTH');
-  if (isBlock(error) || status === 403) return failure('TGT_BLOCKED', unblocking(error, physical ?? 'INDEX'));
+  if (isBlock(error) || status === 403) return failure('TGT_BLOCKED', unblocking(error, physical ?? error.index ?? 'INDEX'));
   if (status === 402) return failure('TGT_BLOCKED');
   if (status === 404 && type === 'index_not_found_exception') return failure('TGT_MISSING', entity === undefined ? undefined : rebuilding(entity));
   if (status === 429 || status >= 500) return failure('TGT_CONN');
