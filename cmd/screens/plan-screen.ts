@@ -2,17 +2,19 @@
 import type { LeftBehind } from '../../src/pipeline/left-behind.ts';
 import type { SettingChange, SourcePlan, StartPlan } from '../../src/pipeline/plan.ts';
 import type { IndexPlan } from '../../src/pipeline/plan-index.ts';
+import type { StatusError } from '../../src/pipeline/status.ts';
 import { printable } from '../terminal/printable.ts';
 import type { Colour, Paint } from '../terminal/table.ts';
 import { bytes, counted } from '../terminal/units.ts';
 
-export function planScreen(path: string, { indices, sources, left_behind: left, settings }: StartPlan, paint: Paint): string[] {
+export function planScreen(path: string, { indices, sources, unasked_targets: unasked, left_behind: left, settings }: StartPlan, paint: Paint): string[] {
   const section = (title: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : ['', paint('dim', title), ...lines]);
   return [
     `Config ${path}, when the daemon ${settings === null ? 'starts' : 'that runs is started again'}:`,
     ...section('INDICES', indices.flatMap((index) => indexLines(index, paint))),
     ...section('SOURCES', sources.flatMap((source) => sourceLines(source, paint))),
     ...section('SETTINGS', settings === null ? [] : settings.filter(({ setting }) => !/^indices\.[^.]+(\.(from|key|where|fields|transform|text_fields|mapping|settings|to)\b|$)/.test(setting)).map(settingLine)),
+    ...section('TARGETS', unasked.flatMap(({ target, error }) => [`${target}: could not be asked what it holds`, ...errorLines(error, paint)])),
     ...section('LEFT BEHIND', left.map(leftLine)),
   ];
 }
@@ -51,8 +53,12 @@ function sourceLines({ source, action, tables_added: added, tables_read_again: a
     ...(action === 'continue' && added.length > 0 ? [`  Read from now on: ${list(added)}${again.length === 0 ? '' : `; from its beginning, because it was not read for a while: ${list(again)}`}.`] : []),
     ...(removed.length > 0 && action !== 'left_behind' ? [`  Read no more: ${list(removed)}. What publishes it goes on doing so.`] : []),
     ...statements.map((statement) => `  ${paint('cyan', '→')} ${statement}`),
-    ...(error === null ? [] : [`  ${paint('red', '!')} ${printable(error.message)} ${paint('dim', `(${error.code})`)}`, `    ${paint('cyan', '→')} ${printable(error.hint)}`]),
+    ...(error === null ? [] : errorLines(error, paint)),
   ];
+}
+
+function errorLines({ message, code, hint }: StatusError, paint: Paint): string[] {
+  return [`  ${paint('red', '!')} ${printable(message)} ${paint('dim', `(${code})`)}`, `    ${paint('cyan', '→')} ${printable(hint)}`];
 }
 
 function settingLine({ setting, from, to }: SettingChange): string {

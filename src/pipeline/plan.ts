@@ -62,6 +62,8 @@ export interface SettingChange {
 export interface StartPlan {
   readonly indices: readonly IndexPlan[];
   readonly sources: readonly SourcePlan[];
+  /** Those that could not be asked what they hold: what is planned is without that. */
+  readonly unasked_targets: readonly { readonly target: string; readonly error: StatusError }[];
   readonly left_behind: readonly LeftBehind[];
   /** Null when no daemon runs that they could be compared with. */
   readonly settings: readonly SettingChange[] | null;
@@ -75,6 +77,7 @@ export function planStart(input: PlanInput): StartPlan {
   return {
     indices: planned.map(({ plan }) => plan),
     sources: [...config.sources.map(({ name }) => planSource(name, planned.flatMap(({ tables }) => tables), schemas, input)), ...leftSources(input)],
+    unasked_targets: [...input.held].flatMap(([target, answer]) => ('error' in answer ? [{ target, error: statusError(answer.error, target) as StatusError }] : [])),
     left_behind: leftBehind(input),
     settings: running === null ? null : settingChanges(running, JSON.parse(JSON.stringify(config)), ''),
   };

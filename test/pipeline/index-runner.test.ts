@@ -1,7 +1,8 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import type { IndexStatus } from '../../src/pipeline/status.ts';
+import { MemoryTarget } from '../sim/memory-target.ts';
 import { ScriptedServer, ScriptedStage, type ScriptedOptions } from './scripted-server.ts';
 
 const within = (): AbortSignal => AbortSignal.timeout(20_000);
@@ -64,6 +65,13 @@ describe('an index that is opened', () => {
     expect(stage.lines.filter(({ event }) => event === 'generations_waiting')).toHaveLength(1);
     expect(items(pipeline).counters).toMatchObject({ read: 10, applied: 10 });
   });
+});
+
+test('a search that its target does not answer names the target, before whoever asks loses patience with the daemon', { timeout: 20_000 }, async () => {
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start(await served(stage));
+  using _away = vi.spyOn(MemoryTarget.prototype, 'search').mockReturnValue(new Promise(() => {}));
+  await expect(pipeline.search({ index: 'items', text: 'first', limit: 1 }, within())).rejects.toMatchObject({ code: 'TIMED_OUT', message: 'Target memory did not answer within 8 s.' });
 });
 
 test('a generation keeps nothing of rows that went without a change of their own before its snapshot was read', async () => {

@@ -1,6 +1,7 @@
 /** What is planned is held against what a start then does. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { fileBytes } from '../../cmd/daemon/file-bytes.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { openLogReadOnly } from '../../src/log/read-only.ts';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { planStart, type StartPlan } from '../../src/pipeline/plan.ts';
@@ -31,7 +32,7 @@ async function ran(indices: Indices): Promise<void> {
   await pipeline.caughtUp(within());
 }
 
-async function planned(indices: Indices, running: unknown = null, hasRun = true): Promise<StartPlan> {
+async function planned(indices: Indices, running: unknown = null, hasRun = true, away?: Error): Promise<StartPlan> {
   const config = stage.config({ shop: server }, indices);
   const source = server.source('shop');
   const tables = await source.describe(config.indices.map(({ from }) => ({ table: from.table })), within());
@@ -46,7 +47,7 @@ async function planned(indices: Indices, running: unknown = null, hasRun = true)
     transforms: new Map(),
     outlooks: new Map([['shop', { outlook: { tables: tables.map((table) => ({ ...table, estimatedRows: 1, estimatedBytes: 100 })), statements: ['CREATE SLOT'] } }]]),
     fieldProblem: (_, field) => (field === '_own' ? 'is not free' : undefined),
-    held: new Map([['memory', { generations: held }]]),
+    held: new Map([['memory', away === undefined ? { generations: held } : { error: away }]]),
     running,
     nowMs: Date.now(),
   });
@@ -141,6 +142,12 @@ test('a table that lacks what an index needs, or that is not there, is said befo
   expect(indices[0]?.problems).toMatchObject([expect.stringContaining('price')]);
   await using pipeline = await start({ items: { ...items, where: 'price > 3' } });
   await expect.poll(() => pipeline.generations('items').at(-1)?.error?.code).toBe('SRC_DDL');
+});
+
+test('a target that cannot be asked is named, with why', async () => {
+  expect((await planned({ items }, null, false)).unasked_targets).toEqual([]);
+  const away = new TailraceError('TGT_CONN', { message: 'Nobody answers.' });
+  expect((await planned({ items }, null, false, away)).unasked_targets).toMatchObject([{ target: 'memory', error: { code: 'TGT_CONN', message: 'Nobody answers.' } }]);
 });
 
 test('a column whose name its target takes for no field is said before it stops, and is no problem where it is left out', async () => {
