@@ -12,7 +12,7 @@ import { Backoff } from '../runtime/backoff.ts';
 import type { GenerationReason, GenerationRecord } from '../state/state-store.ts';
 import { orderPromotion, orderRemoval, refuseHeld } from './generation-orders.ts';
 import type { GenerationRunner } from './generation-runner.ts';
-import { beginGeneration, generationsAtStart, isPending } from './generations.ts';
+import { beginGeneration, generationsAtStart, isPending, isUnserved } from './generations.ts';
 import { IndexGenerations, type IndexGenerationsDeps } from './index-generations.ts';
 import { isRemovalDue, remove, retire } from './removal.ts';
 import type { WholeResyncPlan } from './status.ts';
@@ -198,13 +198,20 @@ export class IndexRunner {
 
   /** Begins another generation for one that its target cannot go on with. */
   #mappingRefused({ record }: GenerationRunner): boolean {
-    const newest = this.generations.at(-1)?.record;
-    // One that was begun since takes its place; of one that is new itself another would fare no better.
-    if (newest !== undefined && newest.generation > record.generation && isPending(newest)) return true;
-    if (record.phase !== 'serving' || newest?.generation !== record.generation || !this.#generations.isRunning) return false;
-    this.begin('mapping', false);
+    const newest = this.generations.at(-1)?.record ?? record;
+    // One that was begun since takes its place.
+    if (newest.generation > record.generation && isPending(newest)) return true;
+    // Of one that is new itself another would fare no better, unless the config has become another.
+    const isOutdated = isUnserved(newest) && hasOtherSettings(newest, this.definition);
+    if (!(isOutdated || (newest.generation === record.generation && record.phase === 'serving')) || !this.#generations.isRunning) return false;
+    this.begin('mapping', isOutdated && newest.held);
     return true;
   }
+}
+
+/** It was begun with other settings of its storage than the config has now. */
+function hasOtherSettings({ definition }: GenerationRecord, { settings }: IndexDefinition): boolean {
+  return definition !== '' && JSON.stringify((JSON.parse(definition) as IndexDefinition).settings) !== JSON.stringify(settings);
 }
 
 /** Thrown by whoever waits for an index that has stopped. */

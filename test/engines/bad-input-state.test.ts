@@ -58,14 +58,15 @@ describePostgres([18], ({ server }) => {
   test('a data directory of a later version is left untouched: STATE_TOO_NEW', async () => {
     await using scene = await Scene.make(await server());
     await scene.mended();
-    const version = (number: number): void => {
-      const state = new DatabaseSync(scene.data('state.db'));
+    const version = (number: number): number => {
+      using state = new DatabaseSync(scene.data('state.db'));
+      const before = state.prepare('PRAGMA user_version').get()?.['user_version'] as number;
       state.exec(`PRAGMA user_version = ${number}`);
-      state.close();
+      return before;
     };
-    version(99);
+    const own = version(99);
     expect((await scene.refusal('STATE_TOO_NEW')).hint).toBe('Run the tailrace version that wrote it, or a newer one.');
-    version(1);
+    version(own);
     await scene.mended();
   });
 

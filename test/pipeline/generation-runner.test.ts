@@ -96,6 +96,26 @@ test('settings that can be changed in place are; for others another generation i
   expect(opened).toContain('2 {"shards":2,"replicas":3}');
 });
 
+test('settings for which another generation is built take the place of one that was begun before them, held or not', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', 'a', 'first');
+  await using stage = await ScriptedStage.make();
+  stage.beforeOpen = ({ generation, options }) => {
+    if (generation <= 2 && options.settings?.['shards'] === 2) throw new TailraceError('TGT_MAPPING', { message: 'The shards of an index stay.' });
+  };
+  {
+    await using pipeline = await stage.start(settings(server, { settings: { shards: 1 } }));
+    await pipeline.caughtUp(within());
+    pipeline.resync('items', true);
+    await expect.poll(() => standing(pipeline), { timeout: 10_000 }).toEqual(['1 serving working', '2 ready working']);
+  }
+  await using pipeline = await stage.start(settings(server, { settings: { shards: 2 } }));
+  await expect.poll(() => standing(pipeline), { timeout: 10_000 }).toEqual(['1 serving working', '3 ready working']);
+  expect(pipeline.generations('items').at(-1)).toMatchObject({ held: true, reason: 'mapping' });
+  pipeline.promote('items', 3);
+  await expect.poll(() => standing(pipeline), { timeout: 10_000 }).toEqual(['1 retired working', '3 serving working']);
+});
+
 test('a generation that is being built and cannot take a field stops: another one would fare no better', async () => {
   const server = new ScriptedServer();
   server.write('public.items', 'a', '1');
