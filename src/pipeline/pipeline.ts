@@ -274,11 +274,28 @@ export class Pipeline implements AsyncDisposable {
     });
   }
 
-  /** Tells the indices what their tables look like, and asks for the snapshots that generations in building lack, until the connection ends. */
+  /**
+   * Until the connection ends, beside each other: a log that is full takes no request for a snapshot before a generation that has just been begun,
+   * and that keeps the log from being shortened, is told what it waits for.
+   */
   async #connected(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
+    await together(signal, [async (s) => this.#tellShapes(source, connection, s), async (s) => this.#requestSnapshots(source, connection, s)]);
+  }
+
+  /** Tells the indices what their tables look like. */
+  async #tellShapes(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
     let { tables } = connection;
     for (;;) {
       for (const { table, schema } of tables) for (const index of this.#indices) index.learnShape(source, { ...schema, table }, true);
+      await this.#needChanged.wait(signal);
+      // What the connection said when it was made may be long ago.
+      tables = await this.#describe(source, signal);
+    }
+  }
+
+  /** Asks for the snapshots that generations in building lack, and gives up those that nobody needs any more. */
+  async #requestSnapshots(source: string, connection: Connection, signal: AbortSignal): Promise<void> {
+    for (;;) {
       const needChanged = this.#needChanged.wait(signal);
       needChanged.catch(() => {});
       await this.#cancelUnneeded(source, connection, signal);
@@ -291,8 +308,6 @@ export class Pipeline implements AsyncDisposable {
       // It sweeps: an earlier connection may have logged changes of rows that have gone since without a change of their own, with their partition.
       for (const [table, names] of lacking) await connection.requestSnapshot({ table, selection: { kind: 'all' }, for: names, reason: 'build', sweep: true }, signal);
       await needChanged;
-      // What the connection said when it was made may be long ago.
-      tables = await this.#describe(source, signal);
     }
   }
 
