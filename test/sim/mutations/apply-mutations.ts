@@ -25,11 +25,6 @@ export const applyMutations: readonly Mutation[] = [
     patches: [{ file: applier, from: 'const before = frame.count === 0 ? batch.through : Math.max(this.#dispatchedThrough, frame.lastSeq - 1);', to: 'const before = batch.through;' }],
   },
   {
-    name: 'commit-of-the-fastest',
-    defect: 'An index is as far behind as the newest batch that was taken, be older ones still on their way.',
-    patches: [{ file: 'src/apply/low-water.ts', from: '      batch.done = true;\n', to: '      batch.done = true;\n      this.#commitTimeMs = commitTimeMs ?? this.#commitTimeMs;\n' }],
-  },
-  {
     name: 'hold-ahead-of-cursor',
     defect: 'The log is released up to a cursor that is not stored yet.',
     patches: [{ file: cursor, from: '      log.hold(this.#name, this.seq);\n    } else if (runtime', to: '    }\n    log.hold(this.#name, this.seq);\n    if (!atomicCursor && runtime' }],
