@@ -32,6 +32,8 @@ export interface RowsAtReaderDeps {
   readonly parallel: number;
   /** Resolves when the log has what the stream only said to be read again. */
   readonly whole: (table: string, signal: AbortSignal) => Promise<void>;
+  /** There is nothing of that kind that the log lacks at this moment. */
+  readonly isWhole: (table: string) => boolean;
 }
 
 /** The ranges mean nothing any more: ends the work on all of them. */
@@ -84,14 +86,15 @@ export class RowsAtReader {
   }
 
   async #readRange(table: string, first: Uint8Array, handover: Handover<RowsAt>, signal: AbortSignal): Promise<void> {
-    const { chunks, intake, whole } = this.#deps;
+    const { chunks, intake, whole, isWhole } = this.#deps;
     for (let next: Uint8Array | null = first; next !== null; ) {
       await whole(table, signal);
       const open = await chunks.read(table, next, signal);
       if (open === 'replan') throw new Outdated();
       const { chunk, window } = open;
       const rows = await chunks.settle(open, async () => ({ chunk, seq: await intake.placed(), changed: window.keys }), signal);
-      if (rows === 'again') {
+      // The stream may have said so just while the chunk was read, which shows it then.
+      if (rows === 'again' || !isWhole(table)) {
         await chunks.pauseBeforeAgain(signal);
         continue;
       }

@@ -113,6 +113,12 @@ export class SnapshotRunner {
     }
   }
 
+  /** By the log as it is now: whether `whole` has nothing to wait for. */
+  isWhole(table: string): boolean {
+    const { log, source } = this.#deps;
+    return snapshotsIn(log.registers).every((one) => one.source !== source || one.table !== table || isOver(one) || one.selection.kind !== 'all' || one.paused || !one.for.includes(EVERYONE));
+  }
+
   /** Works until the signal is aborted, then rejects with its reason; rejects earlier with the first error of a read. */
   async run(signal: AbortSignal): Promise<void> {
     // The daemon ended between the last chunk and the note that it was the last.

@@ -121,7 +121,7 @@ export class SourceConnection {
     const chunks = new ChunkReader({ session, windows, place: this.#place, pace, stalled: this.#stalled, clock, chunkBytes: snapshot.chunkBytes });
     const { parallel } = snapshot;
     this.#runner = new SnapshotRunner({ source: source.name, session, log, unfinished: deps.registers.snapshots, chunks, intake: this.#intake, pool, clock, parallel, logger });
-    this.#rowsAt = new RowsAtReader({ session, chunks, intake: this.#intake, parallel, whole: async (table, s) => this.#runner.whole(table, s) });
+    this.#rowsAt = new RowsAtReader({ session, chunks, intake: this.#intake, parallel, whole: async (table, s) => this.#runner.whole(table, s), isWhole: (table) => this.#runner.isWhole(table) });
     this.connection = this.#asConnection();
   }
 

@@ -2,7 +2,7 @@
  * Looks at what is found otherwise than expected, until it is certain: a finding is made only of what the source, the log and the target say
  * together, so that nothing that is on its way is ever taken for damage.
  */
-import { isFor, snapshotsIn } from '../capture/snapshot-state.ts';
+import { EVERYONE, isFor, isOver, snapshotsIn } from '../capture/snapshot-state.ts';
 import { windowKey } from '../capture/chunk-window.ts';
 import { documentIdOf, keyOfDocumentId } from '../change/key.ts';
 import type { Seq } from '../change/seq.ts';
@@ -85,7 +85,7 @@ export class Look {
   async judgeChunk(rows: readonly ExpectedRow[], { seq, changed }: Pick<RowsAt, 'seq' | 'changed'>, cursor: Seq, { stored, durableSeq, letters }: Fetched, signal: AbortSignal): Promise<Looked> {
     const judged = rows.map((row, i) => judgedOf(row, changed, stored[i] ?? null, letters));
     const looked = await this.#judge(judged, { baseSeq: seq, from: seq, cursor, durableSeq }, signal);
-    const isCertain = ({ kind }: Difference): boolean => kind !== 'extra' || !this.#mayBeSwept();
+    const isCertain = ({ kind }: Difference): boolean => !this.#isReadAgain() && (kind !== 'extra' || !this.#mayBeSwept());
     const { differences } = looked;
     return { ...looked, differences: differences.filter(isCertain), unsettled: [...looked.unsettled, ...differences.flatMap((one) => (isCertain(one) ? [] : [one.id]))] };
   }
@@ -116,9 +116,16 @@ export class Look {
 
   /** What the end of a snapshot is about to sweep away is no damage: it is looked at again when that has had its time. */
   #isCertain({ kind, id }: Difference, seenExtra: Set<string>): boolean {
+    if (this.#isReadAgain()) return false;
     if (kind !== 'extra' || seenExtra.has(id) || !this.#mayBeSwept()) return true;
     seenExtra.add(id);
     return false;
+  }
+
+  /** The stream has said that the table has changed in a way that it does not tell: what differs is on its way. */
+  #isReadAgain(): boolean {
+    const { log, definition } = this.#deps.subject;
+    return snapshotsIn(log.registers).some((snapshot) => !isOver(snapshot) && !snapshot.paused && snapshot.selection.kind === 'all' && snapshot.for.includes(EVERYONE) && snapshot.source === definition.from.source && snapshot.table === definition.from.table);
   }
 
   #mayBeSwept(): boolean {
