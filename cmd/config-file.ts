@@ -7,6 +7,7 @@ import { defineConfigSchema } from '../src/config/config-schema.ts';
 import type { TailraceConfig } from '../src/config/definition.ts';
 import type { IndexDefinition } from '../src/config/index-settings.ts';
 import { loadConfig } from '../src/config/load.ts';
+import { systemCodeOf } from '../src/errors/system-code.ts';
 import { loadTransform, type DocumentTransform } from '../src/document/transform.ts';
 import { TailraceError } from '../src/errors/tailrace-error.ts';
 import { CONFIG_FILE_DEFAULT, type ConfigArguments } from './options.ts';
@@ -34,7 +35,7 @@ export async function readConfig(args: ConfigArguments): Promise<LoadedConfig> {
 }
 
 function unreadable(named: string | undefined, path: string, cause: unknown): TailraceError {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  const code = systemCodeOf(cause);
   const reason = code === 'ENOENT' ? 'is not there' : code === 'EACCES' ? 'may not be read by this account' : code === 'EISDIR' ? 'is a folder' : `cannot be read (${String(code)})`;
   const hint = named === undefined ? 'Name it with `--config FILE`, or try `tailrace demo`, which needs none.' : undefined;
   return new TailraceError('CFG_UNREADABLE', { message: `The config file ${path} ${reason}.`, hint, cause });

@@ -1,6 +1,7 @@
 /** The command line: finds the verb, runs it, prints what went wrong, ends with the documented exit status. */
 import yargs from 'yargs';
 import { ExitCode, exitCodeOf } from '../src/errors/policy.ts';
+import { systemCodeOf } from '../src/errors/system-code.ts';
 import { isAbort, TailraceError } from '../src/errors/tailrace-error.ts';
 import { errorJson, errorLines } from './terminal/error-text.ts';
 import { standardError, standardOutput } from './terminal/output.ts';
@@ -66,7 +67,7 @@ async function perform(args: readonly string[]): Promise<ExitCode> {
 
 /** A redirected answer that ends in the middle must not look like a whole one. */
 function outputLost(cause: Error): TailraceError {
-  const isFull = 'code' in cause && cause.code === 'ENOSPC';
+  const isFull = systemCodeOf(cause) === 'ENOSPC';
   return new TailraceError(isFull ? 'DISK_FULL' : 'DISK_FAILED', {
     message: `Standard output cannot be written: ${isFull ? 'the disk is full' : cause.message}. What it got is not complete.`,
     did: 'tailrace stopped writing; nothing else was changed.',

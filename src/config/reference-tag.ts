@@ -1,4 +1,5 @@
 /** Values that the config file does not hold itself: `!env NAME` and `!file PATH`. They are read once, at start, and are secrets until a setting turns out to want plain text. */
+import { systemCodeOf } from '../errors/system-code.ts';
 import { Secret } from '../runtime/secret.ts';
 import type { Path, Problem } from './problem.ts';
 
@@ -47,8 +48,8 @@ async function read({ kind, name }: Reference, sources: SecretSources): Promise<
   try {
     text = await sources.readFile(name);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? ` (${error.code})` : '';
-    return { problem: `the file ${name} cannot be read${code}` };
+    const code = systemCodeOf(error);
+    return { problem: `the file ${name} cannot be read${code === undefined ? '' : ` (${code})`}` };
   }
   // Editors and `echo` end files with a newline that is no part of a secret.
   const value = text.replace(/\r?\n$/, '');

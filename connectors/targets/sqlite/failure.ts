@@ -4,6 +4,7 @@
  * A failed commit left nothing behind, so a full disk or a locked file only pauses. A failed fsync or read ends the process: what the
  * kernel holds of the file is not known any more, and the file is read afresh by the next one.
  */
+import { systemCodeOf } from '../../../src/errors/system-code.ts';
 import { codeOf, TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { ErrorCode } from '../../../src/errors/catalogue.ts';
 
@@ -44,7 +45,7 @@ const troubleOfSystem: Readonly<Record<string, Trouble>> = {
 function troubleOf(error: unknown): Trouble | undefined {
   if (!(error instanceof Error)) return undefined;
   if ('errcode' in error && typeof error.errcode === 'number') return error.errcode === IOERR_SHMSIZE ? 'full' : troubleOfResult[error.errcode & 0xff];
-  return 'code' in error && typeof error.code === 'string' ? troubleOfSystem[error.code] : undefined;
+  return troubleOfSystem[systemCodeOf(error) ?? ''];
 }
 
 /** Another connection holds the lock: worth another try. */

@@ -7,6 +7,7 @@
 import { accessSync, closeSync, constants, existsSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { systemCodeOf } from '../../../src/errors/system-code.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { openSqliteForReading } from '../../../src/runtime/sqlite-reading.ts';
 import { isNotADatabase } from './failure.ts';
@@ -69,7 +70,7 @@ function makePrivate(path: string): void {
     closeSync(openSync(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR, 0o600));
   } catch (error) {
     // Another process was quicker.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
   }
 }
 

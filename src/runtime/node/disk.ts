@@ -1,6 +1,7 @@
 /** The real disk, through libuv's thread pool, so that a slow fdatasync does not hold up the event loop. */
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises';
+import { systemCodeOf } from '../../errors/system-code.ts';
 import type { Disk, DiskFile } from '../disk.ts';
 
 class NodeFile implements DiskFile {
@@ -45,7 +46,8 @@ class NodeFile implements DiskFile {
       const { dev, ino } = await stat(path, { bigint: true });
       return dev === own.dev && ino === own.ino;
     } catch (error) {
-      if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return false;
+      const code = systemCodeOf(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR') return false;
       throw error;
     }
   }
