@@ -7,6 +7,7 @@
 import type { ColumnKind, ColumnSchema } from '../change/schema.ts';
 import type { Seq } from '../change/seq.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
+import type { TailraceError } from '../errors/tailrace-error.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { Finding } from './finding.ts';
 
@@ -80,6 +81,12 @@ export type ItemResult =
   /** Refused for good. */
   | { readonly outcome: 'poison'; readonly code: ErrorCode; readonly reason: string };
 
+/**
+ * What readers find under an index's name, seen from one of its generations: that one and nothing else; nothing; another generation of the index. Or else, as the error to show
+ * (TGT_IDENTITY, TGT_SCHEMA, with the way out): something that is not the target's to take away, or nothing by which they and the next opening could tell that it is this one.
+ */
+export type Seen = 'this' | 'nothing' | 'another' | TailraceError;
+
 /** A document as the target holds it. */
 export interface StoredDocument {
   readonly id: string;
@@ -127,6 +134,8 @@ export interface TargetGeneration extends AsyncDisposable {
    * searchable. Done again it changes nothing.
    */
   promote(signal: AbortSignal): Promise<void>;
+  /** What readers find at this moment; nothing is changed. Rejects as `apply` does where the generation is not there any more, or is not what was opened. */
+  seen(signal: AbortSignal): Promise<Seen>;
   stats(): Promise<TargetStats>;
 }
 

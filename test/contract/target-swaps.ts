@@ -26,6 +26,20 @@ export function testBuilding(run: Run, factory: () => Promise<TargetFixture>): v
     }),
   );
 
+  test(
+    'a generation says what readers find: it, another one, or nothing',
+    run(async ({ target, generation }) => {
+      await using unbuilt = await target.open(planOf('others', { isBuilding: true }), signal);
+      await using building = await target.open(planOf(index, { generation: 2, isBuilding: true }), signal);
+      const seen = async (): Promise<unknown[]> => Promise.all([generation, building, unbuilt].map(async (one) => one.seen(signal)));
+      expect(await seen()).toEqual(['this', 'another', 'nothing']);
+      await building.promote(signal);
+      expect(await seen()).toEqual(['another', 'this', 'nothing']);
+      await target.drop(index, 1, signal);
+      await expect(generation.seen(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    }),
+  );
+
   test('a build that was broken off goes on where it was, and ends like any other', async () => {
     await using fixture = await factory();
     for (const part of [1, 2]) {

@@ -37,6 +37,8 @@ export interface KeptGeneration {
 export interface KeptIndex {
   readonly generations: Map<number, KeptGeneration>;
   promoted: number | null;
+  /** Somebody else has given its name to something of their own. */
+  foreign: boolean;
 }
 
 /** Kinds that are kept in the same way, so that a field may change from one to the other. */
@@ -54,7 +56,7 @@ export class MemoryStorage {
   index(name: string): KeptIndex {
     let index = this.#indices.get(name);
     if (index === undefined) {
-      index = { generations: new Map(), promoted: null };
+      index = { generations: new Map(), promoted: null, foreign: false };
       this.#indices.set(name, index);
     }
     return index;

@@ -4,7 +4,7 @@
  */
 import type { Seq } from '../../src/change/seq.ts';
 import type { Finding } from '../../src/connector/finding.ts';
-import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Seen, StoredDocument, Target, TargetGeneration, TargetStats } from '../../src/connector/target.ts';
 import type { ErrorCode } from '../../src/errors/catalogue.ts';
 import { invariant } from '../../src/errors/invariant.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
@@ -203,8 +203,18 @@ class MemoryGeneration implements TargetGeneration {
   async promote(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#mustBeThere();
+    const index = this.#storage.index(this.#index);
+    if (index.foreign) throw new TailraceError('TGT_IDENTITY', { message: `Readers of ${this.#index} see something foreign.`, entity: this.#index });
     this.#storage.refreshOne(this.#kept);
-    this.#storage.index(this.#index).promoted = this.#number;
+    index.promoted = this.#number;
+  }
+
+  async seen(signal: AbortSignal): Promise<Seen> {
+    signal.throwIfAborted();
+    this.#mustBeThere();
+    const { promoted, foreign } = this.#storage.index(this.#index);
+    if (foreign) return new TailraceError('TGT_IDENTITY', { message: `Readers of ${this.#index} see something foreign.`, entity: this.#index });
+    return promoted === this.#number ? 'this' : promoted === null ? 'nothing' : 'another';
   }
 
   async stats(): Promise<TargetStats> {

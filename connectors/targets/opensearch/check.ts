@@ -10,6 +10,7 @@ import { sameSetting, settingText, type FlatSettings } from './index-settings.ts
 import { indexStates, type IndexState } from './index-state.ts';
 import { ownIndices } from './listing.ts';
 import { signatureOf, type FieldMapping } from './mapping.ts';
+import { ownerOf } from './meta.ts';
 import { parseGenerationIndex, writeAliasNumber } from './names.ts';
 
 /** Beyond these many fields a finding names the rest by their number. */
@@ -96,8 +97,8 @@ async function disks(cluster: Cluster, signal: AbortSignal): Promise<Finding[]> 
 async function indices(cluster: Cluster, signal: AbortSignal): Promise<Finding[]> {
   const own = await ownIndices(cluster, signal);
   const findings: Finding[] = [];
-  for (const state of own) findings.push(...blocksOf(state), ...driftOf(state), ...loadingOf(state));
-  for (const index of new Set(own.map(({ meta }) => meta?.index ?? ''))) findings.push(...(await namesOf(index, cluster, signal)));
+  for (const state of own) findings.push(...blocksOf(state), ...metaOf(state), ...driftOf(state), ...loadingOf(state));
+  for (const index of new Set(own.flatMap((state) => ownerOf(state)?.index ?? []))) findings.push(...(await namesOf(index, cluster, signal)));
   findings.push(...(await unassigned(own, cluster, signal)), ...(await strays(cluster, signal)));
   return findings;
 }
@@ -108,6 +109,13 @@ function blocksOf({ name, settings, isClosed }: IndexState): Finding[] {
   return Object.entries(settings)
     .filter(([setting, value]) => setting.startsWith('blocks.') && sameSetting('true', value))
     .map(([setting]) => ({ level: 'problem', subject, code: 'TGT_BLOCKED', message: `Takes no writes: index.${setting} is set.`, fix: `PUT /${name}/_settings {"index.${setting}": null}` }));
+}
+
+/** What says whose it is was overwritten: the index is known by its name and its write alias. */
+function metaOf(state: IndexState): Finding[] {
+  const index = ownerOf(state)?.index;
+  if (state.meta !== undefined || index === undefined) return [];
+  return [{ level: 'problem', subject: `index ${state.name}`, code: 'TGT_IDENTITY', message: 'Its `_meta`, by which tailrace knows it, was overwritten by somebody else.', fix: `What belongs there \`tailrace status\` says. Or \`tailrace resync ${index}\`.` }];
 }
 
 /** What somebody else changed in the mapping since tailrace last touched it. */
@@ -141,12 +149,13 @@ function loadingOf({ name, meta, aliases, settings }: IndexState): Finding[] {
 }
 
 async function namesOf(index: string, cluster: Cluster, signal: AbortSignal): Promise<Finding[]> {
-  const foreign = (await indexStates(cluster, index, signal)).filter(({ meta }) => meta?.index !== index);
+  const seen = await indexStates(cluster, index, signal);
+  const foreign = seen.filter((state) => ownerOf(state)?.index !== index);
   return foreign.map(({ name }) => ({
     level: 'problem',
     subject: `alias ${index}`,
     code: 'TGT_IDENTITY',
-    message: name === index ? `There is an index with the name ${index}, so that readers cannot be given an alias of that name.` : `The alias ${index} also leads to ${name}, which tailrace did not make.`,
+    message: name === index ? `There is an index with the name ${index}, so that readers cannot be given an alias of that name.` : `The alias ${index} ${seen.length > foreign.length ? 'also leads' : 'leads'} to ${name}, which tailrace did not make.`,
     fix: name === index ? `DELETE /${index}` : `POST /_aliases {"actions": [{"remove": {"index": "${name}", "alias": "${index}"}}]}`,
   }));
 }

@@ -7,22 +7,25 @@ import type { FieldPlan, GenerationPlan } from '../../../src/connector/target.ts
 import { parsed, pathOf, type Answer, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
 import { failureOf, rebuilding, serverErrorOf, type ServerError } from './failure.ts';
-import { settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, TOTAL_FIELDS_MAX } from './index-settings.ts';
+import { settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, TOTAL_FIELDS_MAX, type FlatSettings } from './index-settings.ts';
 import { fieldIn, indexState, type IndexState } from './index-state.ts';
 import { canonicalText, dynamicOf, has, plannedMappings, signatureOf, type FieldMapping } from './mapping.ts';
-import { searchedOf, type GenerationMeta } from './meta.ts';
+import { newMeta, overwrittenMeta, searchedOf, type GenerationMeta } from './meta.ts';
 
 export interface FieldsDeps {
   readonly cluster: Cluster;
   readonly dialect: Dialect;
   readonly plan: GenerationPlan;
   readonly physical: string;
+  /** Those that the index is to have when it is built. */
+  readonly settings: FlatSettings;
 }
 
 /** Puts what is missing of the plan's fields and of `fields`. Rejects with TGT_MAPPING when the index cannot take it, TGT_MISSING when it is gone. */
-export async function bringFields(fields: readonly FieldPlan[], { cluster, dialect, plan, physical }: FieldsDeps, signal: AbortSignal): Promise<void> {
+export async function bringFields(fields: readonly FieldPlan[], { cluster, dialect, plan, physical, settings }: FieldsDeps, signal: AbortSignal): Promise<void> {
   const state = await indexState(cluster, physical, signal);
-  if (state?.meta === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index, hint: rebuilding(plan.index) });
+  if (state === undefined) throw new TailraceError('TGT_MISSING', { message: `The index ${physical} is not there.`, entity: plan.index, hint: rebuilding(plan.index) });
+  if (state.meta === undefined) throw overwrittenMeta(state, newMeta(plan, settings));
   const wanted = plannedMappings([...plan.fields, ...fields], plan.options, dialect);
   const missing = [...wanted].filter(([name, mapping]) => !has(fieldIn(state.properties, name), mapping));
   const dynamic = dynamicOf(plan.options);

@@ -1,6 +1,6 @@
 /** One opened generation: everything goes through its write alias, and to no index but the one that was opened. */
 import type { Seq } from '../../../src/change/seq.ts';
-import type { Batch, FieldPlan, GenerationPlan, ItemResult, Operation, StoredDocument, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationPlan, ItemResult, Operation, Seen, StoredDocument, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
 import type { BulkSender } from './bulk.ts';
@@ -8,10 +8,11 @@ import { parsed, pathOf, type Cluster } from './cluster.ts';
 import type { Dialect } from './dialect.ts';
 import { failureOf, rebuilding, serverErrorOf } from './failure.ts';
 import { bringFields } from './fields.ts';
-import { incarnationOf, indexState } from './index-state.ts';
+import { incarnationOf, indexState, type IndexState } from './index-state.ts';
+import { assertOwn, newMeta, overwrittenMeta } from './meta.ts';
 import { writeAliasNumber } from './names.ts';
 import type { OpenedIndex } from './opening.ts';
-import { promote } from './promotion.ts';
+import { promote, seenFrom } from './promotion.ts';
 import { fetchPhysical } from './reading.ts';
 import { removeAndForget, sweepBelow, type RemovalDeps } from './removal.ts';
 import { scanPages } from './scan.ts';
@@ -68,11 +69,11 @@ export class OpenSearchGeneration implements TargetGeneration {
   }
 
   async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
-    const { plan, cluster, dialect } = this.#deps;
+    const { plan, cluster, dialect, opened } = this.#deps;
     const added = fields.filter((field) => !this.#known.has(identityOf(field)));
     if (added.length === 0) return;
     await this.#look(signal);
-    await this.#troubled(() => bringFields(added, { cluster, dialect, plan, physical: this.physical }, signal));
+    await this.#troubled(() => bringFields(added, { cluster, dialect, plan, physical: this.physical, settings: opened.settings }, signal));
     for (const field of added) this.#known.add(identityOf(field));
   }
 
@@ -108,7 +109,14 @@ export class OpenSearchGeneration implements TargetGeneration {
   async promote(signal: AbortSignal): Promise<void> {
     const { plan, cluster, opened } = this.#deps;
     await this.#lookNow(signal);
-    if (!(await promote({ plan, physical: opened.physical, alias: opened.alias }, cluster, signal))) await this.#gone(signal);
+    if (!(await promote({ plan, physical: opened.physical, alias: opened.alias, settings: opened.settings }, cluster, signal))) await this.#gone(signal);
+  }
+
+  async seen(signal: AbortSignal): Promise<Seen> {
+    const { plan, cluster, opened } = this.#deps;
+    const state = await this.#lookNow(signal);
+    if (state.meta === undefined) return overwrittenMeta(state, newMeta(plan, opened.settings), 'What is written to this index goes on; after a restart it would not.');
+    return await seenFrom(this.physical, plan.index, cluster, signal);
   }
 
   async stats(): Promise<TargetStats> {
@@ -162,7 +170,7 @@ export class OpenSearchGeneration implements TargetGeneration {
   }
 
   /** Rejects unless the index is there, is the one that was opened, with the same past, and is still ours to write. */
-  async #lookNow(signal: AbortSignal): Promise<void> {
+  async #lookNow(signal: AbortSignal): Promise<IndexState> {
     const { cluster, plan, clock } = this.#deps;
     signal.throwIfAborted();
     if (this.#isDropped) return await this.#gone(signal);
@@ -172,7 +180,10 @@ export class OpenSearchGeneration implements TargetGeneration {
     if (state.isClosed) throw new TailraceError('TGT_BLOCKED', { message: `The index ${this.physical} is closed.`, entity: plan.index, hint: `POST /${this.physical}/_open` });
     const incarnation = await incarnationOf(cluster, state, signal);
     if (incarnation !== this.incarnation) throw this.#another('was put back to an earlier time, or made anew, while tailrace wrote to it');
+    // Who has overwritten it has not taken the way of writing away: that is said by `seen`, and is no reason to stand still.
+    if (state.meta !== undefined) assertOwn(this.physical, state.meta, plan);
     this.#lookedAtMs = startMs;
+    return state;
   }
 
   #another(why: string): TailraceError {

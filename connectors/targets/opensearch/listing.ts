@@ -4,14 +4,12 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { pathOf, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
 import { indexState, indexStates, type IndexState } from './index-state.ts';
-import { generationIndex, nameProblem, parseGenerationIndex } from './names.ts';
+import { ownerOf } from './meta.ts';
+import { generationIndex, nameProblem } from './names.ts';
 
-/** Every index that is named like a generation and says that it is one. */
+/** Every index that is named like a generation and is one. */
 export async function ownIndices(cluster: Cluster, signal: AbortSignal): Promise<IndexState[]> {
-  return (await indexStates(cluster, '*-g*', signal)).filter(({ name, meta }) => {
-    const named = parseGenerationIndex(name);
-    return meta !== undefined && named?.index === meta.index && named.generation === meta.generation;
-  });
+  return (await indexStates(cluster, '*-g*', signal)).filter((state) => ownerOf(state) !== undefined);
 }
 
 export async function listGenerations(cluster: Cluster, signal: AbortSignal): Promise<GenerationListing[]> {
@@ -19,9 +17,9 @@ export async function listGenerations(cluster: Cluster, signal: AbortSignal): Pr
   if (states.length === 0) return [];
   const counts = await countsOf(cluster, signal);
   return states
-    .map(({ name, meta, aliases }): GenerationListing => {
-      const { index = '', generation = 0 } = meta ?? {};
-      return { index, generation, promoted: aliases.includes(index), cursor: null, documents: counts.get(name) ?? 0 };
+    .map((state): GenerationListing => {
+      const { index = '', generation = 0 } = ownerOf(state) ?? {};
+      return { index, generation, promoted: state.aliases.includes(index), cursor: null, documents: counts.get(state.name) ?? 0 };
     })
     .toSorted((a, b) => (a.index === b.index ? a.generation - b.generation : a.index < b.index ? -1 : 1));
 }
@@ -41,7 +39,7 @@ export async function dropIndex(index: string, generation: number, cluster: Clus
   if (nameProblem(index) !== undefined) return undefined;
   const physical = generationIndex(index, generation);
   const state = await indexState(cluster, physical, signal);
-  if (state?.meta?.index !== index || state.meta.generation !== generation) return undefined;
+  if (state === undefined || ownerOf(state) === undefined) return undefined;
   if (state.aliases.includes(index)) throw new TailraceError('INVARIANT', { message: `A rule of tailrace's own was broken: generation ${generation} of ${index} is the one that readers see, and is not dropped.` });
   const answer = await cluster.request({ method: 'DELETE', path: pathOf(physical), isSlow: true }, signal);
   if (answer.status >= 300 && answer.status !== 404) throw failureOf(answer.status, serverErrorOf(answer.body), { what: `deleting ${physical}`, physical, index });

@@ -5,6 +5,8 @@
 import type { GenerationPlan } from '../../../src/connector/target.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { FlatSettings } from './index-settings.ts';
+import type { IndexState } from './index-state.ts';
+import { parseGenerationIndex, writeAliasNumber } from './names.ts';
 
 export const META_FORMAT = 1;
 
@@ -44,6 +46,27 @@ export function metaIn(meta: unknown): GenerationMeta | undefined {
     throw new TailraceError('STATE_TOO_NEW', { message: `The index ${held.index}, generation ${held.generation}, was written by a newer tailrace.` });
   }
   return { format: META_FORMAT, log_id: '', epoch: 0, fingerprint: '', index: '', generation: 0, settings: {}, searched: null, fields: {}, ...held };
+}
+
+/**
+ * Which generation an index is: by what tailrace keeps in it; where somebody has overwritten that, by its name and a write alias, which nobody else makes. Undefined for an index
+ * that tailrace did not make.
+ */
+export function ownerOf({ name, aliases, meta }: Pick<IndexState, 'name' | 'aliases' | 'meta'>): { readonly index: string; readonly generation: number } | undefined {
+  const named = parseGenerationIndex(name);
+  if (named === undefined) return undefined;
+  const isOwn = meta === undefined ? aliases.some((alias) => writeAliasNumber(name, alias) !== undefined) : meta.index === named.index && meta.generation === named.generation;
+  return isOwn ? named : undefined;
+}
+
+/** For an index of ours that says no more whose it is. `meta` is what it had. */
+export function overwrittenMeta({ name, wholeMeta }: Pick<IndexState, 'name' | 'wholeMeta'>, meta: GenerationMeta, did?: string): TailraceError {
+  return new TailraceError('TGT_IDENTITY', {
+    message: `Somebody has overwritten the \`_meta\` of the index ${name}, by which tailrace knows it.`,
+    did,
+    hint: `Put it back: PUT /${name}/_mapping ${JSON.stringify({ _meta: { ...wholeMeta, tailrace: meta } })}${did === undefined ? ' and restart tailrace' : ''}. Or build another one beside it: \`tailrace resync ${meta.index}\`.`,
+    entity: meta.index,
+  });
 }
 
 /** Throws TGT_IDENTITY unless the index is the plan's generation, made from the same log and config. */

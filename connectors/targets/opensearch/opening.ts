@@ -12,7 +12,7 @@ import { accepted, bringFields, recordFields, refusedLimit } from './fields.ts';
 import { changedSettings, keptSettings, loadingSettings, settingsBody, TOTAL_FIELDS, TOTAL_FIELDS_DEFAULT, wantedSettings, type FlatSettings } from './index-settings.ts';
 import { incarnationOf, indexState, indexStates, type IndexState } from './index-state.ts';
 import { canonicalText, dynamicOf, plannedMappings } from './mapping.ts';
-import { assertOwn, newMeta } from './meta.ts';
+import { assertOwn, newMeta, overwrittenMeta, ownerOf } from './meta.ts';
 import { generationIndex, nameProblem, writeAlias, writeAliasNumber } from './names.ts';
 
 /** Others may open the same generation at the same moment; each try loses to one of them. */
@@ -34,6 +34,8 @@ export interface OpenedIndex {
   /** What everything is written through. */
   readonly alias: string;
   readonly incarnation: string;
+  /** Those that it is to have when it is built. */
+  readonly settings: FlatSettings;
 }
 
 export async function openIndex(plan: GenerationPlan, deps: OpeningDeps, signal: AbortSignal): Promise<OpenedIndex> {
@@ -47,8 +49,8 @@ export async function openIndex(plan: GenerationPlan, deps: OpeningDeps, signal:
   const alias = state.aliases.find((name) => name.endsWith(token)) ?? (await fence(cluster, plan, physical, token, signal));
   await removeStrays(cluster, physical, signal);
   await bringSettings(plan, state, wanted, cluster, signal);
-  await bringFields([], { cluster, dialect, plan, physical }, signal);
-  return { physical, uuid: state.uuid, alias, incarnation: await incarnationOf(cluster, state, signal) };
+  await bringFields([], { cluster, dialect, plan, physical, settings: wanted }, signal);
+  return { physical, uuid: state.uuid, alias, incarnation: await incarnationOf(cluster, state, signal), settings: wanted };
 }
 
 /** The generation's index as it is, or as it was just made. */
@@ -57,6 +59,7 @@ async function ownState(plan: GenerationPlan, physical: string, wanted: FlatSett
     const [state] = await indexStates(deps.cluster, physical, signal);
     if (state !== undefined) {
       if (state.name !== physical) throw new TailraceError('TGT_IDENTITY', { message: `${physical} is an alias of the index ${state.name}, and no generation.`, entity: plan.index, hint: `POST /_aliases {"actions": [{"remove": {"index": "${state.name}", "alias": "${physical}"}}]}` });
+      if (state.meta === undefined && ownerOf(state) !== undefined) throw overwrittenMeta(state, newMeta(plan, wanted));
       assertOwn(physical, state.meta, plan);
       return state;
     }

@@ -6,6 +6,7 @@ import { pathOf, type Cluster } from './cluster.ts';
 import { failureOf, serverErrorOf } from './failure.ts';
 import { fieldIn, indexStates, type IndexState } from './index-state.ts';
 import { SEARCH_SUBFIELD, typeOf, type FieldMapping } from './mapping.ts';
+import { ownerOf } from './meta.ts';
 import { nameProblem } from './names.ts';
 import { fetchedDocuments, searchHits } from './stored.ts';
 
@@ -57,7 +58,7 @@ async function fetchSome(index: string, ids: readonly string[], places: readonly
 export async function searchIndex({ index, text, limit }: SearchRequest, cluster: Cluster, signal: AbortSignal): Promise<SearchHit[]> {
   const query = typedQuery(text);
   if (query === '' || nameProblem(index) !== undefined) return [];
-  const state = (await indexStates(cluster, index, signal)).find(({ meta }) => meta?.index === index);
+  const state = (await indexStates(cluster, index, signal)).find((state) => ownerOf(state)?.index === index);
   const fields = state === undefined ? [] : searchedFields(state);
   if (fields.length === 0) return [];
   const body = JSON.stringify({ size: limit, query: { simple_query_string: { query, fields, default_operator: 'and', flags: 'PHRASE|PREFIX|WHITESPACE', lenient: true } } });

@@ -5,6 +5,7 @@ import type { Seq } from '../../../src/change/seq.ts';
 import type { ErrorCode } from '../../../src/errors/catalogue.ts';
 import type { TextOptions } from './text.ts';
 import type { WalLimits } from './wal.ts';
+import type { ViewsFound } from './views.ts';
 
 /** What a thread is started with. The writer owns the file; readers and scanners have read-only connections, so that none waits for another. */
 export interface ThreadStart {
@@ -68,6 +69,7 @@ export interface Exchanges {
   /** Documents of a generation, whether readers see it or not. */
   documents: { request: { readonly uid: string; readonly ids: readonly string[] }; reply: PackedDocuments };
   promote: { request: { readonly uid: string }; reply: null };
+  seen: { request: { readonly uid: string }; reply: ViewsFound };
   drop: { request: { readonly index: string; readonly generation: number }; reply: null };
   state: { request: { readonly uid: string }; reply: GenerationState };
   search: { request: SearchRequest; reply: SearchHit[] };

@@ -11,6 +11,7 @@ import { tableNames } from './layout.ts';
 import type { Exchanges, Handlers, PackedDocuments, ThreadStart } from './messages.ts';
 import { ftsQuery } from './query.ts';
 import type { TextPlan } from './text.ts';
+import { viewsFound } from './views.ts';
 
 /** File systems on which several processes cannot share memory, which WAL needs (`f_type` of statfs(2)). */
 const networkFileSystems: Readonly<Record<number, string>> = { 0x6969: 'NFS', 0xff534d42: 'CIFS', 0xfe534d42: 'SMB', 0x517b: 'SMB' };
@@ -20,7 +21,7 @@ interface Promoted {
   readonly plan: TextPlan;
 }
 
-export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'generations' | 'check' | 'close'> {
+export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'generations' | 'seen' | 'check' | 'close'> {
   readonly #path: string;
   #open: { readonly db: DatabaseSync; readonly inode: number | undefined } | undefined;
 
@@ -56,7 +57,7 @@ export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'gene
   documents({ uid, ids }: Exchanges['documents']['request']): PackedDocuments {
     const db = this.#file();
     const row = db?.prepare('SELECT number FROM tailrace_generations WHERE uid = ?').get(uid);
-    if (db === undefined || row === undefined) throw new TailraceError('TGT_IDENTITY', { message: `${this.#path} no longer holds the generation that is looked at: it was dropped, or the file was replaced.`, entity: this.#path });
+    if (db === undefined || row === undefined) throw this.#gone();
     const versions = new BigInt64Array(ids.length);
     db.exec('BEGIN');
     try {
@@ -77,12 +78,21 @@ export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'gene
     }
   }
 
+  seen({ uid }: Exchanges['seen']['request']): Exchanges['seen']['reply'] {
+    const db = this.#file();
+    const row = db?.prepare('SELECT number, index_name, promoted FROM tailrace_generations WHERE uid = ?').get(uid);
+    if (db === undefined || row === undefined) throw this.#gone();
+    const found = viewsFound(db, row['index_name'] as string, row['number'] as number);
+    return found === 'this' && row['promoted'] !== 1 ? 'another' : found;
+  }
+
   generations(): GenerationListing[] {
-    const rows = this.#file()?.prepare('SELECT index_name, generation, promoted, cursor, documents FROM tailrace_generations ORDER BY index_name, generation').all() ?? [];
+    const db = this.#file();
+    const rows = db?.prepare('SELECT number, index_name, generation, promoted, cursor, documents FROM tailrace_generations ORDER BY index_name, generation').all() ?? [];
     return rows.map((row) => ({
       index: row['index_name'] as string,
       generation: row['generation'] as number,
-      promoted: row['promoted'] === 1,
+      promoted: row['promoted'] === 1 && viewsFound(db as DatabaseSync, row['index_name'] as string, row['number'] as number) === 'this',
       cursor: row['cursor'] as number | null,
       documents: row['documents'] as number,
     }));
@@ -126,6 +136,10 @@ export class Reader implements Handlers<'search' | 'fetch' | 'documents' | 'gene
       // SQLite itself has ended the transaction after some errors.
       if (db.isTransaction) db.exec('ROLLBACK');
     }
+  }
+
+  #gone(): TailraceError {
+    return new TailraceError('TGT_IDENTITY', { message: `${this.#path} no longer holds the generation that is looked at: it was dropped, or the file was replaced.`, hint: 'Put the file back, or restart tailrace to build a new one.', entity: this.#path });
   }
 
   #file(): DatabaseSync | undefined {

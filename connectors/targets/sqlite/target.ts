@@ -1,10 +1,11 @@
 /** The embedded target: documents, full-text index, remembered deletes and cursor in one SQLite file, written in one transaction per batch. */
 import type { Seq } from '../../../src/change/seq.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
-import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, SearchHit, SearchRequest, Seen, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import { Outcome, type BatchResult, type Exchanges, type PackedBatch, type ThreadStart } from './messages.ts';
 import type { TextOptions } from './text.ts';
 import { DatabaseThread } from './thread.ts';
+import { takenError } from './views.ts';
 import { walLimits } from './wal.ts';
 
 /** After this long a lock of another program is reported (TGT_BLOCKED) instead of waited for. */
@@ -26,6 +27,7 @@ export interface SqliteTargetOptions {
 export class SqliteTarget implements Target {
   readonly name: string;
   readonly capabilities = { atomicCursor: true } as const;
+  readonly #path: string;
   readonly #text: TextOptions;
   readonly #writer: DatabaseThread;
   readonly #reader: DatabaseThread;
@@ -35,6 +37,7 @@ export class SqliteTarget implements Target {
 
   constructor({ name, path, text, limits, threadFile }: SqliteTargetOptions) {
     this.name = name;
+    this.#path = path;
     this.#text = text;
     const start = { path, walLimits, lockWaitMs: LOCK_WAIT_MS, ...limits };
     this.#writer = new DatabaseThread({ role: 'writer', ...start }, threadFile);
@@ -49,7 +52,7 @@ export class SqliteTarget implements Target {
 
   async open(plan: GenerationPlan, signal: AbortSignal): Promise<TargetGeneration> {
     const { uid } = await this.#writer.request('open', { plan, text: this.#text }, signal);
-    return new SqliteGeneration(uid, this.#writer, this.#comparer, this.#newScanner);
+    return new SqliteGeneration({ uid, index: plan.index, path: this.#path, writer: this.#writer, reader: this.#comparer, newScanner: this.#newScanner });
   }
 
   generations(signal: AbortSignal): Promise<GenerationListing[]> {
@@ -74,19 +77,30 @@ export class SqliteTarget implements Target {
   }
 }
 
+interface OpenedGeneration {
+  readonly uid: string;
+  readonly index: string;
+  readonly path: string;
+  readonly writer: DatabaseThread;
+  readonly reader: DatabaseThread;
+  readonly newScanner: () => DatabaseThread;
+}
+
 class SqliteGeneration implements TargetGeneration {
   /** The file keeps the cursor. */
   readonly incarnation = '';
+  readonly #opened: OpenedGeneration;
   readonly #uid: string;
   readonly #writer: DatabaseThread;
   readonly #reader: DatabaseThread;
   readonly #newScanner: () => DatabaseThread;
 
-  constructor(uid: string, writer: DatabaseThread, reader: DatabaseThread, newScanner: () => DatabaseThread) {
-    this.#uid = uid;
-    this.#writer = writer;
-    this.#reader = reader;
-    this.#newScanner = newScanner;
+  constructor(opened: OpenedGeneration) {
+    this.#opened = opened;
+    this.#uid = opened.uid;
+    this.#writer = opened.writer;
+    this.#reader = opened.reader;
+    this.#newScanner = opened.newScanner;
   }
 
   async cursor(): Promise<Seq | null> {
@@ -149,6 +163,11 @@ class SqliteGeneration implements TargetGeneration {
 
   async promote(signal: AbortSignal): Promise<void> {
     await this.#writer.request('promote', { uid: this.#uid }, signal);
+  }
+
+  async seen(signal: AbortSignal): Promise<Seen> {
+    const found = await this.#reader.request('seen', { uid: this.#uid }, signal);
+    return typeof found === 'string' ? found : takenError(found, this.#opened.index, this.#opened.path);
   }
 
   async stats(): Promise<TargetStats> {

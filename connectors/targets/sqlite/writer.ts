@@ -7,11 +7,12 @@ import { invariant } from '../../../src/errors/invariant.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { inodeOf, openForWriting } from './file.ts';
 import { Generation } from './generation.ts';
-import { createViewsSql, dropGenerationSql, dropViewsSql, generationSql, viewNames } from './layout.ts';
+import { createViewsSql, dropGenerationSql, dropViewsSql, generationSql } from './layout.ts';
 import type { Exchanges, GenerationState, Handlers, ThreadStart } from './messages.ts';
 import { nameProblem } from './names.ts';
 import { inTransaction } from './transaction.ts';
 import { planText, tokenizeOption, type TextOptions, type TextPlan } from './text.ts';
+import { takenError, viewsFound } from './views.ts';
 import { WalBound } from './wal.ts';
 
 interface GenerationRow {
@@ -101,8 +102,9 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'prepare' |
     const { db } = this.#file();
     inTransaction(db, () => {
       const row = this.#row(db, uid);
-      if (row.promoted === 1) return;
-      refuseForeignNames(db, row.index_name, this.#start.path);
+      const found = viewsFound(db, row.index_name, row.number);
+      if (row.promoted === 1 && found === 'this') return;
+      if (typeof found === 'object') throw takenError(found, row.index_name, this.#start.path);
       replaceViews(db, row.index_name, row.number, JSON.parse(row.fields) as FieldPlan[]);
       db.prepare('UPDATE tailrace_generations SET promoted = (number = ?2) WHERE index_name = ?1').run(row.index_name, row.number);
     });
@@ -118,7 +120,7 @@ export class Writer implements Handlers<'open' | 'apply' | 'sweep' | 'prepare' |
     const dropped = inTransaction(db, () => {
       const row = db.prepare(`SELECT ${rowColumns} FROM tailrace_generations WHERE index_name = ? AND generation = ?`).get(index, generation) as GenerationRow | undefined;
       if (row === undefined) return undefined;
-      invariant(row.promoted === 0, `generation ${generation} of ${index} is dropped when readers no longer see it`);
+      invariant(row.promoted === 0 || viewsFound(db, index, row.number) !== 'this', `generation ${generation} of ${index} is dropped when readers no longer see it`);
       db.exec(dropGenerationSql(row.number));
       db.prepare('DELETE FROM tailrace_generations WHERE number = ?').run(row.number);
       return row.uid;
@@ -206,20 +208,12 @@ function refuseName(db: DatabaseSync, index: string, path: string): void {
   throw new TailraceError('CFG_INVALID', { message: `An index in ${path} cannot be called "${index}": ${problem}.`, did: 'tailrace ended; what it had begun goes on at the next start.', hint: 'Give the index another name.', entity: index });
 }
 
-/** Something of the user's own stands where an index that was never promoted wants its views. */
-function refuseForeignNames(db: DatabaseSync, index: string, path: string): void {
-  if (db.prepare('SELECT 1 FROM tailrace_generations WHERE index_name = ? AND promoted = 1').get(index) !== undefined) return;
-  const names = viewNames(index);
-  const taken = db.prepare('SELECT type, name FROM sqlite_schema WHERE lower(name) IN (lower(?), lower(?))').get(names.documents, names.text);
-  if (taken === undefined) return;
-  throw new TailraceError('TGT_SCHEMA', { message: `${path} has a ${String(taken['type'])} called "${String(taken['name'])}" that tailrace did not make.`, hint: 'Drop or rename it, or give the index another name.', entity: index });
-}
-
 function keepFields(db: DatabaseSync, row: GenerationRow, fields: readonly FieldPlan[]): void {
   const text = JSON.stringify(fields);
   if (text === row.fields) return;
   db.prepare('UPDATE tailrace_generations SET fields = ? WHERE number = ?').run(text, row.number);
-  if (row.promoted === 1) replaceViews(db, row.index_name, row.number, fields);
+  // What somebody has put in their place is left alone; whoever looks at what readers see says so.
+  if (row.promoted === 1 && typeof viewsFound(db, row.index_name, row.number) === 'string') replaceViews(db, row.index_name, row.number, fields);
 }
 
 function replaceViews(db: DatabaseSync, index: string, number: number, fields: readonly FieldPlan[]): void {

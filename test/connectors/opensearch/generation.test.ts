@@ -47,6 +47,99 @@ async function scene(): Promise<Scene> {
 
 const bulks = ({ cluster }: Scene): number => cluster.server.asked.filter(({ path }) => path.includes('/_bulk')).length;
 
+describe('what readers find', () => {
+  const foreign = (on: Scene): void => void on.cluster.indices.set('strange', { uuid: 's', history: 'h', settings: {}, mappings: {}, aliases: { things: {} } });
+
+  test('is nothing when the alias was taken away, and they get it back', async () => {
+    await using on = await scene();
+    await using generation = await on.open();
+    await generation.promote(signal);
+    expect(await generation.seen(signal)).toBe('this');
+    delete on.index().aliases['things'];
+    expect([await generation.seen(signal), (await on.target.generations(signal))[0]?.promoted]).toEqual(['nothing', false]);
+    await generation.promote(signal);
+    expect(await generation.seen(signal)).toBe('this');
+  });
+
+  test.each([
+    ['in place of it', true],
+    ['beside it', false],
+  ])('is an error with the way out when somebody has given its alias to an index of their own %s, which is left alone', async (_, moved) => {
+    await using on = await scene();
+    await using generation = await on.open();
+    await generation.promote(signal);
+    foreign(on);
+    if (moved) delete on.index().aliases['things'];
+    expect(await generation.seen(signal)).toMatchObject({ code: 'TGT_IDENTITY', message: 'The alias things is that of the index strange, which tailrace did not make.', did: expect.stringContaining('kept in step') as unknown, hint: 'POST /_aliases {"actions": [{"remove": {"index": "strange", "alias": "things"}}]}' });
+    await expect(generation.promote(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    expect(on.cluster.indices.get('strange')?.aliases).toEqual({ things: {} });
+    expect(await on.apply(generation, put('a'))).toEqual(['applied']);
+  });
+
+  test('cannot be told of an index that is closed, gone, or another one', async () => {
+    await using on = await scene();
+    await using generation = await on.open();
+    on.index().settings['index.verified_before_close'] = 'true';
+    await expect(generation.seen(signal)).rejects.toMatchObject({ code: 'TGT_BLOCKED' });
+    delete on.index().settings['index.verified_before_close'];
+    on.index().history = 'restored';
+    await expect(generation.seen(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    on.cluster.indices.clear();
+    await expect(generation.seen(signal)).rejects.toMatchObject({ code: 'TGT_MISSING' });
+  });
+});
+
+describe('an index whose `_meta` somebody has overwritten', () => {
+  async function overwritten(): Promise<{ readonly on: Scene; readonly generation: TargetGeneration; readonly before: unknown }> {
+    const on = await scene();
+    const generation = await on.open();
+    await generation.promote(signal);
+    const before = on.index().mappings._meta?.['tailrace'];
+    on.index().mappings._meta = { a: 1 };
+    return { on, generation, before };
+  }
+
+  test('is told of, with what belongs there, and is written all the same', async () => {
+    const { on, generation, before } = await overwritten();
+    await using _on = on;
+    const seen = await generation.seen(signal);
+    expect(seen).toMatchObject({ code: 'TGT_IDENTITY', message: expect.stringContaining(physical) as unknown });
+    const hint = (seen as { readonly hint: string }).hint;
+    const back = /PUT \/things-g0001\/_mapping (\{.*\})\. Or /.exec(hint)?.[1] ?? '';
+    expect(JSON.parse(back)).toMatchObject({ _meta: { a: 1, tailrace: { ...(before as object), fields: {} } } });
+    expect([await on.apply(generation, put('a')), hint.includes('`tailrace resync things`')]).toEqual([['applied'], true]);
+    on.index().mappings._meta = (JSON.parse(back) as { _meta: Record<string, unknown> })._meta;
+    expect(await generation.seen(signal)).toBe('this');
+    await using again = await on.open();
+    expect(again.incarnation).toBe(generation.incarnation);
+  });
+
+  test('is refused at the next opening, with what belongs there, and takes no field', async () => {
+    const { on, generation } = await overwritten();
+    await using _on = on;
+    await expect(generation.prepare([{ name: 'new', kind: 'int' }], signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY', hint: expect.stringContaining('PUT /things-g0001/_mapping') as unknown });
+    await expect(generation.promote(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY' });
+    await expect(on.open()).rejects.toMatchObject({ code: 'TGT_IDENTITY', hint: expect.stringMatching(/PUT \/things-g0001\/_mapping .* and restart tailrace/) as unknown });
+  });
+
+  test('gives its readers to the next one, and can be dropped', async () => {
+    const { on } = await overwritten();
+    await using _on = on;
+    await using next = await on.open({ generation: 2 });
+    await next.promote(signal);
+    expect(await on.target.generations(signal)).toMatchObject([{ generation: 1, promoted: false }, { generation: 2, promoted: true }]);
+    await on.target.drop('things', 1, signal);
+    expect([...on.cluster.indices.keys()]).toEqual(['things-g0002']);
+  });
+
+  test('and given another owner is written no more', async () => {
+    const { on, generation } = await overwritten();
+    await using _on = on;
+    on.index().mappings._meta = { tailrace: { log_id: 'other', epoch: 3, fingerprint: 'f', index: 'things', generation: 1 } };
+    await expect(generation.seen(signal)).rejects.toMatchObject({ code: 'TGT_IDENTITY', message: expect.stringContaining('another data directory') as unknown });
+  });
+});
+
 describe('an index that changes while it is written', () => {
   test.each([
     ['a put', [put('a')]],

@@ -138,3 +138,38 @@ describe('the names that an index takes', () => {
     expect(query(folder, 'SELECT id FROM products')).toEqual([]);
   });
 });
+
+describe('views that somebody has changed', () => {
+  const written = (folder: Folder, sql: string): void => {
+    const db = new DatabaseSync(folder.file);
+    db.exec(sql);
+    db.close();
+  };
+
+  test.each(['DROP VIEW products', 'DROP VIEW products_text', 'DROP VIEW products; DROP VIEW products_text'])('are missed after %s, and made again', async (sql) => {
+    using folder = temporaryFolder();
+    await using target = folder.target();
+    const generation = await target.open(plan('products', fields), signal);
+    await generation.promote(signal);
+    expect(await generation.seen(signal)).toBe('this');
+    written(folder, sql);
+    expect([await generation.seen(signal), (await target.generations(signal))[0]?.promoted]).toEqual(['nothing', false]);
+    await generation.promote(signal);
+    expect([await generation.seen(signal), query(folder, 'SELECT id, name FROM products_text')]).toEqual(['this', []]);
+  });
+
+  test('are not put in the place of what somebody has made there, which is named, also when fields are added', async () => {
+    using folder = temporaryFolder();
+    await using target = folder.target();
+    const generation = await target.open(plan('products', fields), signal);
+    await generation.promote(signal);
+    written(folder, 'DROP VIEW products; CREATE VIEW products AS SELECT 7 AS theirs');
+    expect(await generation.seen(signal)).toMatchObject({ code: 'TGT_SCHEMA', message: expect.stringContaining('has a view called "products"') as unknown });
+    await generation.prepare([{ name: 'more', kind: 'text' }], signal);
+    await expect(generation.promote(signal)).rejects.toMatchObject({ code: 'TGT_SCHEMA' });
+    expect(query(folder, 'SELECT * FROM products')).toEqual([{ theirs: 7 }]);
+    written(folder, 'DROP VIEW products');
+    await generation.promote(signal);
+    expect(query(folder, 'SELECT more FROM products')).toEqual([]);
+  });
+});

@@ -1,5 +1,5 @@
 /** A target behind a simulated network: the memory target with travel time, and with faults that come and go. */
-import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
+import type { Batch, FieldPlan, GenerationListing, GenerationPlan, ItemResult, Operation, SearchHit, SearchRequest, Seen, StoredDocument, Target, TargetGeneration, TargetStats } from '../../../src/connector/target.ts';
 import type { Finding } from '../../../src/connector/finding.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { Notifier, untilAborted } from '../../../src/runtime/abort.ts';
@@ -283,6 +283,13 @@ class SimGeneration implements TargetGeneration {
     this.#hooks.promoted();
     await this.#generation.promote(new AbortController().signal);
     await this.#link.pass('promoted', signal);
+  }
+
+  async seen(signal: AbortSignal): Promise<Seen> {
+    await this.#asked('seen', signal);
+    const seen = await this.#generation.seen(signal);
+    await this.#link.pass('seen', signal);
+    return seen;
   }
 
   async stats(): Promise<TargetStats> {
