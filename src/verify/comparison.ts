@@ -1,11 +1,14 @@
 /**
- * Compares a generation with its table, row by row, while both go on: forward over the rows of the source, each at a position of the log that the
- * target has passed, and then over the ids of the target for documents that no row makes. What differs is judged by `Look`.
+ * Compares a generation with its table while both go on: by sums of hashes first, where all of it is wanted at once, and what these do not show to be
+ * equal row by row: forward over the rows of the source, each at a position of the log that the target has passed, and then over the ids of the
+ * target for documents that no row makes. What differs is judged by `Look`.
  */
 import type { RowsAt } from '../capture/rows-at.ts';
 import { seqOf, versionOf, type Seq } from '../change/seq.ts';
 import type { DocumentBuilder } from '../document/builder.ts';
 import { together } from '../runtime/abort.ts';
+import { sumUp } from './both-sides.ts';
+import type { BucketSums } from './bucket-sums.ts';
 import { Differences } from './difference.ts';
 import { ExpectedRows, type ExpectedRow } from './expected-rows.ts';
 import { keyText, newestWithin } from './log-window.ts';
@@ -32,6 +35,8 @@ export interface ComparisonOptions {
   /** Share of all ids that is compared, 0 to 1. */
   readonly share: number;
   readonly pace: Pace;
+  /** Both sides are read as fast as they can be, and once more in part when they are not the same. */
+  readonly isSummedUp: boolean;
   readonly progress: VerifyProgress;
   /** Room for ids; see `SeenIds`. */
   readonly slotsMax?: number | undefined;
@@ -45,7 +50,9 @@ export class Comparison {
   readonly #look: Look;
   readonly #patience: Patience;
   readonly #differences = new Differences();
+  readonly #salt: number;
   readonly #seen: SeenIds;
+  #sums: BucketSums | null = null;
   /** To be asked for by key. */
   #pool: string[] = [];
   #unsettled = 0;
@@ -59,20 +66,24 @@ export class Comparison {
     this.#rows = new ExpectedRows(subject.definition.from.source, documents);
     this.#look = new Look({ subject, documents });
     this.#patience = new Patience(subject.runtime, progress);
-    this.#seen = new SeenIds({ salt: Number.parseInt(subject.runtime.random.hex(4), 16), share, ...(slotsMax === undefined ? {} : { slotsMax }) });
+    this.#salt = Number.parseInt(subject.runtime.random.hex(4), 16);
+    this.#seen = new SeenIds({ salt: this.#salt, share, ...(slotsMax === undefined ? {} : { slotsMax }) });
   }
 
   /** Rejects with the signal's reason, and with what waiting does not mend. */
   async run(signal: AbortSignal): Promise<VerifyOutcome> {
-    const { progress, share } = this.#options;
+    const { progress, share, isSummedUp } = this.#options;
     const { log } = this.#subject;
     const fromSeq = log.durableSeq;
-    do {
-      const since = await this.#forward(signal);
-      await this.#lookAtPool(since, signal);
-      await this.#extras(since, signal);
-    } while (this.#seen.nextPart());
-    await this.#findStale(signal);
+    if (isSummedUp) this.#sums = await this.#patience.with(async () => sumUp(this.#subject, this.#rows, this.#salt, progress, signal), signal);
+    if (this.#sums?.areEqual !== true) {
+      do {
+        const since = await this.#forward(signal);
+        await this.#lookAtPool(since, signal);
+        await this.#extras(since, signal);
+      } while (this.#seen.nextPart());
+      await this.#findStale(signal);
+    }
     const { kept: found, count: differences, counts: kinds } = this.#differences;
     return { fromSeq, toSeq: log.durableSeq, rows: progress.rows, documents: progress.documents, share, differences, kinds, found, parked: this.#parked, unsettled: this.#unsettled };
   }
@@ -90,7 +101,7 @@ export class Comparison {
       if (this.#seen.isFirstPart) {
         // Begun again, it counts again.
         this.#parked = 0;
-        progress.documents = 0;
+        if (this.#sums === null) progress.documents = 0;
       }
       progress.estimatedRows = connection.tables.find((described) => described.table === table)?.estimatedRows ?? progress.estimatedRows;
       const slices = new Slices();
@@ -117,7 +128,7 @@ export class Comparison {
     const isFirst = this.#seen.isFirstPart;
     const { cursor } = isFirst ? await this.#patience.with(async () => this.#subject.applied(seq, signal), signal) : { cursor: 0 };
     const count = chunk.offsets.length - 1;
-    const expected = this.#rows.of(chunk, (id) => this.#seen.isWanted(id));
+    const expected = this.#rows.of(chunk, (id) => this.#isWanted(id));
     for (let done = 0; done < count; done += SLICE_ROWS) await pace.take(Math.min(SLICE_ROWS, count - done), signal);
     for (;;) {
       await slices.room(SLICES_IN_FLIGHT, signal);
@@ -128,6 +139,10 @@ export class Comparison {
       if (slice.length < SLICE_ROWS) break;
     }
     progress.rows += count;
+  }
+
+  #isWanted(id: string): boolean {
+    return this.#sums?.isEqual(id) !== true && this.#seen.isWanted(id);
   }
 
   #note({ id, expected }: ExpectedRow, isFirst: boolean): void {
@@ -150,7 +165,7 @@ export class Comparison {
         const stored = unclear.map((i) => fetched.stored[i] ?? null);
         this.#take(await this.#look.judgeChunk(unclear.map((i) => made[i] as ExpectedRow), rows, cursor, { ...fetched, stored }, signal), false);
       }
-      this.#options.progress.documents += made.length;
+      if (this.#sums === null) this.#options.progress.documents += made.length;
     }, signal);
   }
 
@@ -179,7 +194,7 @@ export class Comparison {
     const unseen: string[] = [];
     const opened = await this.#subject.opened(signal);
     for await (const page of opened.ids(signal)) {
-      for (const id of page) if (!this.#seen.has(id)) unseen.push(id);
+      for (const id of page) if (this.#sums?.isEqual(id) !== true && !this.#seen.has(id)) unseen.push(id);
       if (unseen.length >= EXTRAS_AT_ONCE) return { ids: unseen, whole: false };
     }
     return { ids: unseen, whole: true };

@@ -2,7 +2,8 @@
 import type { Seq } from '../change/seq.ts';
 import type { Difference, DifferenceKind } from './difference.ts';
 
-export type VerifyPhase = 'comparing' | 'looking_for_extras' | 'repairing' | 'waiting';
+/** `hashing`: all of both sides is summed up; `comparing`: documents are compared one by one, after that only those that the sums tell apart. */
+export type VerifyPhase = 'hashing' | 'comparing' | 'looking_for_extras' | 'repairing' | 'waiting';
 
 export interface VerifyProgress {
   phase: VerifyPhase;

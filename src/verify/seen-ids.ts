@@ -3,7 +3,7 @@
  * more than 64 MiB: when there are more ids than that, only a part of the space of hashes is looked at, and the others one after the other.
  */
 import { invariant } from '../errors/invariant.ts';
-import { IdHash } from './id-hash.ts';
+import { TextHash } from './text-hash.ts';
 
 const SLOTS_MIN = 1 << 12;
 
@@ -23,7 +23,7 @@ export interface SeenIdsOptions {
 }
 
 export class SeenIds {
-  readonly #hash: IdHash;
+  readonly #hash: TextHash;
   readonly #share: number;
   readonly #slotsMax: number;
   #slots = new Uint32Array(2 * SLOTS_MIN);
@@ -33,7 +33,7 @@ export class SeenIds {
   #part = 0;
 
   constructor({ salt, share, slotsMax = SLOTS_MAX }: SeenIdsOptions) {
-    this.#hash = new IdHash(salt);
+    this.#hash = new TextHash(salt);
     this.#share = share * 2 ** 32;
     this.#slotsMax = slotsMax;
   }

@@ -51,7 +51,7 @@ export async function verify(subject: VerifySubject, { extent, repair: isRepair,
   const documents = builderOf(subject);
   const share = await shareOf(subject, extent, progress, signal);
   const pace = new Pace(rowsPerSecond, subject.runtime.clock);
-  const outcome = await new Comparison(subject, documents, { share, pace, progress }).run(signal);
+  const outcome = await new Comparison(subject, documents, { share, pace, isSummedUp: share === 1 && rowsPerSecond === null, progress }).run(signal);
   if (!isRepair || outcome.differences === 0) return { ...outcome, repair: null };
   progress.phase = 'repairing';
   const look = new Look({ subject, documents });

@@ -1,8 +1,9 @@
 /** The parts of a comparison by themselves: what is the same, which ids were seen, and the judgement on one document. */
 import { describe, expect, test } from 'vitest';
 import { versionOf } from '../../src/change/seq.ts';
+import { BUCKETS_MAX, BucketSums } from '../../src/verify/bucket-sums.ts';
 import { Differences, type Difference, DIFFERENCES_KEPT_MAX } from '../../src/verify/difference.ts';
-import { IdHash } from '../../src/verify/id-hash.ts';
+import { TextHash } from '../../src/verify/text-hash.ts';
 import { Pace } from '../../src/verify/pace.ts';
 import { compareDocuments } from '../../src/verify/same-document.ts';
 import { SeenIds } from '../../src/verify/seen-ids.ts';
@@ -75,7 +76,7 @@ describe('ids that were seen', () => {
   });
 
   test('collide no more often than 64 bits make them', () => {
-    const hash = new IdHash(1);
+    const hash = new TextHash(1);
     const halves = new Set<number>();
     const whole = new Set<string>();
     for (let i = 0; i < 200_000; i += 1) {
@@ -86,6 +87,53 @@ describe('ids that were seen', () => {
     // Of 200,000 halves of 32 bits about 5 collide by chance.
     expect(whole.size).toBe(200_000);
     expect(halves.size).toBeGreaterThan(200_000 - 40);
+  });
+});
+
+describe('sums of what two sides have', () => {
+  const documents = Array.from({ length: 5_000 }, (_, i) => [`k${i}`, `{"id":"k${i}","name":"name ${i % 50}"}`] as const);
+  const summed = (stored: readonly (readonly [string, string])[], expected = documents.length): BucketSums => {
+    const sums = new BucketSums(12_345, expected);
+    for (const [id, json] of documents) sums.addMade(id, json);
+    for (const [id, document] of stored.toReversed()) sums.addStored(id, document);
+    return sums;
+  };
+
+  test.each([0, 5_000, 10 * BUCKETS_MAX])('are equal when both have the same, in any order, with %d expected', (expected) => {
+    const sums = summed(documents, expected);
+    expect([sums.areEqual, documents.every(([id]) => sums.isEqual(id))]).toEqual([true, true]);
+  });
+
+  test.each<[string, (all: readonly (readonly [string, string])[]) => (readonly [string, string])[], readonly string[]]>([
+    ['a document that is not there', (all) => all.slice(1), ['k0']],
+    ['one that is too much', (all) => [...all, ['more', '{}']], ['more']],
+    ['one that is there twice', (all) => [...all, ...all.slice(7, 8)], ['k7']],
+    ['a character that is another', (all) => all.map(([id, json]) => [id, id === 'k9' ? json.replace('name 9', 'name 8') : json]), ['k9']],
+    ['the texts of two that were exchanged', (all) => [['k1', documents[2]?.[1] ?? ''], ['k2', documents[1]?.[1] ?? ''], ...all.filter(([id]) => id !== 'k1' && id !== 'k2')], ['k1', 'k2']],
+  ])('tell of %s, and of few others', (_, change, ids) => {
+    for (const expected of [0, 5_000]) {
+      const sums = summed(change(documents), expected);
+      expect([sums.areEqual, ids.some((id) => sums.isEqual(id))]).toEqual([false, false]);
+      expect(documents.filter(([id]) => !sums.isEqual(id)).length).toBeLessThan(expected === 0 ? 40 : 12);
+    }
+  });
+
+  test('tell the texts of all documents exchanged, even in one bucket', () => {
+    for (let i = 0; i + 1 < 1_000; i += 2) {
+      const sums = new BucketSums(i, 0);
+      const [[a, one], [b, other]] = documents.slice(i, i + 2) as [readonly [string, string], readonly [string, string]];
+      sums.addMade(a, one);
+      sums.addMade(b, other);
+      sums.addStored(a, other);
+      sums.addStored(b, one);
+      expect(sums.areEqual).toBe(false);
+    }
+  });
+
+  test('leave a bucket to be looked at that was spoilt, whatever its sum', () => {
+    const sums = summed(documents);
+    sums.spoil('k3');
+    expect([sums.areEqual, sums.isEqual('k3'), documents.filter(([id]) => !sums.isEqual(id)).length < 12]).toEqual([false, false, true]);
   });
 });
 

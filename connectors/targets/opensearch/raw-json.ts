@@ -18,46 +18,57 @@ export interface Span {
   readonly to: number;
 }
 
-/** The members of the object that begins at `at`, by name. */
-export function membersAt(text: string, at: number): Map<string, Span> {
-  const members = new Map<string, Span>();
-  let pos = expectChar(text, skipSpace(text, at), OPEN_OBJECT);
-  pos = skipSpace(text, pos);
-  if (text.charCodeAt(pos) === CLOSE_OBJECT) return members;
+/** Where the members of an object stand, by name. */
+export type Members = ReadonlyMap<string, Span>;
+
+/** The members of each object of the array at the end of a way of names, `['hits', 'hits']`. Nothing is walked over twice, and nothing behind the array. */
+export function* objectsUnder(text: string, ...names: readonly string[]): Generator<Members, void, undefined> {
+  let at = 0;
+  for (const name of names) at = memberAt(text, at, name);
+  let pos = skipSpace(text, expectChar(text, skipSpace(text, at), OPEN_ARRAY));
+  if (text.charCodeAt(pos) === CLOSE_ARRAY) return;
+  for (;;) {
+    const members = new Map<string, Span>();
+    const end = eachMember(text, pos, (name, span) => void members.set(name, span));
+    yield members;
+    pos = skipSpace(text, end);
+    if (text.charCodeAt(pos) === CLOSE_ARRAY) return;
+    pos = skipSpace(text, expectChar(text, pos, COMMA));
+  }
+}
+
+/** Where the value of this member of the object at `at` begins. */
+function memberAt(text: string, at: number, name: string): number {
+  let pos = skipSpace(text, expectChar(text, skipSpace(text, at), OPEN_OBJECT));
+  while (text.charCodeAt(pos) === QUOTE) {
+    const nameEnd = endOfString(text, pos);
+    const from = skipSpace(text, expectChar(text, skipSpace(text, nameEnd), COLON));
+    if (stringOf(text, { from: pos, to: nameEnd }) === name) return from;
+    pos = skipSpace(text, endOfValue(text, from));
+    if (text.charCodeAt(pos) === COMMA) pos = skipSpace(text, pos + 1);
+  }
+  throw malformed(pos);
+}
+
+/** Returns where the object ends. */
+function eachMember(text: string, at: number, take: (name: string, span: Span) => void): number {
+  let pos = skipSpace(text, expectChar(text, skipSpace(text, at), OPEN_OBJECT));
+  if (text.charCodeAt(pos) === CLOSE_OBJECT) return pos + 1;
   for (;;) {
     const nameEnd = endOfString(text, pos);
     const from = skipSpace(text, expectChar(text, skipSpace(text, nameEnd), COLON));
     const to = endOfValue(text, from);
-    members.set(JSON.parse(text.slice(pos, nameEnd)) as string, { from, to });
+    take(stringOf(text, { from: pos, to: nameEnd }), { from, to });
     pos = skipSpace(text, to);
-    if (text.charCodeAt(pos) === CLOSE_OBJECT) return members;
+    if (text.charCodeAt(pos) === CLOSE_OBJECT) return pos + 1;
     pos = skipSpace(text, expectChar(text, pos, COMMA));
   }
 }
 
-/** The elements of the array that begins at `at`. */
-export function elementsAt(text: string, at: number): Span[] {
-  const elements: Span[] = [];
-  let pos = skipSpace(text, expectChar(text, skipSpace(text, at), OPEN_ARRAY));
-  if (text.charCodeAt(pos) === CLOSE_ARRAY) return elements;
-  for (;;) {
-    const to = endOfValue(text, pos);
-    elements.push({ from: pos, to });
-    pos = skipSpace(text, to);
-    if (text.charCodeAt(pos) === CLOSE_ARRAY) return elements;
-    pos = skipSpace(text, expectChar(text, pos, COMMA));
-  }
-}
-
-/** The elements of the array at the end of a way of names: `['hits', 'hits']`. */
-export function elementsUnder(text: string, ...names: readonly string[]): Span[] {
-  let at = 0;
-  for (const name of names) {
-    const span = membersAt(text, at).get(name);
-    if (span === undefined) throw malformed(at);
-    at = span.from;
-  }
-  return elementsAt(text, at);
+/** What a string in the text says. */
+export function stringOf(text: string, { from, to }: Span): string {
+  const inner = text.slice(from + 1, to - 1);
+  return inner.includes('\\') ? (JSON.parse(text.slice(from, to)) as string) : inner;
 }
 
 export function textOf(text: string, { from, to }: Span): string {

@@ -2,7 +2,7 @@
 import type { SearchHit, StoredDocument } from '../../../src/connector/target.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { failureOf, isBlock, serverErrorIn } from './failure.ts';
-import { elementsUnder, membersAt, textOf, type Span } from './raw-json.ts';
+import { objectsUnder, stringOf, textOf, type Members, type Span } from './raw-json.ts';
 
 export interface ScannedPage {
   /** Without their text when that was not asked for. */
@@ -16,8 +16,7 @@ export function scannedPage(body: Buffer): ScannedPage {
     const text = body.toString();
     const documents: StoredDocument[] = [];
     let after: string | undefined;
-    for (const { from } of elementsUnder(text, 'hits', 'hits')) {
-      const hit = membersAt(text, from);
+    for (const hit of objectsUnder(text, 'hits', 'hits')) {
       documents.push(storedIn(text, hit));
       after = partOf(text, hit, 'sort');
     }
@@ -30,8 +29,7 @@ export function fetchedDocuments(body: Buffer): (StoredDocument | null)[] | unde
   return reading(() => {
     const text = body.toString();
     const documents: (StoredDocument | null)[] = [];
-    for (const { from } of elementsUnder(text, 'docs')) {
-      const held = membersAt(text, from);
+    for (const held of objectsUnder(text, 'docs')) {
       const error = held.get('error');
       if (error !== undefined) {
         const said = serverErrorIn(JSON.parse(textOf(text, error)));
@@ -49,23 +47,30 @@ export function fetchedDocuments(body: Buffer): (StoredDocument | null)[] | unde
 export function searchHits(body: Buffer): SearchHit[] {
   return reading(() => {
     const text = body.toString();
-    return elementsUnder(text, 'hits', 'hits').map(({ from }) => {
-      const hit = membersAt(text, from);
+    return Array.from(objectsUnder(text, 'hits', 'hits'), (hit) => {
       const score = hit.get('_score');
-      return { id: JSON.parse(partOf(text, hit, '_id')) as string, score: score === undefined ? 0 : Number(textOf(text, score)), document: partOf(text, hit, '_source') };
+      return { id: idIn(text, hit), score: score === undefined ? 0 : Number(textOf(text, score)), document: partOf(text, hit, '_source') };
     });
   });
 }
 
-function storedIn(text: string, members: ReadonlyMap<string, Span>): StoredDocument {
+function storedIn(text: string, members: Members): StoredDocument {
   const source = members.get('_source');
-  return { id: JSON.parse(partOf(text, members, '_id')) as string, version: BigInt(partOf(text, members, '_version')), document: source === undefined ? '' : textOf(text, source) };
+  return { id: idIn(text, members), version: BigInt(partOf(text, members, '_version')), document: source === undefined ? '' : textOf(text, source) };
 }
 
-function partOf(text: string, members: ReadonlyMap<string, Span>, name: string): string {
+function idIn(text: string, members: Members): string {
+  return stringOf(text, spanOf(members, '_id'));
+}
+
+function partOf(text: string, members: Members, name: string): string {
+  return textOf(text, spanOf(members, name));
+}
+
+function spanOf(members: Members, name: string): Span {
   const span = members.get(name);
   if (span === undefined) throw new SyntaxError(`no ${name}`);
-  return textOf(text, span);
+  return span;
 }
 
 function reading<T>(read: () => T): T {
