@@ -90,7 +90,7 @@ async function askTarget(config: TailraceConfig, { definition: { name, to }, id 
     return await heldBy(target, name, id, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
-    return { generation: null, cursor: null, document: undefined, error: new TailraceError('TIMED_OUT', { message: `Target ${to} did not answer within ${ANSWER_WITHIN_MS / 1000} s.`, entity: to }) };
+    return { generation: null, cursor: null, listed: null, document: undefined, error: new TailraceError('TIMED_OUT', { message: `Target ${to} did not answer within ${ANSWER_WITHIN_MS / 1000} s.`, entity: to }) };
   }
 }
 

@@ -66,7 +66,8 @@ function letterLines({ dead_letters: letters }: TraceReport, paint: Paint): stri
   return letters.map(({ generation, seq, code, reason, parked_at_ms: parkedAtMs }) => `${paint('yellow', 'parked')} seq ${count(seq)} at ${new Date(parkedAtMs).toISOString()} in generation ${generation}: ${printable(reason)} (${code})`);
 }
 
-function storedLines({ stored, error }: TraceReport, paint: Paint): string[] {
+function storedLines({ stored, error, unseen }: TraceReport, paint: Paint): string[] {
+  if (unseen !== null) return ['', `${paint('red', '!')} ${printable(unseen.message)} (${unseen.code})`, `  ${paint('cyan', '→')} ${printable(unseen.hint)}`];
   if (error !== null) return ['', `${paint('red', '!')} The target could not be asked: ${printable(error.message)} (${error.code})`, `  ${paint('cyan', '→')} ${printable(error.hint)}`];
   if (stored === null) return ['', 'The target holds no such document.'];
   const cut = stored.document.length > DOCUMENT_CHARS_MAX;
@@ -75,10 +76,11 @@ function storedLines({ stored, error }: TraceReport, paint: Paint): string[] {
 
 /** How the document is, and what to do where something is to be done. */
 function verdict(report: TraceReport): string {
-  const { index, id, changes, stored, error, log } = report;
+  const { index, id, changes, stored, error, unseen, log } = report;
   const repair = `See what differs, and mend it: \`tailrace verify ${index} --repair\``;
   const last = changes.findLast(({ outcome }) => outcome !== 'not_taken');
   if (!isKnown(report)) return error === null ? 'Nothing is known of it: there is no such row, or it is older than the log and not in the index.' : 'Nothing is known of it in the log.';
+  if (unseen !== null) return `Readers find no document of ${index}, whatever became of the changes.`;
   if (error !== null) return 'What became of the changes is not known without the target.';
   if (last === undefined) {
     const isForeign = stored !== null && ((log.first_seq === 1 && log.read_from_seq <= 1) || stored.epoch !== log.epoch || stored.seq > log.last_seq);

@@ -8,6 +8,12 @@ export function dispositionOf(error: unknown): Disposition {
   return catalogue[codeOf(error) ?? 'UNKNOWN'].disposition;
 }
 
+/** A pause may mend it; or it ends the process. */
+export function mayMendItself(error: unknown): boolean {
+  const disposition = dispositionOf(error);
+  return disposition === 'exit' || disposition === 'backoff' || disposition === 'pause';
+}
+
 /** Exit statuses, documented in docs/cli.md. Service managers should restart on 1, 74 and 75 only. */
 export const ExitCode = {
   ok: 0,

@@ -12,9 +12,9 @@ import type { LogStore } from '../connector/log-store.ts';
 import type { GenerationPlan, Target, TargetGeneration } from '../connector/target.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { namingIndex, namingSource } from '../errors/named-source.ts';
-import { dispositionOf } from '../errors/policy.ts';
+import { dispositionOf, mayMendItself } from '../errors/policy.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
-import { Notifier } from '../runtime/abort.ts';
+import { Notifier, untilAborted } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type GenerationRecord, type StateStore } from '../state/state-store.ts';
@@ -72,6 +72,8 @@ export class GenerationRunner {
   #error: unknown = null;
   /** Why it is held. */
   finding: unknown = null;
+  /** Why readers do not find it, although it serves. It is fed all the same. */
+  unseen: unknown = null;
 
   constructor(deps: GenerationRunnerDeps) {
     this.#deps = deps;
@@ -94,12 +96,12 @@ export class GenerationRunner {
   }
 
   get condition(): GenerationCondition {
-    if (this.#condition === 'working' && this.#applier?.status().trouble != null) return 'waiting';
+    if (this.#condition === 'working' && (this.#applier?.status().trouble ?? this.unseen) != null) return 'waiting';
     return this.#condition;
   }
 
   get error(): unknown {
-    return this.#error ?? this.#applier?.status().trouble ?? (this.#record.held ? this.finding : null);
+    return this.#error ?? this.#applier?.status().trouble ?? this.unseen ?? (this.#record.held ? this.finding : null);
   }
 
   /** Its target has it open, so that it can be promoted. */
@@ -132,6 +134,7 @@ export class GenerationRunner {
   /** The record as it is durable by now. */
   noteRecord(record: GenerationRecord): void {
     this.#record = record;
+    if (record.phase !== 'serving') this.unseen = null;
   }
 
   /** The source has said what the table looks like now. */
@@ -298,7 +301,23 @@ export class GenerationRunner {
     if (!builds(snapshot, this.name)) return;
     hooks.onWhole(this, snapshot.doneSeq ?? log.durableSeq);
     // A target that was put back to an earlier time comes by here again.
-    if (hooks.assertsPromotion(this)) await opened.promote(signal);
+    if (hooks.assertsPromotion(this)) await this.showAgain(opened, signal);
+  }
+
+  /** Readers see it, as they should already. Where somebody has put something in its place that stays there, `unseen` says so: no reason to feed it no longer. */
+  async showAgain(opened: TargetGeneration, signal: AbortSignal): Promise<void> {
+    const { index, generation } = this.#record;
+    try {
+      // A target that hangs may not notice the signal.
+      await untilAborted(opened.promote(signal), signal);
+      if (this.unseen !== null) this.#deps.runtime.logger.info('readers_found', { index, generation });
+      this.unseen = null;
+    } catch (error) {
+      if (signal.aborted || mayMendItself(error)) throw error;
+      const seen = await untilAborted(opened.seen(signal), signal);
+      if (typeof seen === 'string') throw error;
+      this.unseen = seen;
+    }
   }
 }
 

@@ -15,6 +15,7 @@ import type { GenerationRunner } from './generation-runner.ts';
 import { beginGeneration, generationsAtStart, isPending, isUnserved } from './generations.ts';
 import { IndexGenerations, type IndexGenerationsDeps } from './index-generations.ts';
 import { isRemovalDue, remove, retire } from './removal.ts';
+import { ServingWatch } from './serving-watch.ts';
 import type { WholeResyncPlan } from './status.ts';
 import { Swap, type SwapDeps } from './swap.ts';
 
@@ -41,6 +42,7 @@ export class IndexRunner {
   readonly #deps: IndexRunnerDeps;
   readonly #generations: IndexGenerations;
   readonly #swap: Swap;
+  readonly #watch: ServingWatch;
   readonly #backoff: Backoff;
   /** Why what is to be done with the generations is not done. */
   #trouble: unknown = null;
@@ -54,6 +56,7 @@ export class IndexRunner {
     const records = generationsAtStart(state, { definition, fingerprint, rebuild, hasTarget, durableSeq: log.durableSeq, nowMs: runtime.clock.nowMs() });
     this.#generations = new IndexGenerations(records, deps, { onWhole: (runner, seq) => this.#whole(runner, seq), onMappingRefused: (runner) => this.#mappingRefused(runner) });
     this.#swap = new Swap(this.#generations, deps);
+    this.#watch = new ServingWatch(this.#generations, runtime);
   }
 
   /** All that are known, in the order of their numbers. */
@@ -151,7 +154,7 @@ export class IndexRunner {
     try {
       await this.#generations.run(outer, async (signal) => this.#manage(signal));
     } finally {
-      await this.#swap.settled();
+      await Promise.all([this.#swap.settled(), this.#watch.settled()]);
     }
   }
 
@@ -164,6 +167,8 @@ export class IndexRunner {
       const { times } = this.#generations.changed;
       try {
         retire(this.#generations, this.#deps);
+        const lost = this.#watch.step(signal);
+        if (lost !== null) this.#swap.promoteAgain(lost);
         const isSettled = await this.#swap.step(signal);
         await remove(this.#generations, this.#deps, signal);
         if (isSettled) {
@@ -178,8 +183,8 @@ export class IndexRunner {
         await this.#changedWithin(retryInMs, times, signal);
         continue;
       }
-      const { isDue } = this.#swap;
-      if (isDue || isRemovalDue(this.#generations)) await this.#changedWithin(isDue ? SWAP_POLL_MS : IDLE_POLL_MS, times, signal);
+      const waits = [this.#swap.isDue ? SWAP_POLL_MS : null, isRemovalDue(this.#generations) ? IDLE_POLL_MS : null, this.#watch.dueInMs].filter((ms) => ms !== null);
+      if (waits.length > 0) await this.#changedWithin(Math.min(...waits), times, signal);
       else await this.#generations.changed.wait(signal, times);
     }
   }

@@ -7,7 +7,8 @@ import { createDocumentBuilder, definitionProblems } from '../document/builder.t
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { GenerationRecord, LastBegun } from '../state/state-store.ts';
 import { feedOf, type FeedDeps } from './generation-feed.ts';
-import { decideStart, dropAtMs, isFed, isUnserved, standingFor } from './generations.ts';
+import { decideStart, dropAtMs, isFed, isUnserved, standingFor, targetOf } from './generations.ts';
+import { unseenAt } from './unseen.ts';
 
 export interface IndexOutlook extends FeedDeps {
   readonly records: readonly GenerationRecord[];
@@ -19,8 +20,8 @@ export interface IndexOutlook extends FeedDeps {
   readonly fieldProblem: (field: string) => string | undefined;
   /** As the log last knew the table. */
   readonly lastSchema: RowSchema | undefined;
-  /** What its target holds of the index. */
-  readonly held: readonly GenerationListing[];
+  /** What its target holds of the index; null when it could not be asked. */
+  readonly held: readonly GenerationListing[] | null;
   readonly nowMs: number;
 }
 
@@ -90,7 +91,7 @@ export function planIndex(outlook: IndexOutlook): PlannedIndex {
       drops: [...[...gone].map(({ generation }) => ({ generation, after_swap_hours: null })), ...(isBegun && serving !== undefined ? [{ generation: serving.generation, after_swap_hours: hours }] : [])],
       estimated_rows: measured?.estimatedRows ?? null,
       estimated_bytes: measured?.estimatedBytes ?? null,
-      problems: [...tableProblems(outlook), ...identityProblems(outlook, isBegun)],
+      problems: [...tableProblems(outlook), ...identityProblems(outlook, isBegun), ...unseenProblems(outlook)],
     },
     tables: [definition.from, ...kept.filter((record) => isFed(record)).flatMap((record) => fromOf(record, outlook))],
   };
@@ -161,9 +162,15 @@ function fieldsWith({ definition, format, transform }: Pick<IndexOutlook, 'defin
   return reads === undefined ? [] : createDocumentBuilder(definition, { format: reads, transform: definition.transform === undefined ? undefined : transform, table }).fields;
 }
 
+/** What serves is not what readers find at its target. */
+function unseenProblems({ definition: { to }, records, held, hasTarget }: IndexOutlook): string[] {
+  const error = held === null ? null : unseenAt(records.filter((record) => targetOf(record, to, hasTarget) === to), held, to);
+  return error === null ? [] : [`${error.message} (${error.code}) ${error.hint}`];
+}
+
 /** What its target holds that this data directory did not build is not taken over. */
 function identityProblems({ definition, records, last, held }: IndexOutlook, isBegun: boolean): string[] {
   const next = Math.max(last?.generation ?? 0, ...records.map(({ generation }) => generation)) + 1;
-  const foreign = held.find(({ generation }) => !records.some((record) => record.generation === generation) && (last === null || (isBegun && generation === next)));
+  const foreign = held?.find(({ generation }) => !records.some((record) => record.generation === generation) && (last === null || (isBegun && generation === next)));
   return foreign === undefined ? [] : [`Target ${definition.to} holds generation ${foreign.generation} of the index ${definition.name}, which was not built from this data directory (TGT_IDENTITY).`];
 }

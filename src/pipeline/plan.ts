@@ -102,7 +102,7 @@ function outlookOf(definition: IndexDefinition, schemas: readonly RowSchema[], {
     table: tables === null ? null : (tables.find((one) => one.table === table) ?? 'missing'),
     fieldProblem: (field) => fieldProblem(definition.to, field),
     lastSchema: schemas.filter((schema) => schema.source === source && schema.table === table).toSorted((a, b) => a.id - b.id).at(-1),
-    held: target !== undefined && 'generations' in target ? target.generations.filter(({ index }) => index === definition.name) : [],
+    held: target !== undefined && 'generations' in target ? target.generations.filter(({ index }) => index === definition.name) : null,
     nowMs,
   };
 }

@@ -3,13 +3,14 @@
  * first and the record changes after it: what a crash leaves half done is done again from the records.
  */
 import type { LogStore } from '../connector/log-store.ts';
-import { dispositionOf } from '../errors/policy.ts';
+import { mayMendItself } from '../errors/policy.ts';
 import { untilAborted } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { GenerationRecord, StateStore } from '../state/state-store.ts';
 import type { GenerationRunner } from './generation-runner.ts';
 import { served } from './generations.ts';
 import type { IndexGenerations } from './index-generations.ts';
+import type { Lost } from './serving-watch.ts';
 
 /** A generation that is this near to the end of the log is in step. */
 export const SWAP_DISTANCE_CHANGES = 1_000;
@@ -43,6 +44,8 @@ export class Swap {
   #looked: Looked | null = null;
   /** Storage that was told that readers see it. */
   #asserted: unknown = null;
+  /** Readers of what serves find that instead, as somebody has seen. */
+  #lost: Lost | null = null;
 
   constructor(generations: IndexGenerations, deps: SwapDeps) {
     this.#generations = generations;
@@ -52,6 +55,11 @@ export class Swap {
   /** There is something to be done as soon as a generation has come far enough. */
   get isDue(): boolean {
     return this.#generations.candidate !== undefined || this.#isAssertionDue();
+  }
+
+  /** Readers get back what serves: at once when they find nothing; when they find another generation, unless one is on its way to them, which may be that one. */
+  promoteAgain(lost: Lost): void {
+    this.#lost = lost;
   }
 
   /** Resolves to false while a generation is being looked at: whether that fails again is not known yet. Rejects with what a pause may mend, and with errors that end the process. */
@@ -69,6 +77,7 @@ export class Swap {
     const { definition } = this.#generations;
     const changed = served(state, candidate.record, definition.rollback_hours, runtime.clock.nowMs());
     this.#asserted = opened;
+    this.#lost = null;
     this.#generations.reload();
     for (const { generation, phase } of changed) runtime.logger.info(phase === 'serving' ? 'index_serving' : 'generation_retired', { index: definition.name, generation });
     onOutcome(candidate.record);
@@ -144,23 +153,27 @@ export class Swap {
     const { opened = null, cursor = null, record } = serving ?? {};
     if (opened === null || cursor === null) return;
     // One that has yet to come by the end of its snapshot is promoted there.
-    if (serving !== undefined && cursor > (record?.wholeSeq ?? -1)) await this.#promoted(serving, signal);
+    const wholeSeq = record?.wholeSeq ?? -1;
+    if (serving !== undefined && (cursor > wholeSeq || (this.#lost !== null && cursor === wholeSeq))) await this.#promoted(serving, signal);
     this.#asserted = opened;
+    this.#lost = null;
   }
 
   #isAssertionDue(): boolean {
     const { serving, candidate } = this.#generations;
     const opened = serving?.opened ?? null;
-    return opened !== null && opened !== this.#asserted && candidate === undefined;
+    if (opened === null) return false;
+    return this.#lost === 'nothing' || (candidate === undefined && (opened !== this.#asserted || this.#lost !== null));
   }
 
-  /** False when its target refuses for good, or it is not open any more: it stops, and says so. */
+  /** False when its target refuses for good, or it is not open any more: it stops, and says so; or, where readers are to see it already, it says what they find instead. */
   async #promoted(runner: GenerationRunner, signal: AbortSignal): Promise<boolean> {
+    const { opened, record } = runner;
+    if (opened === null) return false;
     try {
-      const { opened } = runner;
-      if (opened === null) return false;
       // A target that hangs may not notice the signal.
-      await untilAborted(opened.promote(signal), signal);
+      if (record.phase === 'serving') await runner.showAgain(opened, signal);
+      else await untilAborted(opened.promote(signal), signal);
       return true;
     } catch (error) {
       if (signal.aborted || mayMendItself(error)) throw error;
@@ -168,10 +181,4 @@ export class Swap {
       return false;
     }
   }
-}
-
-/** Or ends the process. */
-function mayMendItself(error: unknown): boolean {
-  const disposition = dispositionOf(error);
-  return disposition === 'exit' || disposition === 'backoff' || disposition === 'pause';
 }

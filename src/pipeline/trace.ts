@@ -11,16 +11,18 @@ import { seqOf, versionOf, type Seq } from '../change/seq.ts';
 import { schemaOfRegister } from '../capture/schema-registry.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import type { RowFormat } from '../connector/row-format.ts';
-import type { StoredDocument, Target } from '../connector/target.ts';
+import type { GenerationListing, StoredDocument, Target } from '../connector/target.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
 import type { ReadOnlyLog } from '../log/read-only.ts';
 import { generationName, type DeadLetter, type GenerationRecord, type StateStore } from '../state/state-store.ts';
 import { decisive, outcomesOf, type Made, type Outcome, type OutcomeScene } from './change-outcome.ts';
+import { targetOf } from './generations.ts';
 import { statusError } from './pipeline-status.ts';
 import { rowAt, rowChanges, type OnLooked, type RowChange } from './row-changes.ts';
 import type { StatusError } from './status.ts';
+import { unseenAt } from './unseen.ts';
 
 /** A document has one letter at most in each generation. */
 const LETTERS_MAX = 1_000;
@@ -50,6 +52,8 @@ export interface Held {
   readonly generation: number | null;
   /** As `GenerationListing.cursor`. */
   readonly cursor: Seq | null;
+  /** All generations of the index that the target has; null when it could not be asked. */
+  readonly listed: readonly GenerationListing[] | null;
   /** Undefined when the target could not be asked. */
   readonly document: StoredDocument | null | undefined;
   readonly error: unknown;
@@ -91,6 +95,8 @@ export interface TraceReport {
   readonly cursor: number | null;
   /** Why the target could not be asked. */
   readonly error: StatusError | null;
+  /** Why readers find no document at all, as the target said. */
+  readonly unseen: StatusError | null;
   /** Oldest first. */
   readonly changes: readonly TracedChange[];
   readonly dead_letters: readonly TracedLetter[];
@@ -102,13 +108,14 @@ export interface TraceReport {
 /** Asks the target. Whatever it answers, an error too, is in what is returned; only an aborted `signal` rejects. */
 export async function heldBy(target: Target, index: string, id: string, signal: AbortSignal): Promise<Held> {
   try {
-    const promoted = (await target.generations(signal)).find((listing) => listing.index === index && listing.promoted);
+    const listed = (await target.generations(signal)).filter((listing) => listing.index === index);
+    const promoted = listed.find((listing) => listing.promoted);
     const [document = null] = promoted === undefined ? [] : await target.fetch(index, [id], signal);
-    return { generation: promoted?.generation ?? null, cursor: promoted?.cursor ?? null, document, error: null };
+    return { generation: promoted?.generation ?? null, cursor: promoted?.cursor ?? null, listed, document, error: null };
   } catch (error) {
     signal.throwIfAborted();
     // The log's side is told all the same.
-    return { generation: null, cursor: null, document: undefined, error };
+    return { generation: null, cursor: null, listed: null, document: undefined, error };
   }
 }
 
@@ -116,10 +123,12 @@ export async function heldBy(target: Target, index: string, id: string, signal: 
  * The target is asked before the log is read, so that nothing that it holds is missing in the log. Errors: USAGE for an id that no row of the
  * table can have, and those of the log and of the state.
  */
-export async function traceDocument(request: TraceRequest, held: Held, deps: TraceDeps, signal: AbortSignal, onLooked?: OnLooked): Promise<TraceReport> {
+export async function traceDocument(request: TraceRequest, found: Held, deps: TraceDeps, signal: AbortSignal, onLooked?: OnLooked): Promise<TraceReport> {
   const { definition, id } = request;
   const { source, table } = definition.from;
   const { log, state } = deps;
+  const unseen = unseenIn(state, found, definition);
+  const held: Held = unseen === null ? found : { ...found, document: undefined };
   const key = keyOfDocumentId(id);
   if (key === null) throw new TailraceError('USAGE', { message: `${JSON.stringify(id)} is no id that a document can have.`, hint: 'Parts of a key are joined by `:`; inside a part `%` is written as %25 and `:` as %3A.' });
   await log.refresh();
@@ -141,11 +150,19 @@ export async function traceDocument(request: TraceRequest, held: Held, deps: Tra
     generation: record?.generation ?? null,
     cursor: scene.cursor,
     error: statusError(held.error, source),
+    unseen: statusError(unseen, source),
     changes: changes.map((change, i) => tracedChange(change, outcomes[i] as Outcome, source, deps)),
     dead_letters: letters.map(({ generation, seq, code, reason, parkedAtMs }) => ({ generation, seq, code, reason, parked_at_ms: parkedAtMs })),
     log: { epoch: log.epoch, first_seq: log.firstSeq, last_seq: readTo, read_from_seq: readFrom },
     stored: document === null || document === undefined ? null : { version: String(document.version), epoch: Number(document.version >> 48n), seq: seqOf(document.version), as_built: isOfDeciding && built.json !== null ? built.json === document.document : null, document: document.document },
   };
+}
+
+/** Readers find nothing at the target, although a generation serves. */
+function unseenIn(state: StateStore, { generation, listed }: Held, { name, to }: IndexDefinition): unknown {
+  // What was promoted when the target was asked may have been replaced since.
+  if (listed === null || generation !== null) return null;
+  return unseenAt(state.generations().filter((record) => record.index === name && targetOf(record, to, () => true) === to), listed, to);
 }
 
 function recordOf(state: StateStore, index: string, { generation }: Held): GenerationRecord | undefined {

@@ -21,6 +21,7 @@ const report: TraceReport = {
   generation: 1,
   cursor: 3_456,
   error: null,
+  unseen: null,
   changes: [change(1, 'superseded', { frame: 'snapshot', snapshot: 1, op: 'read', transaction: null, position: null, commit_time_ms: null }), change(3, 'applied')],
   dead_letters: [],
   log: { epoch: 1, first_seq: 1, last_seq: 3_456, read_from_seq: 1 },

@@ -150,6 +150,17 @@ test('a target that cannot be asked is named, with why', async () => {
   expect((await planned({ items }, null, false, away)).unasked_targets).toMatchObject([{ target: 'memory', error: { code: 'TGT_CONN', message: 'Nobody answers.' } }]);
 });
 
+test('what serves and is not what readers find is said, with the way out', async () => {
+  await ran({ items });
+  expect((await planned({ items })).indices[0]?.problems).toEqual([]);
+  const kept = stage.storage.index('items');
+  kept.promoted = null;
+  expect((await planned({ items })).indices[0]?.problems).toEqual([expect.stringMatching(/^Readers of index items find nothing at target memory.*\(TGT_IDENTITY\).*`tailrace check`/)]);
+  kept.generations.clear();
+  expect((await planned({ items })).indices[0]?.problems).toEqual([expect.stringMatching(/^Target memory has generation 1 of index items.*\(TGT_MISSING\).*`tailrace resync items`/)]);
+  expect((await planned({ items }, null, true, new TailraceError('TGT_CONN', { message: 'Nobody answers.' }))).indices[0]?.problems).toEqual([]);
+});
+
 test('a column whose name its target takes for no field is said before it stops, and is no problem where it is left out', async () => {
   server.moreColumns = ['_own'];
   expect((await planned({ items }, null, false)).indices[0]?.problems).toEqual(['Target memory can have no field `_own`: it is not free.']);

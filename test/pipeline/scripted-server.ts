@@ -23,6 +23,7 @@ import { startPipeline } from '../../src/pipeline/start.ts';
 import { Notifier, untilAborted } from '../../src/runtime/abort.ts';
 import type { Logger, LogFields } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
+import type { Runtime } from '../../src/runtime/runtime.ts';
 import { MemoryStorage, MemoryTarget } from '../sim/memory-target.ts';
 
 const format: RowFormat = {
@@ -250,6 +251,10 @@ export class ScriptedStage implements AsyncDisposable {
   /** The same when the target is asked for its cursor, and before a generation is shown to readers. */
   beforeCursor: () => Promise<void> | void = () => {};
   beforePromote: (generation: number) => Promise<void> | void = () => {};
+  /** The same before a generation is asked what its readers find. */
+  beforeSeen: () => Promise<void> | void = () => {};
+  /** Pauses of pipelines that are started from now on are so much shorter. */
+  timesFaster = 1;
 
   private constructor(directory: string, storage: MemoryStorage) {
     this.directory = directory;
@@ -283,7 +288,7 @@ export class ScriptedStage implements AsyncDisposable {
         sources: { scripted: { type: 'scripted', configSchema: z.looseObject({}), format, create: (_, { name }) => servers[name]?.source(name) ?? fail(name) } },
         targets: { memory: { type: 'memory', configSchema: z.looseObject({}), create: (_, { name }) => this.#target(name) } },
       },
-      runtime: nodeRuntime(this.#logger()),
+      runtime: this.#runtime(),
       version: 'scripted',
       pid: 1,
       loadTransform: async () => undefined,
@@ -304,7 +309,11 @@ export class ScriptedStage implements AsyncDisposable {
     target.open = async (plan, signal) => {
       this.beforeOpen(plan);
       const generation = await open(plan, signal);
-      const [apply, cursor, promote] = [generation.apply.bind(generation), generation.cursor.bind(generation), generation.promote.bind(generation)];
+      const [apply, cursor, promote, seen] = [generation.apply.bind(generation), generation.cursor.bind(generation), generation.promote.bind(generation), generation.seen.bind(generation)];
+      generation.seen = async (s) => {
+        await this.beforeSeen();
+        return seen(s);
+      };
       generation.cursor = async () => {
         await this.beforeCursor();
         return cursor();
@@ -320,6 +329,13 @@ export class ScriptedStage implements AsyncDisposable {
       return generation;
     };
     return target;
+  }
+
+  #runtime(): Runtime {
+    const runtime = nodeRuntime(this.#logger());
+    const { clock } = runtime;
+    const times = this.timesFaster;
+    return { ...runtime, clock: { ...clock, monotonicMs: () => clock.monotonicMs() * times, sleep: async (ms, signal) => clock.sleep(ms / times, signal), schedule: (ms, task) => clock.schedule(ms / times, task) } };
   }
 
   #logger(fields: LogFields = {}): Logger {

@@ -82,6 +82,19 @@ class Scene implements AsyncDisposable {
 const outcomes = ({ changes }: TraceReport): string[] => changes.map(({ seq, outcome }) => `${seq} ${outcome}`);
 
 describe('the trace of a document', () => {
+  test.each([
+    ['that is gone from its target', (scene: Scene): unknown => scene.storage.index('items').generations.clear(), 'TGT_MISSING', 'Target memory has generation 1 of index items, which its readers are to see, no more.'],
+    ['whose name was taken from it', (scene: Scene): unknown => Object.assign(scene.storage.index('items'), { promoted: null }), 'TGT_IDENTITY', 'Readers of index items find nothing at target memory: the name was taken from generation 1, which is there.'],
+  ])('of an index %s says so, and makes nothing up about what became of the changes', async (_, change, code, message) => {
+    await using scene = await Scene.make();
+    await append(scene.log, [{ id: 'a', name: 'one' }]);
+    await scene.index({ a: [1, '{"id":"a","name":"one"}'] }, 1);
+    change(scene);
+    const { unseen, error, stored, changes } = await scene.trace('a');
+    expect({ unseen, error, stored, outcomes: changes.map(({ outcome }) => outcome) }).toMatchObject({ unseen: { code, message }, error: null, stored: null });
+    expect(changes.map(({ outcome }) => outcome)).not.toContain('lost');
+  });
+
   test('tells its changes, what became of them, its row and what the target holds', async () => {
     await using scene = await Scene.make();
     await append(scene.log, [{ id: 'a', op: Op.insert, name: 'one' }]);
@@ -98,6 +111,7 @@ describe('the trace of a document', () => {
       generation: 1,
       cursor: 3,
       error: null,
+      unseen: null,
       changes: [
         { seq: 1, op: 'insert', key_changed: false, version: '281474976710657', frame: 'stream', snapshot: null, transaction: '1', position: 'shop@01', commit_time_ms: 1, row_bytes: 23, outcome: 'superseded' },
         { seq: 3, op: 'update', key_changed: false, version: '281474976710659', frame: 'stream', snapshot: null, transaction: '3', position: 'shop@03', commit_time_ms: 3, row_bytes: 23, outcome: 'applied' },
