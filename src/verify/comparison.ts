@@ -85,7 +85,9 @@ export class Comparison {
       await this.#findStale(signal);
     }
     const { kept: found, count: differences, counts: kinds } = this.#differences;
-    return { fromSeq, toSeq: log.durableSeq, rows: progress.rows, documents: progress.documents, share, differences, kinds, found, parked: this.#parked, unsettled: this.#unsettled };
+    // Those that rows make; what was summed up are those that the target has.
+    const documents = progress.documents + (this.#sums === null ? 0 : (kinds.missing ?? 0) - (kinds.extra ?? 0));
+    return { fromSeq, toSeq: log.durableSeq, rows: progress.rows, documents, share, differences, kinds, found, parked: this.#parked, unsettled: this.#unsettled };
   }
 
   /** Returns the seq since which every row that is there has been seen. */
@@ -133,9 +135,10 @@ export class Comparison {
     for (;;) {
       await slices.room(SLICES_IN_FLIGHT, signal);
       const slice = some(expected, SLICE_ROWS);
-      for (const one of slice) this.#note(one, isFirst);
+      let documents = 0;
+      for (const one of slice) documents += this.#note(one, isFirst);
       const made = slice.filter(({ expected: { kind } }) => kind === 'document');
-      if (isFirst && made.length > 0) slices.add(async () => this.#compare(made, rows, cursor, signal));
+      if (isFirst && made.length > 0) slices.add(async () => this.#compare(made, documents, rows, cursor, signal));
       if (slice.length < SLICE_ROWS) break;
     }
     progress.rows += count;
@@ -145,12 +148,14 @@ export class Comparison {
     return this.#sums?.isEqual(id) !== true && this.#seen.isWanted(id);
   }
 
-  #note({ id, expected }: ExpectedRow, isFirst: boolean): void {
-    if (expected.kind === 'document') this.#seen.add(id);
-    else if (expected.kind === 'failed' && isFirst) this.#countParked(1);
+  /** Returns how many documents it makes that no row before it has made: rows of a table without a key may be the same. */
+  #note({ id, expected }: ExpectedRow, isFirst: boolean): 0 | 1 {
+    if (expected.kind === 'document') return this.#seen.add(id) ? 1 : 0;
+    if (expected.kind === 'failed' && isFirst) this.#countParked(1);
+    return 0;
   }
 
-  async #compare(made: readonly ExpectedRow[], rows: RowsAt, cursor: Seq, signal: AbortSignal): Promise<void> {
+  async #compare(made: readonly ExpectedRow[], documents: number, rows: RowsAt, cursor: Seq, signal: AbortSignal): Promise<void> {
     const { startSeq, log } = this.#subject;
     const { seq } = rows;
     const [above, upTo] = [versionOf(log.epoch, startSeq), versionOf(log.epoch, seq)];
@@ -165,7 +170,7 @@ export class Comparison {
         const stored = unclear.map((i) => fetched.stored[i] ?? null);
         this.#take(await this.#look.judgeChunk(unclear.map((i) => made[i] as ExpectedRow), rows, cursor, { ...fetched, stored }, signal), false);
       }
-      if (this.#sums === null) this.#options.progress.documents += made.length;
+      if (this.#sums === null) this.#options.progress.documents += documents;
     }, signal);
   }
 

@@ -49,15 +49,18 @@ export class SeenIds {
     return this.#hash.high < this.#share && (this.isFirstPart || this.#isInPart(this.#hash.low));
   }
 
-  add(id: string): void {
+  /** False when it was there; of an id of another part nobody knows. */
+  add(id: string): boolean {
     this.#hash.of(id);
     const { high, low } = this.#hash;
-    if (!this.#isInPart(low)) return;
+    if (!this.#isInPart(low)) return true;
     if (this.#count >= this.#slots.length * 0.5 * LOAD_MAX) {
       this.#makeRoom();
-      if (!this.#isInPart(low)) return;
+      if (!this.#isInPart(low)) return true;
     }
-    this.#count += put(this.#slots, high, low);
+    const added = put(this.#slots, high, low);
+    this.#count += added;
+    return added === 1;
   }
 
   /** False for an id of the sample and of the part that is looked at which was not added. */

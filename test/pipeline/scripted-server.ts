@@ -67,6 +67,8 @@ export class ScriptedServer {
   /** What every chunk of a table waits for. */
   chunkAfter: Promise<void> = Promise.resolve();
   chunksRead = 0;
+  /** How often each row stands in its table when all of it is read: the table has no key then, and the row is told apart by all that it says. */
+  copies = 1;
   /** What an attempt to connect is answered with instead of a session. */
   connectError: unknown = null;
   /** What a stream, and every attempt to connect behind it, ends with; `breakWith` sets it. */
@@ -174,7 +176,7 @@ export class ScriptedServer {
   #chunk(table: string, range: Uint8Array): Chunk {
     const { keys: wanted, name: wantedName } = JSON.parse(Buffer.from(range).toString()) as Range;
     const ids = wanted?.map((key) => decodeKey(Buffer.from(key, 'hex')).map(String).join());
-    const rows = [...(this.tables.get(table) ?? [])].filter(([id, name]) => ids?.includes(id) ?? (wantedName === undefined || name === wantedName));
+    const rows = [...(this.tables.get(table) ?? [])].filter(([id, name]) => ids?.includes(id) ?? (wantedName === undefined || name === wantedName)).flatMap((row) => Array.from({ length: this.copies }, () => row));
     const keys = rows.map(([id]) => keyOf(id));
     const bodies = rows.map(([id, name]) => rowOf(id, name));
     const absentKeys = (ids ?? []).filter((id) => !rows.some(([there]) => there === id)).map(keyOf);

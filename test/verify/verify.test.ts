@@ -15,6 +15,19 @@ describe.each([true, false])('an index at a target that keeps the cursor: %s', (
     expect(pipeline.jobs()).toMatchObject([{ kind: 'verify', phase: 'done', outcome: 'The index is what its table says.' }]);
   });
 
+  test.each([
+    ['at once', {}],
+    ['at a rate', { rowsPerSecond: 100_000 }],
+  ])('is told by its documents and the rows of its table, be several of these the same, compared %s', async (_, how) => {
+    await using scene = await DamagedScene.make({ atomicCursor });
+    scene.server.copies = 3;
+    await using pipeline = await scene.started();
+    expect((await verified(pipeline, how)).report).toMatchObject({ equal: true, rows: 30, documents: 10 });
+    scene.held().delete('k2');
+    scene.held().set('k99', { version: versionOf(pipeline.log.epoch, 1), document: '{"id":"k99","name":"x"}' });
+    expect((await verified(pipeline, how)).report).toMatchObject({ rows: 30, documents: 10, kinds: { missing: 1, extra: 1 } });
+  });
+
   test('is told by the kind of each difference, and by the field', async () => {
     await using scene = await DamagedScene.make({ rows: 20, atomicCursor });
     await using pipeline = await scene.started();
