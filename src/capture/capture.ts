@@ -10,6 +10,7 @@ import { Notifier } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
+import { dropHistory } from './dropped-history.ts';
 import { FrameBufferPool } from './frame-builder.ts';
 import type { IntakeCounters } from './intake.ts';
 import type { SnapshotProgress } from './running-snapshot.ts';
@@ -22,7 +23,7 @@ export type { Connection };
 const RECONNECT = { firstMs: 200, maxMs: 30_000 };
 
 /** Between two looks at a server that a person has to mend. */
-export const LOOK_AGAIN_MS = 60_000;
+const LOOK_AGAIN_MS = 60_000;
 
 /** A connection that lived this long counts as a success: the next pause is short again. */
 const CONNECTION_PROVEN_MS = 10_000;
@@ -40,6 +41,8 @@ export interface CaptureDeps {
   readonly schemas: SchemaRegistry;
   readonly runtime: Runtime;
   readonly settings: CaptureSettings;
+  /** The source begins with a new history: its old place in it is dropped before anything else. */
+  readonly isRebuilt: boolean;
   /** Which of these transactions of the source the log holds (`ConnectRequest.logged`). */
   readonly logged: (ids: ReadonlySet<bigint>, signal: AbortSignal) => Promise<ReadonlySet<bigint>>;
   /** Called at every connection, before the stream begins: snapshots that are needed are asked for here. */
@@ -72,6 +75,7 @@ export class Capture {
   #phase: CapturePhase = 'connecting';
   readonly #phaseChanged = new Notifier();
   #error: unknown = null;
+  #isOldHistory: boolean;
   #retryInMs: number | null = null;
   #lastCommitMs: number | null = null;
   #connection: SourceConnection | null = null;
@@ -83,6 +87,7 @@ export class Capture {
   constructor(deps: CaptureDeps) {
     const { source, log, schemas } = deps;
     this.#deps = deps;
+    this.#isOldHistory = deps.isRebuilt;
     this.#tables = new Set(deps.tables.map(({ table }) => table));
     this.#registers = new SourceRegisters({ source: source.name, tables: this.#tables, log, schemas });
     this.#backoff = new Backoff(RECONNECT, deps.runtime.random);
@@ -137,10 +142,12 @@ export class Capture {
    * Rejects with errors that end the process.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps.runtime;
+    const { source, log, runtime: { clock } } = this.#deps;
     while (!signal.aborted) {
       const startedMs = clock.monotonicMs();
       try {
+        if (this.#isOldHistory) await dropHistory(source, log, signal);
+        this.#isOldHistory = false;
         await this.#connectOnce(signal);
       } catch (error) {
         if (signal.aborted) return;

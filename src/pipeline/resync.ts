@@ -195,11 +195,10 @@ export class Resyncs {
     for (;;) {
       signal.throwIfAborted();
       if (this.#failure !== null) throw this.#failure.error;
+      const { times } = this.#changed;
       this.settle();
-      const changed = this.#changed.wait(signal);
-      changed.catch(() => {});
-      if (runningJobs(this.#deps.state, RESYNC).length === 0) await changed;
-      else await first(signal, [async () => changed, async (either) => this.#deps.runtime.clock.sleep(SETTLE_POLL_MS, either)]);
+      if (runningJobs(this.#deps.state, RESYNC).length === 0) await this.#changed.wait(signal, times);
+      else await first(signal, [async (either) => this.#changed.wait(either, times), async (either) => this.#deps.runtime.clock.sleep(SETTLE_POLL_MS, either)]);
     }
   }
 

@@ -13,7 +13,7 @@ import { openSqliteState } from '../state/sqlite-state.ts';
 import type { GenerationRecord, StateStore } from '../state/state-store.ts';
 import { recordOfIndex } from './generations.ts';
 import { layoutOf } from './layout.ts';
-import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
+import { refuseForeignLog, refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 export interface RewindRequest {
   readonly index: string;
@@ -45,7 +45,7 @@ export async function rewind(directory: string, { index, seq, dryRun }: RewindRe
   using state = openSqliteState({ path: layout.state });
   await refuseWithoutLog(layout, state.logId, runtime.disk);
   await using log = await openLogReadOnly(layout.log, runtime);
-  if (state.logId !== log.logId) throw new TailraceError('STATE_IDENTITY', { message: `In ${directory} the state belongs to the change log ${state.logId ?? '(none)'}, and the change log is ${log.logId}.` });
+  refuseForeignLog(directory, state.logId, log);
   const record = recordOfIndex(state, index);
   if (record === undefined) throw refused(`Index ${index} has not been built yet.`, 'Start the daemon with `tailrace run`.', index);
   if (record.phase !== 'serving') throw refused(`Index ${index} is being built: it reads everything that it needs.`, 'Start the daemon with `tailrace run`, and wait until the index serves.', index);

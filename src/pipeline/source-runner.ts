@@ -1,5 +1,5 @@
 /** One source of a pipeline: its capture, and how far its log is behind the source's head. */
-import { Capture, LOOK_AGAIN_MS, type CaptureDeps, type CaptureStatus, type Connection } from '../capture/capture.ts';
+import { Capture, type CaptureDeps, type CaptureStatus, type Connection } from '../capture/capture.ts';
 import { positionRegister } from '../capture/resume-point.ts';
 import type { SnapshotRequest } from '../capture/snapshot-runner.ts';
 import { rangesIn, snapshotsIn, type Snapshot } from '../capture/snapshot-state.ts';
@@ -10,9 +10,7 @@ import { namingSource } from '../errors/named-source.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { together } from '../runtime/abort.ts';
-import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
-import { dropHistory } from './dropped-history.ts';
 import { InStepMarks } from './in-step.ts';
 import { Rate } from './rate.ts';
 
@@ -22,14 +20,9 @@ const HEAD_EVERY_MS = 2_000;
 /** While somebody waits for the log to reach the head, the stream is asked for its place this often. */
 const CATCH_UP_POLL_MS = 10;
 
-/** Between two attempts to drop the history. */
-const DROP_AGAIN = { firstMs: 200, maxMs: 30_000 };
-
 export interface SourceRunnerDeps extends CaptureDeps {
   /** Of the connector. */
   readonly type: string;
-  /** The source begins with a new history: its old place in it is dropped before anything else. */
-  readonly isRebuilt: boolean;
 }
 
 export class SourceRunner {
@@ -40,8 +33,6 @@ export class SourceRunner {
   readonly #log: LogStore;
   readonly #marks = new InStepMarks();
   readonly #changes: Rate;
-  /** How it stands with the history that is to be dropped; null when that is done or there is none. */
-  #dropping: Pick<CaptureStatus, 'phase' | 'error' | 'retryInMs'> | null;
   #head: SourceHead | null = null;
   /** Of this machine when the head was asked for. */
   #headLocalMs = 0;
@@ -54,7 +45,6 @@ export class SourceRunner {
   constructor(deps: SourceRunnerDeps) {
     this.type = deps.type;
     this.source = deps.source;
-    this.#dropping = deps.isRebuilt ? { phase: 'connecting', error: null, retryInMs: null } : null;
     this.#runtime = deps.runtime;
     this.#log = deps.log;
     // A head from before the connection was lost would say, once there is a new one, that nothing is missing.
@@ -67,7 +57,7 @@ export class SourceRunner {
   }
 
   get capture(): CaptureStatus {
-    return { ...this.#capture.status(), ...this.#dropping };
+    return this.#capture.status();
   }
 
   /** Why the source, which streams, does not say where its head is; null while it does. */
@@ -119,7 +109,7 @@ export class SourceRunner {
     await together(signal, [
       async (s) => {
         try {
-          if (this.#dropping === null || (await this.#dropHistory(s))) await this.#capture.run(s);
+          await this.#capture.run(s);
         } finally {
           this.#forgetHead();
           capturing.abort();
@@ -166,30 +156,6 @@ export class SourceRunner {
   throwIfStopped(): void {
     const { phase, error } = this.capture;
     if (phase === 'stopped') throw namingSource(error, this.source.name);
-  }
-
-  /** Until the old place in the source's history is forgotten; false when the source stopped with an error that waits for a person. */
-  async #dropHistory(signal: AbortSignal): Promise<boolean> {
-    const { clock, logger, random } = this.#runtime;
-    const backoff = new Backoff(DROP_AGAIN, random);
-    for (;;) {
-      try {
-        await dropHistory(this.source, this.#log, signal);
-        this.#dropping = null;
-        return true;
-      } catch (error) {
-        if (signal.aborted) return false;
-        const disposition = dispositionOf(error);
-        if (disposition === 'exit') throw error;
-        const retryInMs = disposition === 'backoff' ? backoff.nextMs() : disposition === 'look_again' ? LOOK_AGAIN_MS : null;
-        if (disposition === 'backoff') logger.warn('history_not_dropped', { source: this.source.name, error, retry_in_ms: retryInMs });
-        else if (this.#dropping?.phase !== 'stopped') logger.error('source_stopped', { source: this.source.name, error });
-        this.#dropping = { phase: disposition === 'backoff' ? 'waiting' : 'stopped', error, retryInMs };
-        if (retryInMs === null) return false;
-        // Aborted, it ends at the next attempt.
-        await clock.sleep(retryInMs, signal).catch(() => {});
-      }
-    }
   }
 
   async #watchHead(signal: AbortSignal): Promise<void> {

@@ -6,7 +6,6 @@ import type { Connectors, SourceConnector, TargetConnector } from '../connector/
 import type { Target } from '../connector/target.ts';
 import type { DocumentTransform } from '../document/transform.ts';
 import { invariant } from '../errors/invariant.ts';
-import { TailraceError } from '../errors/tailrace-error.ts';
 import { openLog, type LogOptions } from '../log/open.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { prepareDataDirectory } from '../state/data-directory.ts';
@@ -17,7 +16,7 @@ import { isFed, recordsOf } from './generations.ts';
 import { layoutOf } from './layout.ts';
 import { Pipeline, type PipelineParts } from './pipeline.ts';
 import type { SwapCheck } from './swap.ts';
-import { refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
+import { refuseForeignLog, refuseWithoutLog, refuseWithoutState } from './whole-directory.ts';
 
 /** A segment that is written to slowly is closed after this, so that retention can remove it. */
 const SEGMENT_AGE_MAX_MS = 60 * 60 * 1000;
@@ -93,9 +92,8 @@ function holdsOf(config: TailraceConfig, state: StateStore): [string, number][] 
 
 /** State and log are one: a state that belongs to another log, or to one that is gone, must not be used. */
 function bind(state: StateStore, log: LogStore, directory: string): void {
-  if (state.logId === log.logId) return;
   if (state.logId === null && log.durableSeq === 0 && log.registers.size === 0) state.bindLog(log.logId);
-  else throw new TailraceError('STATE_IDENTITY', { message: `In ${directory} the state belongs to the change log ${state.logId ?? '(none)'}, and the change log is ${log.logId}.` });
+  else refuseForeignLog(directory, state.logId, log);
 }
 
 function makeSources(config: TailraceConfig, connectors: Connectors, runtime: Runtime, opened: AsyncDisposableStack): PipelineParts['sources'] {

@@ -35,6 +35,11 @@ export async function refuseWithoutLog(layout: Layout, logId: string | null, dis
   throw new TailraceError('STATE_IDENTITY', { message: `The change log of this data directory is missing: the state belongs to the log ${logId}, and there is none in ${layout.log}.`, hint, entity: layout.directory });
 }
 
+/** Throws STATE_IDENTITY when the state belongs to another log (`logId`; null: to none) than this one. */
+export function refuseForeignLog(directory: string, logId: string | null, log: { readonly logId: string }): void {
+  if (logId !== log.logId) throw new TailraceError('STATE_IDENTITY', { message: `In ${directory} the state belongs to the change log ${logId ?? '(none)'}, and the change log is ${log.logId}.` });
+}
+
 async function isThere(path: string, disk: Disk): Promise<boolean> {
   try {
     await disk.permissions(path);

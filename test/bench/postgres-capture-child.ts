@@ -52,6 +52,7 @@ async function run({ url, slot, publication, directory, until }: CaptureOrder): 
     schemas: new SchemaRegistry(log.registers),
     runtime,
     settings: { inFlightBytes: 64 * 2 ** 20, snapshot: { parallel: 2, chunkBytes: 4 * 2 ** 20, bytesPerSecondMax: null } },
+    isRebuilt: false,
     logged: async () => new Set(),
     onConnected: async (connection, signal) => {
       startMs = performance.now();

@@ -64,6 +64,7 @@ export class CaptureScene implements AsyncDisposable {
       schemas: new SchemaRegistry(log.registers),
       runtime: { clock: new SimClock(process, { offsetMs: 0 }), random: { fraction: () => 0.5, hex: () => '' }, disk: simRuntime().disk, logger: simLogger(process, (line) => this.lines.push(line)) },
       settings: { inFlightBytes: 1_000_000, snapshot: { parallel: 2, chunkBytes: 1_000, bytesPerSecondMax: null } },
+      isRebuilt: false,
       logged: async () => new Set(),
       onConnected: async (connection) => this.#connected.resolve(connection),
     });

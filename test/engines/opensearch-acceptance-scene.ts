@@ -40,6 +40,8 @@ function byId(held: readonly Held[]): Record<string, Record<string, unknown>> {
 export interface StartOptions {
   /** Instead of the scene's own. */
   readonly folder?: string;
+  /** Where the server of the source is reached, instead of its own port. */
+  readonly sourcePort?: number;
   /** The url of the target, instead of the proxy's. */
   readonly search?: string;
   /** Of the target, beside type and url. */
@@ -79,11 +81,13 @@ export class AcceptanceScene implements AsyncDisposable {
     return new AcceptanceScene(node, await startFaultProxy(node.url), sql, await mkdtemp(join(tmpdir(), 'tailrace-acceptance-')), url);
   }
 
-  async start(indices: ConfigInput['indices'], { folder = join(this.folder, 'data'), search = this.proxy.url, target = {}, log, timesFaster = 1 }: StartOptions = {}): Promise<Pipeline> {
+  async start(indices: ConfigInput['indices'], { folder = join(this.folder, 'data'), sourcePort, search = this.proxy.url, target = {}, log, timesFaster = 1 }: StartOptions = {}): Promise<Pipeline> {
+    const url = new URL(this.#postgres);
+    if (sourcePort !== undefined) url.port = String(sourcePort);
     const config = defineConfig(
       {
         data_directory: folder,
-        sources: { shop: { type: 'postgres', url: this.#postgres, slot: this.#slot } },
+        sources: { shop: { type: 'postgres', url: url.href, slot: this.#slot } },
         targets: { search: { type: 'opensearch', url: search, refresh_interval: '100ms', ...target } },
         indices: Object.fromEntries(Object.entries(indices).map(([name, index]) => [name, { to: 'search', ...index }])),
         ...(log === undefined ? {} : { log }),

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Pipeline } from '../../src/pipeline/pipeline.ts';
 import type { IndexStatus } from '../../src/pipeline/status.ts';
 import { openSqliteState } from '../../src/state/sqlite-state.ts';
+import { startProxy } from '../chaos/proxy.ts';
 import { heapBytes } from './heap.ts';
 import { AcceptanceScene, CATCH_UP_MS, within } from './opensearch-acceptance-scene.ts';
 import type { Fault } from './opensearch-fault-proxy.ts';
@@ -150,12 +151,15 @@ describeOpenSearch(['3.6.0'], (openSearch) => {
     let isPaused = false;
     let held = 0;
     at.proxy.rule = () => (isPaused && (held += 1) > 0 ? { kind: 'hold', until: awake.promise } : undefined);
-    const zombie = await at.start(items, { timesFaster, target: { request_timeout_ms: 600_000 } });
+    await using link = await startProxy(postgres.port);
+    const zombie = await at.start(items, { timesFaster, sourcePort: link.port, target: { request_timeout_ms: 600_000 } });
     await using _ended = { [Symbol.asyncDispose]: async () => zombie.stop().catch(() => {}) };
     await zombie.caughtUp(within());
     isPaused = true;
     await at.sql.query("UPDATE items SET name = 'changed' WHERE id <= 20; DELETE FROM items WHERE id > 40");
     await expect.poll(() => held, { timeout: CATCH_UP_MS }).toBeGreaterThan(0);
+    // What it confirmed to its source from now on, the copy would not have.
+    await link.set({ kind: 'cut' });
     // The same log and state in another place: as when a machine that was thought dead is started again from a backup.
     const copy = join(at.folder, 'copy');
     await cp(join(at.folder, 'data'), copy, { recursive: true, filter: (path) => !path.endsWith('lock.db') && !path.endsWith('.sock') });

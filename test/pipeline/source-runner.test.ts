@@ -12,7 +12,7 @@ describe('a rebuild', () => {
     server.dropErrors.push(refused('SRC_CONN'), refused('SRC_SLOT_IN_USE'));
     await using stage = await ScriptedStage.make();
     await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' }, rebuild: ['shop'] });
-    await expect.poll(() => stage.lines.filter(({ event }) => event === 'history_not_dropped').map(({ error }) => codeOf(error)), { timeout: 5_000 }).toContain('SRC_CONN');
+    await expect.poll(() => stage.lines.filter(({ event }) => event === 'source_disconnected').map(({ error }) => codeOf(error)), { timeout: 5_000 }).toContain('SRC_CONN');
     const [source] = pipeline.status().sources;
     expect([source?.phase, server.connects]).toEqual(['waiting', 0]);
     expect(source?.error?.code).toMatch(/SRC_CONN|SRC_SLOT_IN_USE/);

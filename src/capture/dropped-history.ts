@@ -1,8 +1,8 @@
 /** A rebuild begins with a new history: the old place in it is forgotten at the source, and then in the log. */
-import { identityRegister, positionRegister } from '../capture/resume-point.ts';
-import { snapshotsIn } from '../capture/snapshot-state.ts';
 import { FrameKind, type LogStore } from '../connector/log-store.ts';
 import type { Source } from '../connector/source.ts';
+import { identityRegister, positionRegister } from './resume-point.ts';
+import { snapshotsIn } from './snapshot-state.ts';
 
 /** Done again after it failed in its middle it does the rest. Waits while the log is full. Rejects with what the source says, or what the log does. */
 export async function dropHistory(source: Source, log: LogStore, signal: AbortSignal): Promise<void> {
