@@ -61,6 +61,7 @@ export function addVerb(parser: Argv, verb: Verb, onExit: (code: ExitCode) => vo
     if (verb.verbs.length > 0) return;
     try {
       refuseRepeated(args, verb);
+      refuseContrary(process.argv.slice(2), verb);
       onExit(await verb.run(args));
     } catch (error) {
       throw withHelp(verb.staysUp ? error : answeredOnce(error), path);
@@ -88,6 +89,14 @@ function withHelp(error: unknown, path: string): unknown {
 function refuseRepeated(args: Readonly<Record<string, unknown>>, verb: Verb): void {
   for (const [name, { type, array }] of Object.entries<Options>({ ...verb.options, ...everywhereOptions })) {
     if (Array.isArray(args[name]) && type !== 'array' && array !== true) throw new TailraceError('USAGE', { message: `\`--${name}\` is given more than once.` });
+  }
+}
+
+/** Of `--watch --no-watch` yargs takes the last. */
+function refuseContrary(typed: readonly string[], verb: Verb): void {
+  const words = new Set(typed.slice(0, typed.includes('--') ? typed.indexOf('--') : undefined));
+  for (const [name, { type }] of Object.entries<Options>({ ...verb.options, ...everywhereOptions })) {
+    if (type === 'boolean' && words.has(`--${name}`) && words.has(`--no-${name}`)) throw new TailraceError('USAGE', { message: `\`--${name}\` and \`--no-${name}\` are given: one of them is meant.` });
   }
 }
 

@@ -12,6 +12,7 @@ import type { Reading } from '../daemon/reading.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption } from '../options.ts';
 import { letterJson, letterLines, letterScreen, LETTERS_SHOWN, type ShownLetter } from '../screens/dead-letters.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { counted } from '../terminal/units.ts';
 import { defineVerb, groupVerbs } from '../verb.ts';
@@ -74,7 +75,7 @@ const showVerb = defineVerb({
     }
     if (shown > 0) return ExitCode.ok;
     refuseUnknownIndex(args.index, config);
-    if (!args.json) standardOutput.lines([`No document of ${args.index} with this id is parked: tailrace trace ${args.index} ID`]);
+    if (!args.json) standardOutput.lines(typed([`No document of ${args.index} with this id is parked: \`tailrace trace ${args.index} ID\``]));
     return ExitCode.no;
   },
 });
@@ -124,7 +125,7 @@ const retryVerb = defineVerb({
       snapshots.push(...answer.snapshots);
     }
     if (args.json) standardOutput.write(`${JSON.stringify({ index: args.index, asked, snapshots })}\n`);
-    else standardOutput.lines([`${counted(asked, 'row is', 'rows are')} read again. What still makes no document is parked again: tailrace dlq list ${args.index}`]);
+    else standardOutput.lines(typed([`${counted(asked, 'row is', 'rows are')} read again. What still makes no document is parked again: \`tailrace dlq list ${args.index}\``]));
     return ExitCode.ok;
   },
 });

@@ -3,6 +3,7 @@ import { ExitCode } from '../../src/errors/policy.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption, type ConfigArguments } from '../options.ts';
 import { generationScreen } from '../screens/generation-screen.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { defineVerb, groupVerbs } from '../verb.ts';
 
@@ -40,7 +41,7 @@ const promoteVerb = defineVerb({
   options: { ...configOptions, ...jsonOption },
   positionals: oneOf,
   examples: [['$0 generations promote products 3', 'Go back to generation 3 of the index']],
-  run: async (args) => command(args, 'promote', `Readers of ${args.index} get generation ${args.generation} as soon as it is in step: tailrace generations list ${args.index}`),
+  run: async (args) => command(args, 'promote', `Readers of ${args.index} get generation ${args.generation} as soon as it is in step: \`tailrace generations list ${args.index}\``),
 });
 
 const dropVerb = defineVerb({
@@ -63,7 +64,7 @@ async function command(args: CommandArguments, what: 'promote' | 'drop', done: s
   const { config } = await readConfig(args);
   refuseUnknownIndex(args.index, config);
   const answer = await commandDaemon(config, `/v1/generations/${what}`, { index: args.index, generation: String(args.generation) });
-  standardOutput.lines([args.json ? JSON.stringify(answer) : done]);
+  standardOutput.lines(args.json ? [JSON.stringify(answer)] : typed([done]));
   return ExitCode.ok;
 }
 

@@ -8,6 +8,7 @@ import type { PositionReport } from '../../src/pipeline/positions.ts';
 import type { RewindReport } from '../../src/pipeline/rewind.ts';
 import { refuseUnknownIndex } from '../index-name.ts';
 import { configOptions, jsonOption, type ConfigArguments } from '../options.ts';
+import { typed } from '../terminal/given-options.ts';
 import { standardOutput } from '../terminal/output.ts';
 import { table, type Paint } from '../terminal/table.ts';
 import { count, counted } from '../terminal/units.ts';
@@ -61,7 +62,7 @@ async function rewindIndex(text: string, args: ConfigArguments & { readonly json
       return cursor;
     }, runtime);
     if (args.json) standardOutput.write(`${JSON.stringify(report)}\n`);
-    else standardOutput.lines(rewindLines(report));
+    else standardOutput.lines(typed(rewindLines(report)));
     return ExitCode.ok;
   } catch (error) {
     // Its hint names the source to build again.
@@ -71,7 +72,7 @@ async function rewindIndex(text: string, args: ConfigArguments & { readonly json
 
 function rewindLines({ index, cursor, rewound_to: seq, changes, dry_run: isDryRun }: RewindReport): string[] {
   const again = `from seq ${count(seq)} on: ${counted(changes, 'change')} of the log up to ${count(cursor)}, where it stands, are read again`;
-  return isDryRun ? [`Index ${index} would go on ${again}. Nothing was changed.`] : [`Index ${index} goes on ${again} at the next start: tailrace run`];
+  return isDryRun ? [`Index ${index} would go on ${again}. Nothing was changed.`] : [`Index ${index} goes on ${again} at the next start: \`tailrace run\``];
 }
 
 function positionScreen({ log, sources, indices }: PositionReport, paint: Paint): string[] {

@@ -13,7 +13,7 @@ export function jobLine(job: JobStatus): string {
   if (perSecond !== null && perSecond > 0) parts.push(`${rate(perSecond)} ${unit}/s`);
   if (error !== null) parts.push(`${error.code}: ${error.message}`);
   if (etaSeconds !== null) parts.push(`${duration(etaSeconds)} left`);
-  if (stage === 'paused') parts.push(`go on: tailrace resync ${index} --resume`);
+  if (stage === 'paused') parts.push(`go on: \`tailrace resync ${index} --resume\``);
   return `${kind} of ${index}: ${parts.join(', ')}`;
 }
 

@@ -3,6 +3,7 @@ import type { LeftBehind } from '../../src/pipeline/left-behind.ts';
 import type { SettingChange, SourcePlan, StartPlan } from '../../src/pipeline/plan.ts';
 import type { IndexPlan } from '../../src/pipeline/plan-index.ts';
 import type { StatusError } from '../../src/pipeline/status.ts';
+import { typed } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import type { Colour, Paint } from '../terminal/table.ts';
 import { bytes, counted } from '../terminal/units.ts';
@@ -25,7 +26,7 @@ function indexLines(plan: IndexPlan, paint: Paint): string[] {
   const { index, action, problems } = plan;
   const what = { nothing: 'nothing changes', in_place: 'changed in place', build: 'built', new_generation: 'built again' }[action];
   const lines = [`${index}: ${paint(colours[action], what)}${whyOf(plan)}`, ...detailsOf(plan).map((line) => `  ${line}`)];
-  return [...lines, ...problems.map((problem) => `  ${paint('red', '!')} ${printable(problem)}`)];
+  return [...lines, ...typed(problems).map((problem) => `  ${paint('red', '!')} ${printable(problem)}`)];
 }
 
 function whyOf({ action, changed, generation, table, target }: IndexPlan): string {
@@ -58,7 +59,7 @@ function sourceLines({ source, action, tables_added: added, tables_read_again: a
 }
 
 function errorLines({ message, code, hint }: StatusError, paint: Paint): string[] {
-  return [`  ${paint('red', '!')} ${printable(message)} ${paint('dim', `(${code})`)}`, `    ${paint('cyan', '→')} ${printable(hint)}`];
+  return [`  ${paint('red', '!')} ${printable(message)} ${paint('dim', `(${code})`)}`, `    ${paint('cyan', '→')} ${printable(typed([hint]).join(''))}`];
 }
 
 function settingLine({ setting, from, to }: SettingChange): string {

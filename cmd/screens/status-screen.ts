@@ -12,7 +12,7 @@ import { errorBelow, phaseText } from './phase.ts';
 export function statusScreen(report: StatusReport, paint: Paint, complete: (command: string) => string = (command) => command): string[] {
   const hinted = <T extends { readonly error: StatusError | null }>(part: T): T => (part.error === null ? part : { ...part, error: { ...part.error, hint: hintHere(part.error.hint, report.running, complete) } });
   const status = { ...report, sources: report.sources.map(hinted), indices: report.indices.map(hinted) };
-  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...indexLines(status, paint), ...jobLines(status, paint), ...nextLines(status, paint, complete)];
+  return [headline(status, paint), ...problemLines(status), '', ...sourceLines(status, paint), '', logLine(status.log, status.now_ms, paint), '', ...[...indexLines(status, paint), ...jobLines(status, paint)].map((line) => inText(line, complete)), ...nextLines(status, paint, complete)];
 }
 
 function hintHere(hint: string, running: boolean, complete: (command: string) => string): string {
@@ -93,7 +93,7 @@ function indexLines({ indices, running }: StatusReport, paint: Paint): string[] 
 function generationLines({ name, generation: main, generations }: IndexReport): string[] {
   return generations.flatMap(({ generation, phase, held, condition, lag_changes: behind, error }) => {
     if (generation === main || phase === 'retired' || phase === 'dropping') return [];
-    const what = phase === 'building' ? 'is being built' : held ? `is ready: tailrace generations promote ${name} ${generation}` : 'is about to be shown to readers';
+    const what = phase === 'building' ? 'is being built' : held ? `is ready: \`tailrace generations promote ${name} ${generation}\`` : 'is about to be shown to readers';
     const where = behind === null || behind === 0 ? '' : `, ${counted(behind, 'change')} behind`;
     return [`  ${name}: generation ${generation} ${condition === 'stopped' ? 'has stopped' : what}${where}${error === null ? '' : `: ${printable(error.message)} (${error.code})`}`];
   });
@@ -110,7 +110,7 @@ function verifyLines({ name, verify }: IndexReport, paint: Paint): string[] {
   }
   if (last === null || last.equal) return [];
   const remaining = last.repair === null ? last.differences : last.repair.remaining + last.repair.untried;
-  return [`  ${name}: ${paint('yellow', `${counted(remaining, 'difference')} when it was last verified`)}: tailrace verify ${name} --repair`];
+  return [`  ${name}: ${paint('yellow', `${counted(remaining, 'difference')} when it was last verified`)}: \`tailrace verify ${name} --repair\``];
 }
 
 /** Long work that somebody asked for. */

@@ -67,8 +67,8 @@ function letterLines({ dead_letters: letters }: TraceReport, paint: Paint): stri
 }
 
 function storedLines({ stored, error, unseen }: TraceReport, paint: Paint): string[] {
-  if (unseen !== null) return ['', `${paint('red', '!')} ${printable(unseen.message)} (${unseen.code})`, `  ${paint('cyan', '→')} ${printable(unseen.hint)}`];
-  if (error !== null) return ['', `${paint('red', '!')} The target could not be asked: ${printable(error.message)} (${error.code})`, `  ${paint('cyan', '→')} ${printable(error.hint)}`];
+  if (unseen !== null) return ['', `${paint('red', '!')} ${printable(unseen.message)} (${unseen.code})`, `  ${paint('cyan', '→')} ${printable(typed([unseen.hint]).join(''))}`];
+  if (error !== null) return ['', `${paint('red', '!')} The target could not be asked: ${printable(error.message)} (${error.code})`, `  ${paint('cyan', '→')} ${printable(typed([error.hint]).join(''))}`];
   if (stored === null) return ['', 'The target holds no such document.'];
   const cut = stored.document.length > DOCUMENT_CHARS_MAX;
   return ['', `The target holds the version of seq ${count(stored.seq)}, epoch ${stored.epoch}:`, `${printable(stored.document.slice(0, DOCUMENT_CHARS_MAX))}${cut ? ` ... (\`--json\` prints all of it)` : ''}`];

@@ -45,6 +45,7 @@ describe('a command that is not understood', () => {
     ['run --rebuild', 'tailrace: Not enough arguments following: rebuild.', '→ See `tailrace run --help`.'],
     ['lag -w', 'tailrace: `tailrace lag` knows no option `-w`.', '→ See `tailrace lag --help`.'],
     ['log dump --first 5 --last 3', 'tailrace: `--last 3` comes before `--first 5`.', '→ See `tailrace log dump --help`.'],
+    ['resync products --watch --no-watch', 'tailrace: `--watch` and `--no-watch` are given: one of them is meant.', '→ See `tailrace resync --help`.'],
     ['check --config a --config b', 'tailrace: `--config` is given more than once.', '→ See `tailrace check --help`.'],
     ['lag --watch --max-seconds 5', 'tailrace: `--watch` goes on until it is stopped, `--max-seconds` looks once: give one of them.', '→ See `tailrace lag --help`.'],
     ['lag --max-seconds soon', 'tailrace: `--max-seconds` is a number of seconds, 0 or more.', '→ See `tailrace lag --help`.'],

@@ -49,6 +49,11 @@ describe('a trace', () => {
     expect(traceScreen({ ...report, log: { ...report.log, read_from_seq: 3 } }, plainPaint)[6]).toBe('2 changes in seq 3 to 3,456');
   });
 
+  test('says that readers find no document at all, and what to do, instead of what became of the changes', () => {
+    const unseen = { code: 'TGT_MISSING', message: 'It is gone.', did: 'd', hint: 'Build the index again: `tailrace resync products`.' };
+    expect(traceScreen({ ...report, stored: null, unseen }, plainPaint).slice(-4)).toEqual(['! It is gone. (TGT_MISSING)', '  → Build the index again: `tailrace resync products`.', '', 'Readers find no document of products, whatever became of the changes.']);
+  });
+
   test('keeps every digit of the document in its JSON', () => {
     const { document: _, ...facts } = stored;
     expect(traceJson(report)).toContain(`"stored":${JSON.stringify(facts).slice(0, -1)},"document":{"id":57,"price":12345678901234567890.10}}}\n`);

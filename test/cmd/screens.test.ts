@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { letterScreen } from '../../cmd/screens/dead-letters.ts';
 import { findingLines } from '../../cmd/screens/findings.ts';
+import { generationScreen } from '../../cmd/screens/generation-screen.ts';
 import { hitLines } from '../../cmd/screens/hits.ts';
 import { behindMoreThan, lagLine, lagReport, lagScreen } from '../../cmd/screens/lag-screen.ts';
 import { entryLines } from '../../cmd/screens/log-entry.ts';
@@ -18,6 +19,22 @@ const report = statusReport(pipelineStatus, new Scrubber());
 const quietSource = { ...sourceStatus, snapshots: [], notes: [], lag_bytes: 0, lag_seconds: 0, changes_per_second: 0, bytes_until_loss: null, seconds_until_loss: null };
 const quietIndex = { ...indexStatus, verify: null, dead_letters: 0, lag_changes: 0, lag_seconds: 0, changes_per_second: 0 };
 const quiet: StatusReport = { ...report, sources: [quietSource], indices: [quietIndex], jobs: [] };
+
+describe('hints below errors and findings', () => {
+  test('are about the pipeline that was asked about', () => {
+    const before = process.argv;
+    process.argv = ['node', 'tailrace', 'generations', 'list', '--config', 'strange.yaml'];
+    try {
+      const [serving] = indexStatus.generations;
+      const error = { code: 'TGT_MAPPING', message: 'm', did: 'd', hint: 'Build it again: `tailrace resync products`.' };
+      const mended = '`tailrace resync products --config strange.yaml`';
+      expect(generationScreen(serving === undefined ? [] : [{ ...serving, error }], 0, plainPaint).at(-1)).toContain(mended);
+      expect(findingLines({ level: 'warning', subject: 's', message: 'm', fix: error.hint }, plainPaint).at(-1)).toContain(mended);
+    } finally {
+      process.argv = before;
+    }
+  });
+});
 
 describe('status', () => {
   test('of a pipeline that is in step says so, and asks for nothing', () => {
@@ -60,7 +77,7 @@ describe('status', () => {
       '',
       'JOBS',
       '  resync of products: reading, 1,000 of about 4,000 rows (25 %), 500 rows/s, 6.0 s left',
-      '  resync of products: paused, 1,000 of about 4,000 rows (25 %), go on: tailrace resync products --resume',
+      '  resync of products: paused, 1,000 of about 4,000 rows (25 %), go on: `tailrace resync products --resume`',
       '  resync of products: applying, 10 of 40 changes (25 %), 2.5 changes/s, 12 s left',
       '  resync of products: waits to be read',
       '  resync of products: reading, 1,000 rows, 500 rows/s',
@@ -73,8 +90,8 @@ describe('status', () => {
     if (verify?.last == null || verify.running === null) throw new Error('the sample has both');
     expect(below(verify)).toEqual(['  products: generation 1 is being verified: 1,200 of about 4,000 rows, 1 difference']);
     expect(below({ ...verify, running: { ...verify.running, estimated_rows: null, differences: 0 } })).toEqual(['  products: generation 1 is being verified: 1,200 rows']);
-    expect(below({ ...verify, running: null })).toEqual(['  products: 1 difference when it was last verified: tailrace verify products --repair']);
-    expect(below({ ...verify, running: null, last: { ...verify.last, repair: null } })).toEqual(['  products: 3 differences when it was last verified: tailrace verify products --repair']);
+    expect(below({ ...verify, running: null })).toEqual(['  products: 1 difference when it was last verified: `tailrace verify products --repair`']);
+    expect(below({ ...verify, running: null, last: { ...verify.last, repair: null } })).toEqual(['  products: 3 differences when it was last verified: `tailrace verify products --repair`']);
     expect(below({ ...verify, running: null, last: { ...verify.last, equal: true } })).toEqual([]);
   });
 
@@ -88,7 +105,7 @@ describe('status', () => {
     };
     expect(below({ phase: 'retired' }, { phase: 'dropping' })).toEqual([]);
     expect(below({ phase: 'building', lag_changes: 1200 })).toEqual(['  products: generation 2 is being built, 1,200 changes behind']);
-    expect(below({ phase: 'ready', held: true, lag_changes: 0 })).toEqual(['  products: generation 2 is ready: tailrace generations promote products 2']);
+    expect(below({ phase: 'ready', held: true, lag_changes: 0 })).toEqual(['  products: generation 2 is ready: `tailrace generations promote products 2`']);
     expect(below({ phase: 'ready', lag_changes: 1 })).toEqual(['  products: generation 2 is about to be shown to readers, 1 change behind']);
     expect(below({ phase: 'building', condition: 'stopped', error, lag_changes: 0 })).toEqual(['  products: generation 2 has stopped: The field price is kept as text. (TGT_MAPPING)']);
   });
@@ -103,6 +120,15 @@ describe('status', () => {
     expect(of(true).at(-1)).toBe(`tailrace check ${options}  see what sources and targets lack, with the statements that mend it`);
     expect(of(false).join('\n')).not.toContain('Stop this daemon');
     expect(errorLines(new TailraceError('NOT_RUNNING', { message: 'x' }), { debug: false, args: ['lag', '--config', 'a.yaml'], paint: plainPaint })[2]).toBe('  → Start the daemon with `tailrace run --config a.yaml`.');
+  });
+
+  test('gives them so in lines about jobs and generations, too', () => {
+    const [serving] = indexStatus.generations;
+    const generations = serving === undefined ? [] : [serving, { ...serving, generation: 2, phase: 'ready' as const, held: true, lag_changes: 0 }];
+    const report = { ...quiet, jobs: [{ ...jobStatus, stage: 'paused' as const }], indices: [{ ...quietIndex, generations }] };
+    const text = statusScreen(report, plainPaint, withOptionsOf(['status', '--config', 'strange.yaml'])).join('\n');
+    expect(text).toContain('`tailrace resync products --resume --config strange.yaml`');
+    expect(text).toContain('`tailrace generations promote products 2 --config strange.yaml`');
   });
 
   test('without a daemon shows dashes and question marks where only a daemon would know', () => {

@@ -133,7 +133,7 @@ function driftOf({ name, meta, properties }: IndexState): Finding[] {
   for (const field of Object.keys(properties)) if (!Object.hasOwn(meta.fields, field)) changes.push(`${field} is new`);
   if (changes.length === 0) return [];
   const named = changes.slice(0, NAMED_FIELDS_MAX).join('; ') + (changes.length > NAMED_FIELDS_MAX ? `; and ${changes.length - NAMED_FIELDS_MAX} more` : '');
-  return [{ level: 'warning', subject: `mapping of ${name}`, message: `Was changed by somebody else, or by documents: ${named}.`, fix: `GET /${name}/_mapping shows it. To have it as the config says: tailrace resync ${meta.index}` }];
+  return [{ level: 'warning', subject: `mapping of ${name}`, message: `Was changed by somebody else, or by documents: ${named}.`, fix: `GET /${name}/_mapping shows it. To have it as the config says: \`tailrace resync ${meta.index}\`` }];
 }
 
 /** An index that readers see with the settings for loading: a promotion was cut off, or somebody set them. */
