@@ -107,10 +107,14 @@ export class SnapshotRunner {
   async whole(table: string, signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted();
-      const isWhole = [...this.#running.values()].every(({ snapshot }) => snapshot.table !== table || snapshot.selection.kind !== 'all' || snapshot.paused || !snapshot.for.includes(EVERYONE));
-      if (isWhole) return;
+      if (this.#isWholeByNow(table)) return;
       await this.#changed.wait(signal);
     }
+  }
+
+  /** The same of what is asked for and not in the log yet, and of what the log has. */
+  hasAll(table: string): boolean {
+    return this.#isWholeByNow(table) && this.isWhole(table);
   }
 
   /** By the log as it is now: whether `whole` has nothing to wait for. */
@@ -125,6 +129,10 @@ export class SnapshotRunner {
     for (const running of this.#running.values()) await this.#finishIfRead(running, signal);
     const worker = async (either: AbortSignal): Promise<void> => this.#work(either);
     await together(signal, Array.from({ length: this.#deps.parallel }, () => worker));
+  }
+
+  #isWholeByNow(table: string): boolean {
+    return [...this.#running.values()].every(({ snapshot }) => snapshot.table !== table || snapshot.selection.kind !== 'all' || snapshot.paused || !snapshot.for.includes(EVERYONE));
   }
 
   /** `ranges`: of keys; others are planned when a worker comes to it. */

@@ -3,7 +3,7 @@ import type { LogStore } from '../connector/log-store.ts';
 import type { Selection, Source, SourceHead, SourceSession, TableDescription } from '../connector/source.ts';
 import type { RowSchema } from '../change/schema.ts';
 import { invariant } from '../errors/invariant.ts';
-import { together } from '../runtime/abort.ts';
+import { first, together } from '../runtime/abort.ts';
 import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { ChunkReader } from './chunk-reader.ts';
@@ -44,7 +44,17 @@ export interface Connection {
   cancelSnapshot(number: number, signal: AbortSignal): Promise<Snapshot>;
   /** See `RowsAtReader`. It ends with the connection; leaving the iteration ends the reading. */
   readAt(request: ReadAtRequest, signal: AbortSignal): AsyncIterable<RowsAt>;
+  /** How often this connection was told that the table is to be read again. */
+  rereads(table: string): number;
+  /**
+   * Has the source look for what its stream says nothing of. False while something of the table is to be read again, or while it is not known whether it is: with `rereads` as
+   * often as before rows were read, true says that the log has everything that they showed, or had it on its way.
+   */
+  lookAround(table: string, signal: AbortSignal): Promise<boolean>;
 }
+
+/** What a source has found is told by its stream, which may have to wait for old transactions. */
+const LOOK_WITHIN_MS = 10_000;
 
 export interface SourceConnectionDeps {
   readonly source: Source;
@@ -76,6 +86,7 @@ export class SourceConnection {
   readonly #intake: Intake;
   readonly #runner: SnapshotRunner;
   readonly #rowsAt: RowsAtReader;
+  readonly #rereads = new Map<string, number>();
   /** What others may ask of it. */
   readonly connection: Connection;
 
@@ -187,7 +198,20 @@ export class SourceConnection {
       resumeSnapshot: async (number, signal) => runner.resume(number, until(signal)),
       cancelSnapshot: async (number, signal) => runner.cancel(number, until(signal)),
       readAt: (request, signal) => this.#rowsAt.read(request, until(signal)),
+      rereads: (table) => this.#rereads.get(table) ?? 0,
+      lookAround: async (table, signal) => this.#lookAround(table, until(signal)),
     };
+  }
+
+  async #lookAround(table: string, signal: AbortSignal): Promise<boolean> {
+    const { session, runtime } = this.#deps;
+    let isToldOf = session.lookAround === undefined;
+    const look = async (s: AbortSignal): Promise<void> => {
+      await session.lookAround?.(s);
+      isToldOf = true;
+    };
+    await first(signal, [look, async (s) => runtime.clock.sleep(LOOK_WITHIN_MS, s)]);
+    return isToldOf && this.#runner.hasAll(table);
   }
 
   /**
@@ -200,6 +224,7 @@ export class SourceConnection {
   }
 
   #reread(table: string, reason: string, sweep: boolean): void {
+    this.#rereads.set(table, (this.#rereads.get(table) ?? 0) + 1);
     this.#runner.request({ table, selection: { kind: 'all' }, for: [EVERYONE], reason, sweep }, this.#ended.signal).catch((error: unknown) => this.#ended.abort(error));
   }
 

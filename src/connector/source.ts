@@ -163,6 +163,11 @@ export interface SourceSession extends AsyncDisposable {
    */
   completeRows(rows: readonly IncompleteRow[], signal: AbortSignal): Promise<(Uint8Array | 'gone')[]>;
   head(signal: AbortSignal): Promise<SourceHead>;
+  /**
+   * Looks now for what the stream says nothing of by itself: tables whose rows are others without a change of any row. Resolves when everything that was found by then was given to
+   * `reread`. A source whose stream tells all has none of it.
+   */
+  lookAround?(signal: AbortSignal): Promise<void>;
 }
 
 /**

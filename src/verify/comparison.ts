@@ -12,7 +12,7 @@ import type { BucketSums } from './bucket-sums.ts';
 import { Differences } from './difference.ts';
 import { ExpectedRows, type ExpectedRow } from './expected-rows.ts';
 import { keyText, newestWithin } from './log-window.ts';
-import { Look, LOOK_AT_ONCE } from './look.ts';
+import { Look, LOOK_AT_ONCE, tellingOf, type Telling } from './look.ts';
 import type { Pace } from './pace.ts';
 import type { VerifyOutcome, VerifyProgress } from './progress.ts';
 import { SeenIds } from './seen-ids.ts';
@@ -40,6 +40,13 @@ export interface ComparisonOptions {
   readonly progress: VerifyProgress;
   /** Room for ids; see `SeenIds`. */
   readonly slotsMax?: number | undefined;
+}
+
+/** A chunk, where the target was when it was read, and what was known of the table before. */
+interface ReadRows {
+  readonly rows: RowsAt;
+  readonly cursor: Seq;
+  readonly telling: Telling;
 }
 
 export class Comparison {
@@ -97,6 +104,7 @@ export class Comparison {
       const { table } = subject.definition.from;
       const connection = await subject.connection(signal);
       const since = subject.log.durableSeq;
+      const telling = tellingOf(connection, table);
       this.#seen.clear();
       progress.phase = 'comparing';
       progress.rows = 0;
@@ -111,7 +119,7 @@ export class Comparison {
         async (either) => {
           try {
             for await (const rows of connection.readAt({ table, selection: { kind: 'all' } }, either)) {
-              await this.#chunk(rows, slices, either);
+              await this.#chunk(rows, slices, telling, either);
               if (this.#pool.length >= LOOK_AT_ONCE) await this.#lookAtPool(since, either);
             }
           } finally {
@@ -124,7 +132,7 @@ export class Comparison {
     }, signal);
   }
 
-  async #chunk(rows: RowsAt, slices: Slices, signal: AbortSignal): Promise<void> {
+  async #chunk(rows: RowsAt, slices: Slices, telling: Telling, signal: AbortSignal): Promise<void> {
     const { pace, progress } = this.#options;
     const { chunk, seq } = rows;
     const isFirst = this.#seen.isFirstPart;
@@ -138,7 +146,7 @@ export class Comparison {
       let documents = 0;
       for (const one of slice) documents += this.#note(one, isFirst);
       const made = slice.filter(({ expected: { kind } }) => kind === 'document');
-      if (isFirst && made.length > 0) slices.add(async () => this.#compare(made, documents, rows, cursor, signal));
+      if (isFirst && made.length > 0) slices.add(async () => this.#compare(made, documents, { rows, cursor, telling }, signal));
       if (slice.length < SLICE_ROWS) break;
     }
     progress.rows += count;
@@ -155,7 +163,7 @@ export class Comparison {
     return 0;
   }
 
-  async #compare(made: readonly ExpectedRow[], documents: number, rows: RowsAt, cursor: Seq, signal: AbortSignal): Promise<void> {
+  async #compare(made: readonly ExpectedRow[], documents: number, { rows, cursor, telling }: ReadRows, signal: AbortSignal): Promise<void> {
     const { startSeq, log } = this.#subject;
     const { seq } = rows;
     const [above, upTo] = [versionOf(log.epoch, startSeq), versionOf(log.epoch, seq)];
@@ -168,7 +176,7 @@ export class Comparison {
       });
       if (unclear.length > 0) {
         const stored = unclear.map((i) => fetched.stored[i] ?? null);
-        this.#take(await this.#look.judgeChunk(unclear.map((i) => made[i] as ExpectedRow), rows, cursor, { ...fetched, stored }, signal), false);
+        this.#take(await this.#look.judgeChunk(unclear.map((i) => made[i] as ExpectedRow), rows, cursor, { ...fetched, stored }, telling, signal), false);
       }
       if (this.#sums === null) this.#options.progress.documents += documents;
     }, signal);

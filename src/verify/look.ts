@@ -2,6 +2,7 @@
  * Looks at what is found otherwise than expected, until it is certain: a finding is made only of what the source, the log and the target say
  * together, so that nothing that is on its way is ever taken for damage.
  */
+import type { Connection } from '../capture/capture.ts';
 import { EVERYONE, isFor, isOver, snapshotsIn } from '../capture/snapshot-state.ts';
 import { windowKey } from '../capture/chunk-window.ts';
 import { documentIdOf, keyOfDocumentId } from '../change/key.ts';
@@ -66,6 +67,16 @@ interface Bounds {
   readonly durableSeq: Seq;
 }
 
+/** What was known of a table before its rows were read. */
+export interface Telling {
+  readonly connection: Connection;
+  readonly rereads: number;
+}
+
+export function tellingOf(connection: Connection, table: string): Telling {
+  return { connection, rereads: connection.rereads(table) };
+}
+
 export class Look {
   readonly #deps: LookDeps;
   readonly #rows: ExpectedRows;
@@ -82,11 +93,12 @@ export class Look {
    * Rows of a chunk that differ from what was fetched for them, judged without asking the source again. `unsettled` are those that have to be asked
    * for: they changed while the chunk was read, or may be about to be swept away.
    */
-  async judgeChunk(rows: readonly ExpectedRow[], { seq, changed }: Pick<RowsAt, 'seq' | 'changed'>, cursor: Seq, { stored, durableSeq, letters }: Fetched, signal: AbortSignal): Promise<Looked> {
+  async judgeChunk(rows: readonly ExpectedRow[], { seq, changed }: Pick<RowsAt, 'seq' | 'changed'>, cursor: Seq, { stored, durableSeq, letters }: Fetched, telling: Telling, signal: AbortSignal): Promise<Looked> {
     const judged = rows.map((row, i) => judgedOf(row, changed, stored[i] ?? null, letters));
     const looked = await this.#judge(judged, { baseSeq: seq, from: seq, cursor, durableSeq }, signal);
-    const isCertain = ({ kind }: Difference): boolean => !this.#isReadAgain() && (kind !== 'extra' || !this.#mayBeSwept());
     const { differences } = looked;
+    const isTold = await this.#isTold(differences, telling, signal);
+    const isCertain = ({ kind }: Difference): boolean => isTold && !this.#isReadAgain() && (kind !== 'extra' || !this.#mayBeSwept());
     return { ...looked, differences: differences.filter(isCertain), unsettled: [...looked.unsettled, ...differences.flatMap((one) => (isCertain(one) ? [] : [one.id]))] };
   }
 
@@ -101,17 +113,27 @@ export class Look {
       if (round > 1) await this.#deps.subject.runtime.clock.sleep(ROUND_PAUSE_MS, signal);
       const next: string[] = [];
       for (let from = 0; from < pending.length; from += LOOK_AT_ONCE) {
+        const { subject } = this.#deps;
+        const telling = tellingOf(await subject.connection(signal), subject.definition.from.table);
         const looked = await this.#once(pending.slice(from, from + LOOK_AT_ONCE), since, signal);
         parked += looked.parked;
         next.push(...looked.unsettled);
+        const isTold = await this.#isTold(looked.differences, telling, signal);
         for (const difference of looked.differences) {
-          if (this.#isCertain(difference, seenExtra)) differences.push(difference);
+          if (isTold && this.#isCertain(difference, seenExtra)) differences.push(difference);
           else next.push(difference.id);
         }
       }
       pending = next;
     }
     return { differences, parked, unsettled: pending };
+  }
+
+  /** A row that is another without a change of it is no difference: the source is asked whether there are such, once something differs that was read after `telling`. */
+  async #isTold(differences: readonly Difference[], { connection, rereads }: Telling, signal: AbortSignal): Promise<boolean> {
+    if (differences.length === 0) return true;
+    const { table } = this.#deps.subject.definition.from;
+    return (await connection.lookAround(table, signal)) && connection.rereads(table) === rereads;
   }
 
   /** What the end of a snapshot is about to sweep away is no damage: it is looked at again when that has had its time. */

@@ -78,6 +78,7 @@ export class ScriptedServer {
   drops = 0;
   connects = 0;
   readonly committed = new Notifier();
+  readonly #untold = new Set<string>();
 
   write(table: string, id: string, name: string | null): void {
     const rows = this.tables.get(table) ?? new Map<string, string>();
@@ -86,6 +87,12 @@ export class ScriptedServer {
     else rows.set(id, name);
     this.history.push({ table, id, name, commitTimeMs: this.nowMs, nameKind: this.nameKind });
     this.committed.notify();
+  }
+
+  /** Changes a row without a change that its stream would tell of: that is told when somebody has the server looked at. */
+  writeSilently(table: string, id: string, name: string): void {
+    this.tables.get(table)?.set(id, name);
+    this.#untold.add(table);
   }
 
   /** Connections end with the error, and so does every attempt to make one, until it is null again. */
@@ -128,6 +135,7 @@ export class ScriptedServer {
     const wanted = new Set(request.tables.map(({ table }) => table));
     const nudged = new Notifier();
     let isNudged = false;
+    let told: ChangeSink | null = null;
     return {
       identity: 'scripted',
       tables: [...wanted].map((table): TableDescription => ({ table, schema: schemaOf(table, this.nameKind), estimatedRows: null })),
@@ -141,7 +149,12 @@ export class ScriptedServer {
           return this.#chunk(table, range);
         },
       },
+      lookAround: async () => {
+        for (const table of this.#untold) told?.reread(table, 'its rows were changed in silence', true);
+        this.#untold.clear();
+      },
       stream: async (sink, signal) => {
+        told = sink;
         for (let sent = start; ; ) {
           signal.throwIfAborted();
           if (this.#broken !== null) throw this.#broken as Error;

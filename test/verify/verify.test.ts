@@ -28,6 +28,20 @@ describe.each([true, false])('an index at a target that keeps the cursor: %s', (
     expect((await verified(pipeline, how)).report).toMatchObject({ rows: 30, documents: 10, kinds: { missing: 1, extra: 1 } });
   });
 
+  test.each([
+    ['at once', {}],
+    ['at a rate', { rowsPerSecond: 100_000 }],
+    ['in a sample', { extent: { share: 0.9999 } }],
+  ])('is compared %s with a table that was changed in silence when the source has been looked at, not before', async (_, how) => {
+    await using scene = await DamagedScene.make({ rows: 30, atomicCursor });
+    await using pipeline = await scene.started();
+    for (let i = 1; i <= 20; i += 1) scene.server.writeSilently('public.items', `k${i}`, 'silent');
+    expect((await verified(pipeline, how)).report).toMatchObject({ equal: true, differences: 0, unsettled: 0 });
+    expect(Object.values(scene.stage.documents('items')).filter((one) => (one as { name: string }).name === 'silent')).toHaveLength(20);
+    scene.damage('k1', () => document({ id: 'k1', name: 'other' }));
+    expect((await verified(pipeline, { ...how, extent: 'all' })).words).toEqual(['k1 altered name']);
+  });
+
   test('is told by the kind of each difference, and by the field', async () => {
     await using scene = await DamagedScene.make({ rows: 20, atomicCursor });
     await using pipeline = await scene.started();

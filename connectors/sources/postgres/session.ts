@@ -124,6 +124,11 @@ export class PostgresSession implements SourceSession {
     return readHead({ query, slot, geometry: server.geometry, timeline, keptLog: this.#keptLog }, signal);
   }
 
+  /** DDL changes rows, of which the stream says nothing. */
+  async lookAround(signal: AbortSignal): Promise<void> {
+    await this.#parts.watch.settled(signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort();
     await this.#parts.opened.disposeAsync();

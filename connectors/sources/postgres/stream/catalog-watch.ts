@@ -61,6 +61,7 @@ export class CatalogWatch {
   /** Looks that are not acted on yet, in their order. */
   readonly #looks: Look[] = [];
   readonly #looked = new Notifier();
+  readonly #acted = new Notifier();
   /** What the listener was told last, or the log had from before. */
   #remembered: { readonly known: KnownTables; readonly state: Uint8Array } | null;
   #last: Promise<void> = Promise.resolve();
@@ -96,6 +97,12 @@ export class CatalogWatch {
     await refreshed;
   }
 
+  /** Looks, and resolves when everything that was found by then was acted upon. */
+  async settled(signal: AbortSignal): Promise<void> {
+    await this.refresh(signal);
+    while (this.#looks.length > 0) await this.#acted.wait(signal);
+  }
+
   /** The stream has pushed everything before `lsn`: the rereads that waited for that are asked for, from within this call. */
   passed(lsn: bigint): void {
     const listener = this.#listener;
@@ -104,6 +111,7 @@ export class CatalogWatch {
       this.#looks.shift();
       for (const { table, reason, reread, sweep } of look.changes) if (reread) listener.reread(table, reason, sweep);
       this.#remember(listener, look.known);
+      this.#acted.notify();
     }
   }
 
