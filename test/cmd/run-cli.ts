@@ -24,8 +24,11 @@ export interface CliOptions {
 
 const END_WITHIN_MS = 60_000;
 
+/** What Node made of the sources, kept between processes: the command starts in half the time. Of this environment, so that whoever runs the tests decides about it. */
+export const compileCache: Readonly<Record<string, string>> = process.env['NODE_COMPILE_CACHE'] === undefined ? {} : { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] };
+
 export async function runCli(args: readonly string[], { cwd = repository, env = {}, node = [], script: command = script }: CliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [...node, command, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: END_WITHIN_MS });
+  const child = spawn(process.execPath, [...node, command, ...args], { cwd, env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...compileCache, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout: END_WITHIN_MS });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

@@ -1,13 +1,10 @@
 /** tailrace as users run it: a process of its own, seen through its log lines, its exit status, and the signals it is sent. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compileCache, repository, script as tailraceScript } from '../cmd/run-cli.ts';
 import { guardProcess } from './servers-guard.ts';
 import { eventually } from './servers.ts';
 
-const repository = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const tailraceScript = join(repository, 'cmd', 'tailrace.ts');
 
 export interface SpawnOptions {
   /** Added to a bare environment (PATH, HOME, TMPDIR): nothing of the test run's own leaks in. */
@@ -145,7 +142,7 @@ export async function spawnScript(script: string, args: readonly string[], optio
   const { PATH, HOME, TMPDIR } = process.env;
   const child = spawn(program, rest, {
     cwd: options.cwd ?? repository,
-    env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...options.env },
+    env: { PATH, HOME, ...(TMPDIR === undefined ? {} : { TMPDIR }), ...compileCache, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   await once(child, 'spawn');
