@@ -5,7 +5,6 @@ import { compileCache, repository, script as tailraceScript } from '../cmd/run-c
 import { guardProcess } from './servers-guard.ts';
 import { eventually } from './servers.ts';
 
-
 export interface SpawnOptions {
   /** Added to a bare environment (PATH, HOME, TMPDIR): nothing of the test run's own leaks in. */
   readonly env?: Readonly<Record<string, string>>;
