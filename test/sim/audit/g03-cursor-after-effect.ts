@@ -1,5 +1,5 @@
 /** G3: when a cursor is durable, everything up to it has taken effect at the target. */
-import { builds } from '../../../src/capture/snapshot-state.ts';
+import { builds, isFor, type Snapshot } from '../../../src/capture/snapshot-state.ts';
 import { Op } from '../../../src/change/operation.ts';
 import { versionOf } from '../../../src/change/seq.ts';
 import { generationName, type GenerationRecord } from '../../../src/state/state-store.ts';
@@ -53,6 +53,7 @@ export class CursorAuditor {
       const item = items[at];
       if (item === undefined || (item.kind === 'entry' && item.seq > cursor)) break;
       if (item.kind === 'done') {
+        if (item.behind < cursor || !item.isAlone) this.#checkEnd(name, item.snapshot, { record, index, cursor, kept, epoch, letters });
         if (item.snapshot.sweep && item.snapshot.table === index.table && item.snapshot.source === index.source) for (const [id, { seq }] of last) if (seq <= item.snapshot.startSeq) last.delete(id);
         continue;
       }
@@ -73,6 +74,16 @@ export class CursorAuditor {
       else if (mustBe === 'gone') this.#findings.expect('G3', isNewer || isGone || this.#isRefusedLater(record, index, id, at), () => `${name} has the cursor ${cursor}, but ${id} is still there, which went with seq ${seq}`);
       else this.#findings.expect('G3', isNewer || (isGone && this.#laterSaysOtherwise(record, index, id, at, false)) || this.#isRefusedLater(record, index, id, at), () => `${name} has the cursor ${cursor}, but the target lacks ${id} as of seq ${seq}`);
     }
+  }
+
+  /** A cursor behind the end of a snapshot: what follows from that has happened, for whoever goes on from there does not meet it again. */
+  #checkEnd(name: string, snapshot: Snapshot, { record, index, cursor, kept, epoch }: CursorSubject): void {
+    const own = generationName(record.index, record.generation);
+    if (snapshot.source !== index.source || snapshot.table !== index.table || !isFor(snapshot, own)) return;
+    this.#findings.expect('G3', record.phase !== 'building' || !builds(snapshot, own), () => `${name} has the cursor ${cursor} behind the end of snapshot ${snapshot.number}, and is still being built from it`);
+    if (!snapshot.sweep || snapshot.startSeq <= record.startSeq) return;
+    const left = [...kept].find(([, { version, document }]) => document !== null && version < versionOf(epoch, snapshot.startSeq + 1));
+    this.#findings.expect('G3', left === undefined, () => `${name} has the cursor ${cursor} behind the end of snapshot ${snapshot.number}, which did not find ${left?.[0]}, and that is still there`);
   }
 
   /** The cursor was put back: what is behind it is checked again. */

@@ -37,6 +37,8 @@ export interface SnapshotEnd {
   readonly snapshot: Snapshot;
   /** Seq of the last change before it. */
   readonly behind: number;
+  /** In a frame without changes: a cursor of this seq may stand before it or behind it. */
+  readonly isAlone: boolean;
 }
 
 export type LoggedItem = LoggedEntry | SnapshotEnd;
@@ -73,7 +75,7 @@ export class LogBook {
     for (const entry of entries) this.items.push(entry);
     for (const register of draft.registers) {
       const snapshot = snapshotOfRegister(register);
-      if (snapshot?.phase === 'done') this.items.push({ kind: 'done', snapshot, behind: lastSeq });
+      if (snapshot?.phase === 'done') this.items.push({ kind: 'done', snapshot, behind: lastSeq, isAlone: draft.count === 0 });
     }
     this.#lastSeq = lastSeq;
     return { kind: draft.kind, source: draft.source, snapshot: draft.snapshot, count: draft.count, transactions: draft.transactions, registers: draft.registers, firstSeq, entries };

@@ -27,8 +27,8 @@ export const pipelineMutations: readonly Mutation[] = [
     patches: [{ file: generationRunner, from: 'if (snapshot.sweep && snapshot.startSeq > startSeq) {', to: 'if (snapshot.sweep && snapshot.for.length > 99) {' }],
   },
   {
-    name: 'promoted-early',
-    defect: 'Readers get a new generation before its snapshot is applied.',
+    name: 'end-of-a-snapshot-beside-its-rows',
+    defect: 'What follows from the end of a snapshot is done while batches from before are on their way.',
     patches: [{ file: 'src/apply/applier.ts', from: '    await inFlight.idle();\n    for (const snapshot of finished)', to: '    for (const snapshot of finished)' }],
   },
   {

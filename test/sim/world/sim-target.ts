@@ -31,6 +31,11 @@ export type TargetHappening = 'a batch did not reach its target' | 'a target blo
 
 /** What the auditors are told. */
 export interface TargetListener {
+  /** A batch sets out; `ended` follows when its sender has the answer, or waits for it no longer. */
+  sent(plan: GenerationPlan, batch: Batch, process: SimProcess): void;
+  ended(plan: GenerationPlan, batch: Batch, process: SimProcess): void;
+  /** Documents below a version are about to be removed. */
+  sweeping(plan: GenerationPlan, process: SimProcess): void;
   /** A batch is about to take effect, or not. */
   arriving(server: TargetServer, plan: GenerationPlan, batch: Batch, process: SimProcess): void;
   /** It has taken effect, wholly or in part; the answer is on its way. */
@@ -85,9 +90,12 @@ export class SimTarget implements Target {
       },
     });
     const generation = await target.open(plan, unanswering);
-    return new SimGeneration(generation, this.#server, link, {
+    return new SimGeneration(generation, this.#server, () => this.#link(), {
       ready: async (s) => this.#ready(s),
       refresh: () => this.#refresh(),
+      sent: (batch) => this.#listener.sent(plan, batch, this.#process),
+      ended: (batch) => this.#listener.ended(plan, batch, this.#process),
+      sweeping: () => this.#listener.sweeping(plan, this.#process),
       swept: () => this.#listener.swept(this.#server, plan),
       promoted: () => this.#listener.promoted(plan),
     });
@@ -204,6 +212,9 @@ interface GenerationHooks {
   /** Resolves when the server does not stall. */
   readonly ready: (signal: AbortSignal) => Promise<void>;
   readonly refresh: () => void;
+  readonly sent: (batch: Batch) => void;
+  readonly ended: (batch: Batch) => void;
+  readonly sweeping: () => void;
   readonly swept: () => void;
   readonly promoted: () => void;
 }
@@ -211,14 +222,22 @@ interface GenerationHooks {
 class SimGeneration implements TargetGeneration {
   readonly #generation: TargetGeneration;
   readonly #server: TargetServer;
-  readonly #link: SimLink;
+  readonly #newLink: () => SimLink;
+  #last: SimLink;
   readonly #hooks: GenerationHooks;
 
-  constructor(generation: TargetGeneration, server: TargetServer, link: SimLink, hooks: GenerationHooks) {
+  constructor(generation: TargetGeneration, server: TargetServer, newLink: () => SimLink, hooks: GenerationHooks) {
     this.#generation = generation;
     this.#server = server;
-    this.#link = link;
+    this.#newLink = newLink;
+    this.#last = newLink();
     this.#hooks = hooks;
+  }
+
+  /** A request is its own: the next one goes over another connection where the one before was lost. */
+  get #link(): SimLink {
+    if (this.#last.isCut) this.#last = this.#newLink();
+    return this.#last;
   }
 
   get incarnation(): string {
@@ -232,63 +251,69 @@ class SimGeneration implements TargetGeneration {
 
   /** The caller may stop waiting; the request goes on. */
   async apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]> {
-    return untilAborted(this.#generation.apply(batch, new AbortController().signal), signal);
+    this.#hooks.sent(batch);
+    try {
+      return await untilAborted(this.#generation.apply(batch, new AbortController().signal), signal);
+    } finally {
+      this.#hooks.ended(batch);
+    }
   }
 
   async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
-    await this.#asked('prepare', signal);
+    const link = await this.#asked('prepare', signal);
     await this.#generation.prepare(fields, new AbortController().signal);
-    await this.#link.pass('prepared', signal);
+    await link.pass('prepared', signal);
   }
 
   async *scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
-    await this.#asked('scan', signal);
+    const link = await this.#asked('scan', signal);
     for await (const page of this.#generation.scan(signal)) {
-      await this.#link.pass('page', signal);
+      await link.pass('page', signal);
       yield page;
     }
   }
 
   async *ids(signal: AbortSignal): AsyncGenerator<readonly string[]> {
-    await this.#asked('ids', signal);
+    const link = await this.#asked('ids', signal);
     for await (const page of this.#generation.ids(signal)) {
-      await this.#link.pass('page', signal);
+      await link.pass('page', signal);
       yield page;
     }
   }
 
   async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
-    await this.#asked('fetch', signal);
+    const link = await this.#asked('fetch', signal);
     const documents = await this.#generation.fetch(ids, signal);
-    await this.#link.pass('fetched', signal);
+    await link.pass('fetched', signal);
     return documents;
   }
 
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
-    await this.#asked('remove', signal);
+    const link = await this.#asked('remove', signal);
     await this.#generation.remove(ids, new AbortController().signal);
-    await this.#link.pass('removed', signal);
+    await link.pass('removed', signal);
   }
 
   async sweep(version: bigint, signal: AbortSignal): Promise<number> {
-    await this.#asked('sweep', signal);
+    this.#hooks.sweeping();
+    const link = await this.#asked('sweep', signal);
     const swept = await this.#generation.sweep(version, new AbortController().signal);
     this.#hooks.swept();
-    await this.#link.pass('swept', signal);
+    await link.pass('swept', signal);
     return swept;
   }
 
   async promote(signal: AbortSignal): Promise<void> {
-    await this.#asked('promote', signal);
+    const link = await this.#asked('promote', signal);
     this.#hooks.promoted();
     await this.#generation.promote(new AbortController().signal);
-    await this.#link.pass('promoted', signal);
+    await link.pass('promoted', signal);
   }
 
   async seen(signal: AbortSignal): Promise<Seen> {
-    await this.#asked('seen', signal);
+    const link = await this.#asked('seen', signal);
     const seen = await this.#generation.seen(signal);
-    await this.#link.pass('seen', signal);
+    await link.pass('seen', signal);
     return seen;
   }
 
@@ -299,11 +324,13 @@ class SimGeneration implements TargetGeneration {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  async #asked(what: string, signal: AbortSignal): Promise<void> {
+  async #asked(what: string, signal: AbortSignal): Promise<SimLink> {
     await this.#hooks.ready(signal);
-    await this.#link.pass(what, signal);
-    if (!this.#server.reachable) this.#link.cut('the server is down');
-    await this.#link.pass(what, signal);
+    const link = this.#link;
+    await link.pass(what, signal);
+    if (!this.#server.reachable) link.cut('the server is down');
+    await link.pass(what, signal);
+    return link;
   }
 }
 

@@ -15,6 +15,7 @@ import { auditBatches, auditFrame } from '../audit/g12-buffers.ts';
 import { LogPrefixAuditor } from '../audit/g01-log-prefix.ts';
 import { auditConfirm } from '../audit/g02-confirm-after-durable.ts';
 import { CursorAuditor } from '../audit/g03-cursor-after-effect.ts';
+import { OrderAuditor } from '../audit/g05-order-on-the-way.ts';
 import { RememberedAuditor } from '../audit/g06-remembered.ts';
 import { VersionAuditor } from '../audit/g05-versions.ts';
 import type { KeptDocuments } from '../audit/kept-documents.ts';
@@ -54,6 +55,7 @@ export class World {
   readonly memories = new Map<string, RememberedAuditor>();
   readonly cursors: CursorAuditor;
   readonly versions: VersionAuditor;
+  readonly orders: OrderAuditor;
   readonly tail: TailFrames = { frames: [] };
   /** Indices that were added to the config later are in it. */
   withLate = false;
@@ -81,6 +83,7 @@ export class World {
     this.book = new LogBook(this.findings);
     this.cursors = new CursorAuditor(this.findings, this.book);
     this.versions = new VersionAuditor(this.findings);
+    this.orders = new OrderAuditor(this.findings);
     const disk = new SimDisk({ random: random.fork('disk') });
     // The data directory is there before the daemon, as a mounted volume is.
     disk.place(`${DATA_DIRECTORY}/.volume`, Buffer.alloc(0));
@@ -167,6 +170,9 @@ export class World {
       auditors: unaudited ? null : this.#logAuditors(),
       tail: this.tail,
       targetListener: {
+        sent: (plan, batch, process) => this.orders.sent(senderOf(plan, process), batch),
+        ended: (plan, batch, process) => this.orders.ended(senderOf(plan, process), batch),
+        sweeping: (plan, process) => this.orders.sweeping(senderOf(plan, process)),
         arriving: (server, plan, batch, process) => this.#arriving(server, plan, batch, process),
         took: (server, plan, batch) => this.#took(server, plan, batch),
         swept: (server, plan) => this.#cleared(server, plan),
@@ -283,6 +289,18 @@ export class World {
     const first = batch.operations.reduce((least, { kind, version }) => Math.min(least, seqOf(version) + (kind === 'delete' ? 1 : 0)), Infinity);
     this.findings.expect('G6', cursor === undefined || first > cursor, () => `${plan.index} ${plan.generation} began behind ${cursor}, and sends seq ${first} to ${server.name}`);
     if (batch.clearBelow !== undefined) this.coverage.saw('a truncate reached a target');
+    if (server.storage.atomicCursor) this.#auditLetters(plan, batch);
+  }
+
+  /** G11: when such a target answers its cursor has moved, and what was missed by then is never looked at again. */
+  #auditLetters({ index, generation }: GenerationPlan, { operations }: Batch): void {
+    const letters = [...this.machine.state(`${DATA_DIRECTORY}/state.db`).letters.values()].filter((letter) => letter.index === index && letter.generation === generation);
+    if (letters.length === 0) return;
+    const parked = new Map(letters.map(({ id, seq }) => [id, seq]));
+    for (const { id, version } of operations) {
+      const seq = parked.get(id) ?? Infinity;
+      this.findings.expect('G11', seq >= seqOf(version), () => `${index} ${generation}: ${id} is sent with seq ${seqOf(version)} and the cursor behind it, and is still parked with seq ${seq}`);
+    }
   }
 
   #took(server: TargetServer, plan: GenerationPlan, batch: Batch): void {
@@ -350,4 +368,9 @@ export class World {
     const noticedMs = daemon.ended === null ? this.random.fork(`notice ${this.#lives}`).real(1, 1_500) : 1;
     for (const server of this.servers.values()) this.executor.after(noticedMs, `${server.name} notices`, () => server.detachProcess(daemon.process));
   }
+}
+
+/** A generation as one process has it open. */
+function senderOf({ index, generation }: GenerationPlan, process: SimProcess): string {
+  return `${process.name} ${index} ${generation}`;
 }
