@@ -3,6 +3,7 @@ import type { TailraceConfig } from '../../src/config/definition.ts';
 import type { IndexDefinition } from '../../src/config/index-settings.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { IndexReport, StatusReport } from '../../src/observe/status-report.ts';
+import type { StatusError } from '../../src/pipeline/status.ts';
 import { silentLogger } from '../../src/runtime/logger.ts';
 import { nodeRuntime } from '../../src/runtime/node/runtime.ts';
 import type { Reading } from './reading.ts';
@@ -17,13 +18,20 @@ export async function refuseUnsearchable(config: TailraceConfig, { name, to, fro
   const index = status.indices.find((candidate) => candidate.name === name);
   const source = status.sources.find((candidate) => candidate.name === from.source);
   const trouble = index?.error ?? source?.error ?? null;
-  if (wasBuilt(index)) throw new TailraceError('NOT_BUILT', { message: `Index ${name} was built, but is not in its target ${to} any more.`, hint: `Put back what the target kept, or build the index again: \`tailrace resync ${name}\`.`, entity: name });
+  if (wasBuilt(index)) throw notFound(name, to, builds.some((build) => build.index === name), index?.error ?? null);
   throw new TailraceError('NOT_BUILT', { message: `Index ${name} is not built yet: ${reason(status, trouble === null ? null : trouble.message.replace(/\.$/, ''), from.source)}.`, hint: trouble?.hint, entity: name });
 }
 
-/** Without a daemon the phase is known of an index that is being built only. */
 function wasBuilt(index: IndexReport | undefined): boolean {
-  return index !== undefined && index.generation > 0 && (index.phase === 'serving' || index.phase === null);
+  return index?.generations.some(({ phase }) => phase === 'serving') === true;
+}
+
+/** `isHeld`: the target has generations of it, and none has its name. */
+function notFound(name: string, target: string, isHeld: boolean, error: StatusError | null): TailraceError {
+  const gone = { message: `Index ${name} was built, but is not in its target ${target} any more.`, hint: `Put back what the target kept, or build the index again: \`tailrace resync ${name}\`.` };
+  const unnamed = { message: `Index ${name} is in its target ${target}, but its name was taken from it there.`, hint: 'A daemon that runs gives it back within 10 s. If it does not: `tailrace check` says what is in the way.' };
+  const said = error === null ? (isHeld ? unnamed : gone) : { message: `Index ${name} was built, and is not found now. ${error.message}`, hint: error.hint };
+  return new TailraceError('NOT_BUILT', { ...said, entity: name });
 }
 
 function reason({ running }: StatusReport, trouble: string | null, source: string): string {

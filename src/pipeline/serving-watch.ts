@@ -4,6 +4,7 @@
  */
 import type { Seen, TargetGeneration } from '../connector/target.ts';
 import { dispositionOf } from '../errors/policy.ts';
+import { codeOf } from '../errors/tailrace-error.ts';
 import { untilAborted } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
@@ -12,6 +13,9 @@ import type { IndexGenerations } from './index-generations.ts';
 import { unseenError } from './unseen.ts';
 
 const LOOK_EVERY_MS = 10_000;
+
+/** While readers do not find it: somebody may be about to mend that. */
+const LOST_LOOK_EVERY_MS = 1_000;
 
 /** After a look that its target did not answer. */
 const LOOK_AGAIN = { firstMs: 500, maxMs: LOOK_EVERY_MS };
@@ -56,10 +60,7 @@ export class ServingWatch {
     if (outcome === undefined && this.#runtime.clock.monotonicMs() >= this.#nextMs) this.#look = this.#begin(opened, signal);
     if (outcome === undefined || outcome === 'pending') return null;
     this.#look = null;
-    this.#nextMs = this.#runtime.clock.monotonicMs() + LOOK_EVERY_MS;
-    if ('error' in outcome) return this.#failed(serving, outcome.error);
-    this.#backoff.reset();
-    return this.#found(serving, outcome.seen);
+    return 'error' in outcome ? this.#failed(serving, outcome.error) : this.#found(serving, outcome.seen);
   }
 
   /** Resolves when nothing is being looked at any more. */
@@ -96,8 +97,10 @@ export class ServingWatch {
 
   #found(serving: GenerationRunner, seen: Seen): Lost | null {
     const { index, generation } = serving.record;
+    this.#backoff.reset();
     if (seen === 'nothing' || seen === 'another') {
       this.#show(serving, unseenError(serving.record, serving.target.name, seen));
+      this.#lookAgainIn(LOST_LOOK_EVERY_MS);
       return seen;
     }
     if (seen !== 'this') this.#show(serving, seen);
@@ -105,17 +108,24 @@ export class ServingWatch {
       serving.unseen = null;
       this.#runtime.logger.info('readers_found', { index, generation });
     }
+    this.#lookAgainIn(serving.unseen === null ? LOOK_EVERY_MS : LOST_LOOK_EVERY_MS);
     return null;
   }
 
   #failed(serving: GenerationRunner, error: unknown): null {
     const disposition = dispositionOf(error);
     if (disposition === 'exit') throw error;
-    // That it did not answer says nothing of what readers find.
-    if (disposition === 'backoff') this.#nextMs = this.#runtime.clock.monotonicMs() + this.#backoff.nextMs();
-    else if (disposition === 'pause') this.#show(serving, error);
+    // What keeps us from looking says nothing of what readers find.
+    const isUntold = disposition === 'backoff' || codeOf(error) === 'TGT_AUTH';
+    this.#lookAgainIn(isUntold ? this.#backoff.nextMs() : LOST_LOOK_EVERY_MS);
+    if (isUntold) return null;
+    if (disposition === 'pause') this.#show(serving, error);
     else serving.end(error);
     return null;
+  }
+
+  #lookAgainIn(ms: number): void {
+    this.#nextMs = this.#runtime.clock.monotonicMs() + ms;
   }
 
   #show(serving: GenerationRunner, error: unknown): void {

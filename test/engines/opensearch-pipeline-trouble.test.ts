@@ -181,6 +181,40 @@ describePostgres([18], ({ server }) => {
       expect(await indexIs(on, 'serving', null)).toMatchObject({ dead_letters: 0 });
     });
 
+    test('what somebody does to the alias that readers use is put right, or named with what mends it, without a write', { timeout: testMs }, async () => {
+      await using on = await openSearchStage(await server(), await search(), 300);
+      const { stage, node } = on;
+      await using daemon = await stage.daemon();
+      await daemon.event('index_serving');
+      await stage.inStep(daemon);
+      await node.ask('POST', '/_aliases', { actions: [{ remove: { index: 'items-g0001', alias: 'items' } }] });
+      await eventually('readers have it back', SOON_MS, async () => (await on.served()).join() === 'items-g0001');
+      await indexIs(on, 'serving', null);
+      await node.ask('PUT', '/strange', { settings: { number_of_replicas: 0 } });
+      await node.ask('POST', '/_aliases', { actions: [{ remove: { index: 'items-g0001', alias: 'items' } }, { add: { index: 'strange', alias: 'items' } }] });
+      const taken = await indexIs(on, 'waiting', 'TGT_IDENTITY');
+      expect(await on.cli('plan')).toMatchObject({ code: 1, stdout: expect.stringContaining('Readers of index items find nothing at target') as unknown });
+      expect((await on.cli('trace', 'items', '1')).stdout).toContain('Readers find no document of items');
+      expect(await on.cli('search', 'items', 'word')).toMatchObject({ code: 1, stderr: expect.stringContaining('which tailrace did not make') as unknown });
+      await stage.write(5);
+      await eventually('it is kept in step', SOON_MS, async () => (await on.status()).indices[0]?.lag_changes === 0);
+      expect(await on.served()).toEqual(['strange']);
+      await node.ask('POST', '/_aliases', JSON.parse(/^POST \/_aliases (.*)$/.exec(taken.error?.hint ?? '')?.[1] ?? ''));
+      await indexIs(on, 'serving', null);
+      expect(await on.served()).toEqual(['items-g0001']);
+      await node.ask('PUT', '/items-g0001/_mapping', { _meta: { a: 1 } });
+      const { error } = await indexIs(on, 'waiting', 'TGT_IDENTITY');
+      expect(error?.message).toContain('`_meta` of the index items-g0001');
+      await stage.write(5);
+      await eventually('it is kept in step', SOON_MS, async () => (await on.status()).indices[0]?.lag_changes === 0);
+      await node.ask('PUT', '/items-g0001/_mapping', JSON.parse(/PUT \/items-g0001\/_mapping (\{.*\})\. Or /.exec(error?.hint ?? '')?.[1] ?? ''));
+      await indexIs(on, 'serving', null);
+      await node.ask('DELETE', '/items-g0001');
+      await indexIs(on, 'waiting', 'TGT_MISSING');
+      expect(await on.cli('plan')).toMatchObject({ code: 1, stdout: expect.stringContaining('`tailrace resync items') as unknown });
+      expect((await on.cli('trace', 'items', '1')).stdout).toContain('has generation 1 of index items, which its readers are to see, no more');
+    });
+
     test('tailrace search finds what readers find, and status says where the index is', { timeout: testMs }, async () => {
       await using on = await openSearchStage(await server(), await search(), 300);
       const { stage } = on;
