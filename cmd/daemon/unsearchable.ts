@@ -30,8 +30,8 @@ function wasBuilt(index: IndexReport | undefined): boolean {
 function notFound(name: string, target: string, isHeld: boolean, error: StatusError | null): TailraceError {
   const gone = { message: `Index ${name} was built, but is not in its target ${target} any more.`, hint: `Put back what the target kept, or build the index again: \`tailrace resync ${name}\`.` };
   const unnamed = { message: `Index ${name} is in its target ${target}, but its name was taken from it there.`, hint: 'A daemon that runs gives it back within 10 s. If it does not: `tailrace check` says what is in the way.' };
-  const said = error === null ? (isHeld ? unnamed : gone) : { message: `Index ${name} was built, and is not found now. ${error.message}`, hint: error.hint };
-  return new TailraceError('NOT_BUILT', { ...said, entity: name });
+  const said = error === null ? unnamed : { message: `Index ${name} was built, and is not found now. ${error.message}`, hint: error.hint };
+  return new TailraceError('NOT_BUILT', { ...(isHeld ? said : gone), entity: name });
 }
 
 function reason({ running }: StatusReport, trouble: string | null, source: string): string {

@@ -26,7 +26,7 @@ export function unseenAt(records: readonly GenerationRecord[], listed: readonly 
   if (held?.promoted === true) return null;
   if (held === undefined) {
     return new TailraceError('TGT_MISSING', {
-      message: `Target ${target} has generation ${generation} of index ${index}, which its readers are to see, no more.`,
+      message: `Generation ${generation} of index ${index}, which its readers are to see, is not at target ${target} any more.`,
       did: 'Nothing was made in its place.',
       hint: `Build the index again: \`tailrace resync ${index}\`.`,
       entity: index,

@@ -212,7 +212,7 @@ describePostgres([18], ({ server }) => {
       await node.ask('DELETE', '/items-g0001');
       await indexIs(on, 'waiting', 'TGT_MISSING');
       expect(await on.cli('plan')).toMatchObject({ code: 1, stdout: expect.stringContaining('`tailrace resync items') as unknown });
-      expect((await on.cli('trace', 'items', '1')).stdout).toContain('has generation 1 of index items, which its readers are to see, no more');
+      expect((await on.cli('trace', 'items', '1')).stdout).toContain('Generation 1 of index items, which its readers are to see, is not at target');
     });
 
     test('tailrace search finds what readers find, and status says where the index is', { timeout: testMs }, async () => {

@@ -157,7 +157,7 @@ test('what serves and is not what readers find is said, with the way out', async
   kept.promoted = null;
   expect((await planned({ items })).indices[0]?.problems).toEqual([expect.stringMatching(/^Readers of index items find nothing at target memory.*\(TGT_IDENTITY\).*`tailrace check`/)]);
   kept.generations.clear();
-  expect((await planned({ items })).indices[0]?.problems).toEqual([expect.stringMatching(/^Target memory has generation 1 of index items.*\(TGT_MISSING\).*`tailrace resync items`/)]);
+  expect((await planned({ items })).indices[0]?.problems).toEqual([expect.stringMatching(/^Generation 1 of index items, which its readers are to see, is not at target memory any more\..*\(TGT_MISSING\).*`tailrace resync items`/)]);
   expect((await planned({ items }, null, true, new TailraceError('TGT_CONN', { message: 'Nobody answers.' }))).indices[0]?.problems).toEqual([]);
 });
 

@@ -83,7 +83,7 @@ const outcomes = ({ changes }: TraceReport): string[] => changes.map(({ seq, out
 
 describe('the trace of a document', () => {
   test.each([
-    ['that is gone from its target', (scene: Scene): unknown => scene.storage.index('items').generations.clear(), 'TGT_MISSING', 'Target memory has generation 1 of index items, which its readers are to see, no more.'],
+    ['that is gone from its target', (scene: Scene): unknown => scene.storage.index('items').generations.clear(), 'TGT_MISSING', 'Generation 1 of index items, which its readers are to see, is not at target memory any more.'],
     ['whose name was taken from it', (scene: Scene): unknown => Object.assign(scene.storage.index('items'), { promoted: null }), 'TGT_IDENTITY', 'Readers of index items find nothing at target memory: the name was taken from generation 1, which is there.'],
   ])('of an index %s says so, and makes nothing up about what became of the changes', async (_, change, code, message) => {
     await using scene = await Scene.make();
