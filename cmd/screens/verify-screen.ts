@@ -6,7 +6,7 @@ import { table, type Paint } from '../terminal/table.ts';
 import { count, counted, duration, rate } from '../terminal/units.ts';
 
 export function progressItem({ index, phase, rows, estimated_rows: total, differences, error }: VerifyProgressStatus): ProgressItem {
-  const doing = { hashing: 'comparing', comparing: 'comparing one by one', looking_for_extras: 'looking for what is too much in', repairing: 'repairing', waiting: `waiting${error === null ? '' : ` (${error.code})`} with` }[phase];
+  const doing = { hashing: 'comparing', comparing: 'comparing', looking_for_extras: 'looking for what is too much in', repairing: 'repairing', waiting: `waiting${error === null ? '' : ` (${error.code})`} with` }[phase];
   return { label: `${doing} ${index}${differences === 0 ? '' : `, ${counted(differences, 'difference')}`}`, unit: 'rows', done: rows, total };
 }
 

@@ -26,7 +26,7 @@ export class Patience {
         this.#progress.trouble = null;
         return result;
       } catch (error) {
-        if (signal.aborted || !mayMendItself(error)) throw error;
+        if (signal.aborted || !passesByItself(error)) throw error;
         this.#progress.trouble = error;
         this.#progress.phase = 'waiting';
         await this.#runtime.clock.sleep(backoff.nextMs(), signal);
@@ -36,7 +36,7 @@ export class Patience {
   }
 }
 
-function mayMendItself(error: unknown): boolean {
+function passesByItself(error: unknown): boolean {
   const disposition = dispositionOf(error);
   // What is asked of a connection that ends is called off: the next one is asked.
   return disposition === 'backoff' || disposition === 'pause' || isAbort(error);
