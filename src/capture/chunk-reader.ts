@@ -50,7 +50,7 @@ export class ChunkReader {
    * Waits until the stream has passed the chunk, then calls `take` from within the stream. Resolves to what that resolves to, or to `again` when so
    * much changed that the chunk has to be read again, or `take` says so.
    */
-  async settle<T>({ window, chunk }: OpenChunk, take: () => Promise<T> | 'again', signal: AbortSignal): Promise<T | 'again'> {
+  async settle<T>({ window, chunk }: OpenChunk, take: () => Promise<T | 'again'> | 'again', signal: AbortSignal): Promise<T | 'again'> {
     const { windows, place } = this.#deps;
     try {
       const passed = Promise.withResolvers<T | 'again'>();

@@ -10,6 +10,7 @@ export const WINDOW_KEYS_MAX = 200_000;
 export class ChunkWindow {
   readonly table: string;
   #noted: Set<string> | null = new Set();
+  #completed: Set<string> | null = new Set();
   #high: Uint8Array | null = null;
   #onReached: (() => void) | null = null;
 
@@ -36,6 +37,21 @@ export class ChunkWindow {
   get keys(): ReadonlySet<string> {
     invariant(this.#noted !== null, 'a window that overflowed has no keys');
     return this.#noted;
+  }
+
+  /**
+   * Keys whose rows, pushed at any time before, were completed while the window was there, from its beginning until it is closed; null when there were
+   * too many. The log tells of them what came later than it should, and the chunk may show them as they were. They are no reason to leave a row out of
+   * a snapshot: whoever begins to read the log behind the change has nothing but that row.
+   */
+  get completed(): ReadonlySet<string> | null {
+    return this.#completed;
+  }
+
+  noteCompleted(key: string): void {
+    if (this.#completed === null) return;
+    this.#completed.add(key);
+    if (this.#completed.size > WINDOW_KEYS_MAX) this.#completed = null;
   }
 
   note(key: string): void {
@@ -68,6 +84,8 @@ export class ChunkWindow {
 export class ChunkWindows {
   readonly #compare: (a: Uint8Array, b: Uint8Array) => number;
   readonly #windows = new Set<ChunkWindow>();
+  /** Those that the stream has passed, whose chunks have yet to be put in their place. */
+  readonly #passedBy = new Set<ChunkWindow>();
   #passed: Uint8Array;
 
   /** `passed`: where the stream begins. */
@@ -88,6 +106,7 @@ export class ChunkWindows {
 
   close(window: ChunkWindow): void {
     this.#windows.delete(window);
+    this.#passedBy.delete(window);
   }
 
   note(table: string, key: Uint8Array, keyLength: number): void {
@@ -97,6 +116,11 @@ export class ChunkWindows {
       text ??= windowKey(key.subarray(0, keyLength));
       window.note(text);
     }
+  }
+
+  /** A row that the stream had pushed in part is whole now, as it is at this moment. */
+  noteCompleted(table: string, key: Uint8Array): void {
+    for (const windows of [this.#windows, this.#passedBy]) for (const window of windows) if (window.table === table) window.noteCompleted(windowKey(key));
   }
 
   spoil(table: string): void {
@@ -127,6 +151,7 @@ export class ChunkWindows {
     for (const window of this.#windows) {
       if (window.high === null || !isPassed(window.high)) continue;
       this.#windows.delete(window);
+      this.#passedBy.add(window);
       window.reached();
     }
   }

@@ -6,6 +6,7 @@ import type { Seq } from '../change/seq.ts';
 import type { Chunk, Selection, SourceSession } from '../connector/source.ts';
 import { Notifier, together } from '../runtime/abort.ts';
 import type { ChunkReader } from './chunk-reader.ts';
+import type { ChunkWindow } from './chunk-window.ts';
 import type { Intake } from './intake.ts';
 
 export interface ReadAtRequest {
@@ -20,7 +21,7 @@ export interface ReadAtRequest {
 export interface RowsAt {
   readonly chunk: Chunk;
   readonly seq: Seq;
-  /** Keys of the table that changed while the chunk was read, as `windowKey` writes them; the chunk may show them older or newer than `seq`. */
+  /** Keys of the table that changed, or whose changes were completed, while the chunk was read, as `windowKey` writes them; the chunk may show them older or newer than `seq`. */
   readonly changed: ReadonlySet<string>;
 }
 
@@ -92,7 +93,7 @@ export class RowsAtReader {
       const open = await chunks.read(table, next, signal);
       if (open === 'replan') throw new Outdated();
       const { chunk, window } = open;
-      const rows = await chunks.settle(open, async () => ({ chunk, seq: await intake.placed(), changed: window.keys }), signal);
+      const rows = await chunks.settle(open, async () => rowsAt(chunk, await intake.placed(), window), signal);
       // The stream may have said so just while the chunk was read, which shows it then.
       if (rows === 'again' || !isWhole(table)) {
         await chunks.pauseBeforeAgain(signal);
@@ -102,6 +103,11 @@ export class RowsAtReader {
       next = chunk.next;
     }
   }
+}
+
+/** What was completed by the time that the chunk has its place is in the log as it was then, which the chunk need not show. */
+function rowsAt(chunk: Chunk, seq: Seq, { keys, completed }: ChunkWindow): RowsAt | 'again' {
+  return completed === null ? 'again' : { chunk, seq, changed: completed.size === 0 ? keys : keys.union(completed) };
 }
 
 /** Gives things from several hands into one, each waiting until its own was taken. */

@@ -83,6 +83,7 @@ export class SourceConnection {
   readonly #place: StreamPosition;
   readonly #stalled: StalledReads;
   readonly #queue: FrameQueue;
+  readonly #windows: ChunkWindows;
   readonly #intake: Intake;
   readonly #runner: SnapshotRunner;
   readonly #rowsAt: RowsAtReader;
@@ -96,7 +97,7 @@ export class SourceConnection {
     const { clock, random } = runtime;
     const logger = runtime.logger.child({ source: source.name });
     const compare = (a: Uint8Array, b: Uint8Array): number => source.comparePositions(a, b);
-    const windows = new ChunkWindows(compare, resume.position);
+    this.#windows = new ChunkWindows(compare, resume.position);
     this.#deps = deps;
     this.#signal = AbortSignal.any([signal, this.#ended.signal]);
     this.#place = new StreamPosition(resume.position, { session, compare, clock });
@@ -117,7 +118,7 @@ export class SourceConnection {
       tables,
       compare,
       schemas,
-      windows,
+      windows: this.#windows,
       place: this.#place,
       queue: this.#queue,
       budget,
@@ -129,7 +130,7 @@ export class SourceConnection {
       onCommit,
     });
     const pace = new ReadPace({ budget, clock, bytesPerSecondMax: snapshot.bytesPerSecondMax });
-    const chunks = new ChunkReader({ session, windows, place: this.#place, pace, stalled: this.#stalled, clock, chunkBytes: snapshot.chunkBytes });
+    const chunks = new ChunkReader({ session, windows: this.#windows, place: this.#place, pace, stalled: this.#stalled, clock, chunkBytes: snapshot.chunkBytes });
     const { parallel } = snapshot;
     this.#runner = new SnapshotRunner({ source: source.name, session, log, unfinished: deps.registers.snapshots, chunks, intake: this.#intake, pool, clock, parallel, logger });
     this.#rowsAt = new RowsAtReader({ session, chunks, intake: this.#intake, parallel, whole: async (table, s) => this.#runner.whole(table, s), isWhole: (table) => this.#runner.isWhole(table) });
@@ -231,7 +232,9 @@ export class SourceConnection {
   /** The stream goes on while these rows wait to be proven, until no more may be on its way. */
   async #complete(rows: readonly IncompleteEntry[], signal: AbortSignal): Promise<CompletedRow[]> {
     const incomplete = rows.map(({ schemaId, key, row }) => ({ schemaId, schema: this.#schema(schemaId), key, row }));
-    return this.#stalled.read('rows that the stream left incomplete', async () => this.#deps.session.completeRows(incomplete, signal), signal);
+    const completed = await this.#stalled.read('rows that the stream left incomplete', async () => this.#deps.session.completeRows(incomplete, signal), signal);
+    for (const { schema, key } of incomplete) this.#windows.noteCompleted(schema.table, key);
+    return completed;
   }
 
   #schema(id: number): RowSchema {

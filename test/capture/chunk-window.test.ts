@@ -57,6 +57,26 @@ describe('a chunk\'s window', () => {
     for (const window of [full, emptied]) expect([window.overflowed, window.changed('never noted')]).toEqual([true, true]);
   });
 
+  test('knows the keys whose rows were completed beside it until it is closed, passed by or not, and lets them through', () => {
+    const all = windows();
+    const window = all.open('t');
+    all.noteCompleted('t', key(1));
+    all.noteCompleted('other', key(9));
+    all.awaitHigh(window, at(5), () => {});
+    all.streamPassed(at(5));
+    all.note('t', key(7), 4);
+    all.noteCompleted('t', key(2));
+    all.close(window);
+    all.noteCompleted('t', key(3));
+    expect([window.completed, window.keys, window.changed(windowKey(key(1)))]).toEqual([new Set([windowKey(key(1)), windowKey(key(2))]), new Set(), false]);
+  });
+
+  test('that cannot hold what was completed beside it says so', () => {
+    const window = windows().open('t');
+    for (let n = 0; n <= WINDOW_KEYS_MAX; n += 1) window.noteCompleted(windowKey(key(n)));
+    expect([window.completed, window.overflowed]).toEqual([null, false]);
+  });
+
   test('notes nothing more once it is closed', () => {
     const all = windows();
     all.close(all.open('t'));
