@@ -82,7 +82,8 @@ export class Comparison {
     const { progress, share, isSummedUp } = this.#options;
     const { log } = this.#subject;
     const fromSeq = log.durableSeq;
-    if (isSummedUp) this.#sums = await this.#patience.with(async () => sumUp(this.#subject, this.#rows, this.#salt, progress, signal), signal);
+    const both = isSummedUp ? await this.#patience.with(async () => sumUp(this.#subject, this.#rows, this.#salt, progress, signal), signal) : null;
+    this.#sums = both?.sums ?? null;
     if (this.#sums?.areEqual !== true) {
       do {
         const since = await this.#forward(signal);
@@ -92,8 +93,8 @@ export class Comparison {
       await this.#findStale(signal);
     }
     const { kept: found, count: differences, counts: kinds } = this.#differences;
-    // Those that rows make; what was summed up are those that the target has.
-    const documents = progress.documents + (this.#sums === null ? 0 : (kinds.missing ?? 0) - (kinds.extra ?? 0));
+    // Those that rows make, whichever side they were counted on.
+    const documents = progress.documents + (both?.isKeyless === true ? (kinds.missing ?? 0) - (kinds.extra ?? 0) : 0);
     return { fromSeq, toSeq: log.durableSeq, rows: progress.rows, documents, share, differences, kinds, found, parked: this.#parked, unsettled: this.#unsettled };
   }
 

@@ -193,7 +193,8 @@ export class ScriptedServer {
     const keys = rows.map(([id]) => keyOf(id));
     const bodies = rows.map(([id, name]) => rowOf(id, name));
     const absentKeys = (ids ?? []).filter((id) => !rows.some(([there]) => there === id)).map(keyOf);
-    return { schema: schemaOf(table, this.nameKind), keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys, next: null, high: positionOf(this.history.length) };
+    const { columns, ...schema } = schemaOf(table, this.nameKind);
+    return { schema: { ...schema, columns: this.copies === 1 ? columns : columns.map((column) => ({ ...column, keyOrdinal: 0 })) }, keyBytes: Buffer.concat(keys), keyOffsets: offsetsOf(keys), bytes: Buffer.concat(bodies), offsets: offsetsOf(bodies), absentKeys, next: null, high: positionOf(this.history.length) };
   }
 }
 
