@@ -54,7 +54,7 @@ async function measure(kind: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'tailrace-bench-'));
   await using started = new AsyncDisposableStack();
   started.defer(async () => rm(folder, { recursive: true }));
-  const target: NonNullable<ConfigInput<typeof connectors>['targets']>[string] = kind === 'sqlite' ? { type: 'sqlite' } : { type: 'opensearch', url: started.use(await startOpenSearch({ version: '3.6.0', settings: { ES_JAVA_OPTS: '-Xms1g -Xmx1g' } }).catch(async () => startOpenSearch({ version: '3.6.0' }))).url };
+  const target: NonNullable<ConfigInput<typeof connectors>['targets']>[string] = kind === 'sqlite' ? { type: 'sqlite' } : { type: 'opensearch', url: started.use(await startOpenSearch({ version: '3.6.0' })).url };
   const config = defineConfig({ data_directory: folder, sources: { shop: { type: 'postgres', url, slot: `bench_${kind}` } }, targets: { search: target }, indices: { items: { from: 'shop.public.items', verify: { before_swap: false } } } }, { connectors });
   // As the applier holds it, so that nobody is fenced.
   let generation: TargetGeneration | undefined;
