@@ -1,6 +1,6 @@
 /** Words that screens share: a phase in its colour, an error with what mends it. */
 import type { IndexStatus, SourceStatus, StatusError } from '../../src/pipeline/status.ts';
-import { typed } from '../terminal/given-options.ts';
+import { typedText } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import type { Colour, Paint } from '../terminal/table.ts';
 
@@ -16,5 +16,5 @@ export function phaseText(phase: Phase | null, paint: Paint): string {
 /** Lines below a row of a table. */
 export function errorBelow(name: string, error: StatusError | null, paint: Paint): string[] {
   if (error === null) return [];
-  return [`  ${paint('red', '!')} ${name}: ${printable(error.message)} ${paint('dim', `(${error.code})`)}`, `    ${printable(error.did)}`, `    ${paint('cyan', '→')} ${printable(typed([error.hint])[0] ?? '')}`];
+  return [`  ${paint('red', '!')} ${name}: ${printable(error.message)} ${paint('dim', `(${error.code})`)}`, `    ${printable(error.did)}`, `    ${paint('cyan', '→')} ${printable(typedText(error.hint))}`];
 }

@@ -3,7 +3,7 @@ import type { LeftBehind } from '../../src/pipeline/left-behind.ts';
 import type { SettingChange, SourcePlan, StartPlan } from '../../src/pipeline/plan.ts';
 import type { IndexPlan } from '../../src/pipeline/plan-index.ts';
 import type { StatusError } from '../../src/pipeline/status.ts';
-import { typed } from '../terminal/given-options.ts';
+import { typed, typedText } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import type { Colour, Paint } from '../terminal/table.ts';
 import { bytes, counted } from '../terminal/units.ts';
@@ -59,7 +59,7 @@ function sourceLines({ source, action, tables_added: added, tables_read_again: a
 }
 
 function errorLines({ message, code, hint }: StatusError, paint: Paint): string[] {
-  return [`  ${paint('red', '!')} ${printable(message)} ${paint('dim', `(${code})`)}`, `    ${paint('cyan', '→')} ${printable(typed([hint]).join(''))}`];
+  return [`  ${paint('red', '!')} ${printable(message)} ${paint('dim', `(${code})`)}`, `    ${paint('cyan', '→')} ${printable(typedText(hint))}`];
 }
 
 function settingLine({ setting, from, to }: SettingChange): string {

@@ -1,7 +1,7 @@
 /** `tailrace trace` for people: a line for each change, what the target holds, and in a sentence how the document is. */
 import type { Outcome } from '../../src/pipeline/change-outcome.ts';
 import type { TracedChange, TraceReport } from '../../src/pipeline/trace.ts';
-import { typed } from '../terminal/given-options.ts';
+import { typed, typedText } from '../terminal/given-options.ts';
 import { printable } from '../terminal/printable.ts';
 import { table, type Colour, type Paint } from '../terminal/table.ts';
 import { bytes, count, counted } from '../terminal/units.ts';
@@ -67,8 +67,8 @@ function letterLines({ dead_letters: letters }: TraceReport, paint: Paint): stri
 }
 
 function storedLines({ stored, error, unseen }: TraceReport, paint: Paint): string[] {
-  if (unseen !== null) return ['', `${paint('red', '!')} ${printable(unseen.message)} (${unseen.code})`, `  ${paint('cyan', '→')} ${printable(typed([unseen.hint]).join(''))}`];
-  if (error !== null) return ['', `${paint('red', '!')} The target could not be asked: ${printable(error.message)} (${error.code})`, `  ${paint('cyan', '→')} ${printable(typed([error.hint]).join(''))}`];
+  if (unseen !== null) return ['', `${paint('red', '!')} ${printable(unseen.message)} (${unseen.code})`, `  ${paint('cyan', '→')} ${printable(typedText(unseen.hint))}`];
+  if (error !== null) return ['', `${paint('red', '!')} The target could not be asked: ${printable(error.message)} (${error.code})`, `  ${paint('cyan', '→')} ${printable(typedText(error.hint))}`];
   if (stored === null) return ['', 'The target holds no such document.'];
   const cut = stored.document.length > DOCUMENT_CHARS_MAX;
   return ['', `The target holds the version of seq ${count(stored.seq)}, epoch ${stored.epoch}:`, `${printable(stored.document.slice(0, DOCUMENT_CHARS_MAX))}${cut ? ` ... (\`--json\` prints all of it)` : ''}`];

@@ -26,10 +26,14 @@ export function inText(text: string, complete: (command: string) => string): str
   return text.replaceAll(/`(tailrace [^`]*)`/g, (_, command: string) => `\`${complete(command)}\``);
 }
 
+/** A text with each command in backquotes made one of the pipeline that this command was about. */
+export function typedText(text: string): string {
+  return inText(text, withOptionsOf(process.argv.slice(2)));
+}
+
 /** Lines with each command in backquotes made one of the pipeline that this command was about. */
 export function typed(lines: readonly string[]): string[] {
-  const complete = withOptionsOf(process.argv.slice(2));
-  return lines.map((line) => inText(line, complete));
+  return lines.map(typedText);
 }
 
 function valueOf(name: string, args: readonly string[]): string | undefined {

@@ -12,7 +12,7 @@ import { dispositionOf } from '../errors/policy.ts';
 import type { ErrorCode } from '../errors/catalogue.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Seq } from '../change/seq.ts';
-import { first, untilAborted, type Notifier } from '../runtime/abort.ts';
+import { type Notifier, untilAborted, within } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 
@@ -83,7 +83,7 @@ export async function deliver(request: DeliveryRequest, deps: DeliveryDeps, sign
       if (signal.aborted || (disposition !== 'backoff' && disposition !== 'pause')) throw error;
       deps.onTrouble(error);
       const pauseMs = backoff.nextMs();
-      await first(signal, [async (either) => deps.runtime.clock.sleep(pauseMs, either), async (either) => deps.recovered.wait(either)]);
+      await within(pauseMs, deps.runtime.clock, async (either) => deps.recovered.wait(either), signal);
       continue;
     }
     invariant(results.length === operations.length, 'a target answers every operation');

@@ -13,7 +13,7 @@ import type { Logger } from '../runtime/logger.ts';
 import { RangeReader, type RangeReaderDeps } from './range-reader.ts';
 import { RunningSnapshot, type SnapshotProgress } from './running-snapshot.ts';
 import { distinctKeys, keysWithin, noteOf } from './selected-keys.ts';
-import { EVERYONE, isOver, removeSnapshot, snapshotsIn, type Range, type Snapshot } from './snapshot-state.ts';
+import { isOver, removeSnapshot, rereads, snapshotsIn, type Range, type Snapshot } from './snapshot-state.ts';
 
 /** Name of the register that counts the snapshots of one source: sources run beside each other, and each knows its own count only. */
 function counterRegister(source: string): string {
@@ -120,7 +120,7 @@ export class SnapshotRunner {
   /** By the log as it is now: whether `whole` has nothing to wait for. */
   isWhole(table: string): boolean {
     const { log, source } = this.#deps;
-    return snapshotsIn(log.registers).every((one) => one.source !== source || one.table !== table || isOver(one) || one.selection.kind !== 'all' || one.paused || !one.for.includes(EVERYONE));
+    return snapshotsIn(log.registers).every((one) => one.source !== source || one.table !== table || isOver(one) || !rereads(one));
   }
 
   /** Works until the signal is aborted, then rejects with its reason; rejects earlier with the first error of a read. */
@@ -132,7 +132,7 @@ export class SnapshotRunner {
   }
 
   #isWholeByNow(table: string): boolean {
-    return [...this.#running.values()].every(({ snapshot }) => snapshot.table !== table || snapshot.selection.kind !== 'all' || snapshot.paused || !snapshot.for.includes(EVERYONE));
+    return [...this.#running.values()].every(({ snapshot }) => snapshot.table !== table || !rereads(snapshot));
   }
 
   /** `ranges`: of keys; others are planned when a worker comes to it. */

@@ -110,6 +110,11 @@ export function isOver({ phase }: Pick<Snapshot, 'phase'>): boolean {
   return phase !== 'planned' && phase !== 'reading';
 }
 
+/** True for one that brings all rows of its table to everyone, and that nobody has paused: what the log has of the table is not all until it is over. */
+export function rereads({ selection, paused, for: names }: Snapshot): boolean {
+  return selection.kind === 'all' && !paused && names.includes(EVERYONE);
+}
+
 /** True for a snapshot that makes a generation of this name whole, unless it was given up: all rows, addressed to it. */
 export function builds({ selection, phase, for: names }: Snapshot, generation: string): boolean {
   return selection.kind === 'all' && phase !== 'cancelled' && phase !== 'failed' && names.includes(generation);

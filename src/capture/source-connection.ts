@@ -3,7 +3,7 @@ import type { LogStore } from '../connector/log-store.ts';
 import type { Selection, Source, SourceHead, SourceSession, TableDescription } from '../connector/source.ts';
 import type { RowSchema } from '../change/schema.ts';
 import { invariant } from '../errors/invariant.ts';
-import { first, together } from '../runtime/abort.ts';
+import { together, within } from '../runtime/abort.ts';
 import type { ByteBudget } from '../runtime/byte-budget.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { ChunkReader } from './chunk-reader.ts';
@@ -206,13 +206,8 @@ export class SourceConnection {
 
   async #lookAround(table: string, signal: AbortSignal): Promise<boolean> {
     const { session, runtime } = this.#deps;
-    let isToldOf = session.lookAround === undefined;
-    const look = async (s: AbortSignal): Promise<void> => {
-      await session.lookAround?.(s);
-      isToldOf = true;
-    };
-    await first(signal, [look, async (s) => runtime.clock.sleep(LOOK_WITHIN_MS, s)]);
-    return isToldOf && this.#runner.hasAll(table);
+    const told = await within(LOOK_WITHIN_MS, runtime.clock, async (s) => session.lookAround?.(s), signal);
+    return told !== undefined && this.#runner.hasAll(table);
   }
 
   /**

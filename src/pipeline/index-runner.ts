@@ -7,7 +7,7 @@ import type { Seq } from '../change/seq.ts';
 import type { IndexDefinition } from '../config/index-settings.ts';
 import { dispositionOf } from '../errors/policy.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
-import { first } from '../runtime/abort.ts';
+import { within } from '../runtime/abort.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { GenerationReason, GenerationRecord } from '../state/state-store.ts';
 import { orderPromotion, orderRemoval, refuseHeld } from './generation-orders.ts';
@@ -190,7 +190,7 @@ export class IndexRunner {
   }
 
   async #changedWithin(ms: number, times: number, signal: AbortSignal): Promise<void> {
-    await first(signal, [async (either) => this.#generations.changed.wait(either, times), async (either) => this.#deps.runtime.clock.sleep(ms, either)]);
+    await within(ms, this.#deps.runtime.clock, async (either) => this.#generations.changed.wait(either, times), signal);
   }
 
   #whole(runner: GenerationRunner, wholeSeq: Seq): void {

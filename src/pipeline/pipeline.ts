@@ -13,7 +13,7 @@ import type { DocumentTransform } from '../document/transform.ts';
 import { createDocumentBuilder } from '../document/builder.ts';
 import { invariant } from '../errors/invariant.ts';
 import { TailraceError, codeOf } from '../errors/tailrace-error.ts';
-import { first, Notifier, together, untilAborted } from '../runtime/abort.ts';
+import { Notifier, together, untilAborted, within } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import type { DeadLetter, DeadLetterFilter, DeadLetterRequest, GenerationRecord, JobRecord, StateStore } from '../state/state-store.ts';
 import { dropLetters } from './drop-letters.ts';
@@ -108,11 +108,9 @@ export class Pipeline implements AsyncDisposable {
 
   async search(request: SearchRequest, signal: AbortSignal): Promise<SearchHit[]> {
     const { to } = this.#index(request.index).definition;
-    let hits: SearchHit[] | undefined;
-    const search = async (either: AbortSignal): Promise<void> => void (hits = await untilAborted(this.#target(to).search(request, either), either));
-    await first(signal, [search, async (either) => this.#parts.runtime.clock.sleep(SEARCH_WITHIN_MS, either)]);
-    if (hits === undefined) throw new TailraceError('TIMED_OUT', { message: `Target ${to} did not answer within ${SEARCH_WITHIN_MS / 1000} s.`, entity: to, hint: 'See what `tailrace status` says of it, and look at its server.' });
-    return hits;
+    const found = await within(SEARCH_WITHIN_MS, this.#parts.runtime.clock, async (either) => untilAborted(this.#target(to).search(request, either), either), signal);
+    if (found === undefined) throw new TailraceError('TIMED_OUT', { message: `Target ${to} did not answer within ${SEARCH_WITHIN_MS / 1000} s.`, entity: to, hint: 'See what `tailrace status` says of it, and look at its server.' });
+    return found.result;
   }
 
   deadLetters(request: DeadLetterRequest): { readonly total: number; readonly letters: readonly DeadLetter[] } {

@@ -10,7 +10,7 @@ import { sentence, suggestion } from '../config/nearest.ts';
 import type { LogStore } from '../connector/log-store.ts';
 import type { Selection } from '../connector/source.ts';
 import { codeOf, TailraceError } from '../errors/tailrace-error.ts';
-import { first, Notifier } from '../runtime/abort.ts';
+import { Notifier, within } from '../runtime/abort.ts';
 import type { Runtime } from '../runtime/runtime.ts';
 import { generationName, type JobRecord, type StateStore } from '../state/state-store.ts';
 import { isFed } from './generations.ts';
@@ -198,7 +198,7 @@ export class Resyncs {
       const { times } = this.#changed;
       this.settle();
       if (runningJobs(this.#deps.state, RESYNC).length === 0) await this.#changed.wait(signal, times);
-      else await first(signal, [async (either) => this.#changed.wait(either, times), async (either) => this.#deps.runtime.clock.sleep(SETTLE_POLL_MS, either)]);
+      else await within(SETTLE_POLL_MS, this.#deps.runtime.clock, async (either) => this.#changed.wait(either, times), signal);
     }
   }
 

@@ -1,4 +1,5 @@
 /** Waiting that ends when work is told to stop. */
+import type { Clock } from './clock.ts';
 
 /** The promise's outcome, or a rejection with the signal's reason as soon as that is aborted. */
 export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -61,6 +62,14 @@ export async function first(signal: AbortSignal, tasks: readonly ((signal: Abort
   } finally {
     ended.abort();
   }
+}
+
+/** The outcome of work that does not take longer than `ms`; else undefined, and the work is aborted and not waited for. */
+export async function within<T>(ms: number, clock: Pick<Clock, 'sleep'>, work: (signal: AbortSignal) => Promise<T>, signal: AbortSignal): Promise<{ readonly result: T } | undefined> {
+  let done: { readonly result: T } | undefined;
+  const working = async (either: AbortSignal): Promise<void> => void (done = { result: await work(either) });
+  await first(signal, [working, async (either) => clock.sleep(ms, either)]);
+  return done;
 }
 
 /**

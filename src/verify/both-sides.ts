@@ -9,7 +9,7 @@ import { together } from '../runtime/abort.ts';
 import { BucketSums } from './bucket-sums.ts';
 import type { ExpectedRows } from './expected-rows.ts';
 import type { VerifyProgress } from './progress.ts';
-import type { VerifySubject } from './subject.ts';
+import { estimatedRows, type VerifySubject } from './subject.ts';
 
 export interface BothSides {
   readonly sums: BucketSums;
@@ -27,9 +27,9 @@ export async function sumUp(subject: VerifySubject, rows: ExpectedRows, salt: nu
   // What is on its way would be looked at one by one.
   await subject.applied(since, signal);
   const { documents } = await generation.stats();
-  const estimatedRows = connection.tables.find((described) => described.table === table)?.estimatedRows ?? null;
-  Object.assign(progress, { phase: 'hashing', rows: 0, documents: 0, estimatedRows: estimatedRows ?? progress.estimatedRows });
-  const sums = new BucketSums(salt, Math.max(documents, estimatedRows ?? 0));
+  const estimated = estimatedRows(subject, connection);
+  Object.assign(progress, { phase: 'hashing', rows: 0, documents: 0, estimatedRows: estimated ?? progress.estimatedRows });
+  const sums = new BucketSums(salt, Math.max(documents, estimated ?? 0));
   let made = 0;
   let stored = 0;
   let isKeyless = false;

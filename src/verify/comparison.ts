@@ -16,7 +16,7 @@ import { Look, LOOK_AT_ONCE, tellingOf, type Telling } from './look.ts';
 import type { Pace } from './pace.ts';
 import type { VerifyOutcome, VerifyProgress } from './progress.ts';
 import { SeenIds } from './seen-ids.ts';
-import type { VerifySubject } from './subject.ts';
+import { estimatedRows, type VerifySubject } from './subject.ts';
 import { Patience } from './patience.ts';
 
 /** Rows that are built in one go, and whose documents are fetched together. */
@@ -114,7 +114,7 @@ export class Comparison {
         this.#parked = 0;
         if (this.#sums === null) progress.documents = 0;
       }
-      progress.estimatedRows = connection.tables.find((described) => described.table === table)?.estimatedRows ?? progress.estimatedRows;
+      progress.estimatedRows = estimatedRows(subject, connection) ?? progress.estimatedRows;
       const slices = new Slices();
       await together(signal, [
         async (either) => {

@@ -3,7 +3,7 @@
  * together, so that nothing that is on its way is ever taken for damage.
  */
 import type { Connection } from '../capture/capture.ts';
-import { EVERYONE, isFor, isOver, snapshotsIn } from '../capture/snapshot-state.ts';
+import { isFor, isOver, rereads, snapshotsIn } from '../capture/snapshot-state.ts';
 import { windowKey } from '../capture/chunk-window.ts';
 import { documentIdOf, keyOfDocumentId } from '../change/key.ts';
 import type { Seq } from '../change/seq.ts';
@@ -98,8 +98,10 @@ export class Look {
     const looked = await this.#judge(judged, { baseSeq: seq, from: seq, cursor, durableSeq }, signal);
     const { differences } = looked;
     const isTold = await this.#isTold(differences, telling, signal);
-    const isCertain = ({ kind }: Difference): boolean => isTold && !this.#isReadAgain() && (kind !== 'extra' || !this.#mayBeSwept());
-    return { ...looked, differences: differences.filter(isCertain), unsettled: [...looked.unsettled, ...differences.flatMap((one) => (isCertain(one) ? [] : [one.id]))] };
+    if (differences.length === 0) return looked;
+    const [isSure, isSwept] = [isTold && !this.#isReadAgain(), this.#mayBeSwept()];
+    const { certain = [], open = [] } = Object.groupBy(differences, ({ kind }) => (isSure && (kind !== 'extra' || !isSwept) ? 'certain' : 'open'));
+    return { ...looked, differences: certain, unsettled: [...looked.unsettled, ...open.map(({ id }) => id)] };
   }
 
   /** Documents by id: their rows are read by key as of a seq, and compared with what the target has then. `since`: see `#unaskable`. */
@@ -147,7 +149,7 @@ export class Look {
   /** The stream has said that the table has changed in a way that it does not tell: what differs is on its way. */
   #isReadAgain(): boolean {
     const { log, definition } = this.#deps.subject;
-    return snapshotsIn(log.registers).some((snapshot) => !isOver(snapshot) && !snapshot.paused && snapshot.selection.kind === 'all' && snapshot.for.includes(EVERYONE) && snapshot.source === definition.from.source && snapshot.table === definition.from.table);
+    return snapshotsIn(log.registers).some((snapshot) => !isOver(snapshot) && rereads(snapshot) && snapshot.source === definition.from.source && snapshot.table === definition.from.table);
   }
 
   #mayBeSwept(): boolean {

@@ -7,6 +7,11 @@ import type { Runtime } from '../runtime/runtime.ts';
 import type { StateStore } from '../state/state-store.ts';
 import type { DocumentsOf } from './expected-rows.ts';
 
+/** How many rows the source takes its table to have; null when it does not say. */
+export function estimatedRows({ definition: { from } }: Pick<VerifySubject, 'definition'>, { tables }: Connection): number | null {
+  return tables.find(({ table }) => table === from.table)?.estimatedRows ?? null;
+}
+
 /** How far a generation's target has everything. */
 export interface Applied {
   readonly cursor: Seq;

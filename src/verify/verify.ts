@@ -7,7 +7,7 @@ import { Pace } from './pace.ts';
 import { Patience } from './patience.ts';
 import type { VerifyOutcome, VerifyProgress } from './progress.ts';
 import { repair } from './repair.ts';
-import type { VerifySubject } from './subject.ts';
+import { estimatedRows, type VerifySubject } from './subject.ts';
 
 /** How often what does not take is mended. */
 const REPAIRS_MAX = 2;
@@ -85,7 +85,7 @@ async function shareOf(subject: VerifySubject, extent: Extent, progress: VerifyP
   const patience = new Patience(subject.runtime, progress);
   const total = await patience.with(async () => {
     const connection = await subject.connection(signal);
-    const estimated = connection.tables.find(({ table }) => table === subject.definition.from.table)?.estimatedRows ?? null;
+    const estimated = estimatedRows(subject, connection);
     const { documents } = await (await subject.opened(signal)).stats();
     return Math.max(estimated ?? 0, documents);
   }, signal);

@@ -90,32 +90,24 @@ class SqliteGeneration implements TargetGeneration {
   /** The file keeps the cursor. */
   readonly incarnation = '';
   readonly #opened: OpenedGeneration;
-  readonly #uid: string;
-  readonly #writer: DatabaseThread;
-  readonly #reader: DatabaseThread;
-  readonly #newScanner: () => DatabaseThread;
 
   constructor(opened: OpenedGeneration) {
     this.#opened = opened;
-    this.#uid = opened.uid;
-    this.#writer = opened.writer;
-    this.#reader = opened.reader;
-    this.#newScanner = opened.newScanner;
   }
 
   async cursor(): Promise<Seq | null> {
-    const { cursor } = await this.#writer.request('state', { uid: this.#uid });
+    const { cursor } = await this.#opened.writer.request('state', { uid: this.#opened.uid });
     return cursor;
   }
 
   async apply(batch: Batch, signal: AbortSignal): Promise<ItemResult[]> {
     const packed = pack(batch);
-    const result = await this.#writer.request('apply', { uid: this.#uid, batch: packed }, signal, [packed.versions.buffer]);
+    const result = await this.#opened.writer.request('apply', { uid: this.#opened.uid, batch: packed }, signal, [packed.versions.buffer]);
     return resultsOf(result);
   }
 
   async prepare(fields: readonly FieldPlan[], signal: AbortSignal): Promise<void> {
-    if (fields.length > 0) await this.#writer.request('prepare', { uid: this.#uid, fields }, signal);
+    if (fields.length > 0) await this.#opened.writer.request('prepare', { uid: this.#opened.uid, fields }, signal);
   }
 
   scan(signal: AbortSignal): AsyncGenerator<readonly StoredDocument[]> {
@@ -127,15 +119,15 @@ class SqliteGeneration implements TargetGeneration {
   }
 
   async fetch(ids: readonly string[], signal: AbortSignal): Promise<(StoredDocument | null)[]> {
-    const { documents, versions } = await this.#reader.request('documents', { uid: this.#uid, ids }, signal);
+    const { documents, versions } = await this.#opened.reader.request('documents', { uid: this.#opened.uid, ids }, signal);
     return documents.map((document, i) => (document === null ? null : { id: ids[i] as string, version: versions[i] as bigint, document }));
   }
 
   async *#pages<K extends 'scan' | 'ids'>(kind: K, signal: AbortSignal): AsyncGenerator<Exchanges[K]['reply']> {
-    const scanner = this.#newScanner();
+    const scanner = this.#opened.newScanner();
     try {
       for (;;) {
-        const page = await scanner.request(kind, { uid: this.#uid }, signal);
+        const page = await scanner.request(kind, { uid: this.#opened.uid }, signal);
         if (page.length === 0) return;
         yield page;
       }
@@ -146,7 +138,7 @@ class SqliteGeneration implements TargetGeneration {
 
   async remove(ids: readonly string[], signal: AbortSignal): Promise<void> {
     for (let from = 0; from < ids.length; from += REMOVED_AT_ONCE) {
-      await this.#writer.request('remove', { uid: this.#uid, ids: ids.slice(from, from + REMOVED_AT_ONCE) }, signal);
+      await this.#opened.writer.request('remove', { uid: this.#opened.uid, ids: ids.slice(from, from + REMOVED_AT_ONCE) }, signal);
     }
   }
 
@@ -154,7 +146,7 @@ class SqliteGeneration implements TargetGeneration {
     let swept = 0;
     let after: number | null = 0;
     while (after !== null) {
-      const { removed, next }: Exchanges['sweep']['reply'] = await this.#writer.request('sweep', { uid: this.#uid, version, after }, signal);
+      const { removed, next }: Exchanges['sweep']['reply'] = await this.#opened.writer.request('sweep', { uid: this.#opened.uid, version, after }, signal);
       swept += removed;
       after = next;
     }
@@ -162,16 +154,16 @@ class SqliteGeneration implements TargetGeneration {
   }
 
   async promote(signal: AbortSignal): Promise<void> {
-    await this.#writer.request('promote', { uid: this.#uid }, signal);
+    await this.#opened.writer.request('promote', { uid: this.#opened.uid }, signal);
   }
 
   async seen(signal: AbortSignal): Promise<Seen> {
-    const found = await this.#reader.request('seen', { uid: this.#uid }, signal);
+    const found = await this.#opened.reader.request('seen', { uid: this.#opened.uid }, signal);
     return typeof found === 'string' ? found : takenError(found, this.#opened.index, this.#opened.path);
   }
 
   async stats(): Promise<TargetStats> {
-    const { documents, bytes } = await this.#writer.request('state', { uid: this.#uid });
+    const { documents, bytes } = await this.#opened.writer.request('state', { uid: this.#opened.uid });
     return { documents, bytes };
   }
 
