@@ -23,10 +23,13 @@ const LOOK_AGAIN = { firstMs: 500, maxMs: LOOK_EVERY_MS };
 /** Nobody has taken the name: readers can be given it back. */
 export type Lost = Extract<Seen, 'nothing' | 'another'>;
 
+/** `next`: the generation that is about to take the place of the one that serves; its target was told so, and the records do not say it yet. */
+type Found = Seen | 'next';
+
 interface Look {
   readonly stop: AbortController;
   readonly over: Promise<void>;
-  outcome: 'pending' | { readonly seen: Seen } | { readonly error: unknown };
+  outcome: 'pending' | { readonly found: Found } | { readonly error: unknown };
 }
 
 export class ServingWatch {
@@ -60,7 +63,7 @@ export class ServingWatch {
     if (outcome === undefined && this.#runtime.clock.monotonicMs() >= this.#nextMs) this.#look = this.#begin(opened, signal);
     if (outcome === undefined || outcome === 'pending') return null;
     this.#look = null;
-    return 'error' in outcome ? this.#failed(serving, outcome.error) : this.#found(serving, outcome.seen);
+    return 'error' in outcome ? this.#failed(serving, outcome.error) : this.#found(serving, outcome.found);
   }
 
   /** Resolves when nothing is being looked at any more. */
@@ -80,8 +83,8 @@ export class ServingWatch {
   #begin(opened: TargetGeneration, outer: AbortSignal): Look {
     const stop = new AbortController();
     const signal = AbortSignal.any([outer, stop.signal]);
-    const asked = untilAborted(opened.seen(signal), signal).then(
-      (seen) => ({ seen }),
+    const asked = untilAborted(this.#ask(opened, signal), signal).then(
+      (found) => ({ found }),
       (error: unknown) => ({ error }),
     );
     const look: Look = {
@@ -95,16 +98,24 @@ export class ServingWatch {
     return look;
   }
 
-  #found(serving: GenerationRunner, seen: Seen): Lost | null {
+  async #ask(opened: TargetGeneration, signal: AbortSignal): Promise<Found> {
+    const seen = await opened.seen(signal);
+    const { serving, candidate } = this.#generations;
+    const next = candidate?.target.name === serving?.target.name ? (candidate?.opened ?? null) : null;
+    // Whether that one is as it was opened is for its own runner to find out.
+    return seen === 'another' && (await next?.seen(signal).catch(() => null)) === 'this' ? 'next' : seen;
+  }
+
+  #found(serving: GenerationRunner, found: Found): Lost | null {
     const { index, generation } = serving.record;
     this.#backoff.reset();
-    if (seen === 'nothing' || seen === 'another') {
-      this.#show(serving, unseenError(serving.record, serving.target.name, seen));
+    if (found === 'nothing' || found === 'another') {
+      this.#show(serving, unseenError(serving.record, serving.target.name, found));
       this.#lookAgainIn(LOST_LOOK_EVERY_MS);
-      return seen;
+      return found;
     }
-    if (seen !== 'this') this.#show(serving, seen);
-    else if (serving.unseen !== null) {
+    if (found instanceof Error) this.#show(serving, found);
+    else if (found === 'this' && serving.unseen !== null) {
       serving.unseen = null;
       this.#runtime.logger.info('readers_found', { index, generation });
     }
