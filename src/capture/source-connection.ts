@@ -51,6 +51,8 @@ export interface Connection {
    * often as before rows were read, true says that the log has everything that they showed, or had it on its way.
    */
   lookAround(table: string, signal: AbortSignal): Promise<boolean>;
+  /** Has the source look for the same of any table; resolves when everything that it found was asked to be read again, which may have to wait for transactions that are open there. */
+  toldAll(signal: AbortSignal): Promise<void>;
 }
 
 /** What a source has found is told by its stream, which may have to wait for old transactions. */
@@ -201,6 +203,7 @@ export class SourceConnection {
       readAt: (request, signal) => this.#rowsAt.read(request, until(signal)),
       rereads: (table) => this.#rereads.get(table) ?? 0,
       lookAround: async (table, signal) => this.#lookAround(table, until(signal)),
+      toldAll: async (signal) => this.#deps.session.lookAround?.(until(signal)),
     };
   }
 

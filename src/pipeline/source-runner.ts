@@ -139,6 +139,7 @@ export class SourceRunner {
   /** Resolves when everything that is committed now is in the log and durable; rejects when the source has stopped. */
   async caughtUp(signal: AbortSignal): Promise<void> {
     let goal: Uint8Array | null = null;
+    let isTold = false;
     for (;;) {
       signal.throwIfAborted();
       // Before the status is taken: while the head is asked for, a snapshot may have become known.
@@ -146,9 +147,24 @@ export class SourceRunner {
       this.throwIfStopped();
       const { position, snapshots, inFlightBytes } = this.#capture.status();
       const isAt = goal !== null && position !== null && this.source.comparePositions(position, goal) >= 0;
-      if (isAt && snapshots.length === 0 && inFlightBytes === 0 && this.#capture.isIdle) return;
+      const isIdle = isAt && snapshots.length === 0 && inFlightBytes === 0 && this.#capture.isIdle;
+      if (isIdle && isTold) return;
+      // The position says nothing of rows that are others without a change of them: what is found of that is read again before this is over.
+      if (isIdle) isTold = await this.#toldAll(signal);
       this.#capture.nudge();
       await this.#runtime.clock.sleep(CATCH_UP_POLL_MS, signal);
+    }
+  }
+
+  /** False when the connection has ended meanwhile. Rejects with errors that end the process. */
+  async #toldAll(signal: AbortSignal): Promise<boolean> {
+    try {
+      const connection = await this.#capture.connected(signal);
+      await connection.toldAll(signal);
+      return true;
+    } catch (error) {
+      if (signal.aborted || dispositionOf(error) === 'exit') throw error;
+      return false;
     }
   }
 

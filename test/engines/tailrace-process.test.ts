@@ -16,11 +16,11 @@ function script(name: string, text: string): string {
 }
 
 const daemon = `
-console.log(JSON.stringify({ level: 30, msg: 'started', args: process.argv.slice(2), home: process.env.SHOP_URL, leaked: process.env.VITEST }));
-console.error('{ not a log line');
 process.on('SIGTERM', () => {
   process.stdout.write(JSON.stringify({ level: 30, msg: 'stopped' }) + '\\n', () => process.exit(75));
 });
+console.error('{ not a log line');
+console.log(JSON.stringify({ level: 30, msg: 'started', args: process.argv.slice(2), home: process.env.SHOP_URL, leaked: process.env.VITEST }));
 setInterval(() => {}, 1000);
 `;
 

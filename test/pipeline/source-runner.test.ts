@@ -54,6 +54,17 @@ describe('a rebuild', () => {
   });
 });
 
+test('who waits for a source to catch up waits for what its stream says nothing of by itself, too', async () => {
+  const server = new ScriptedServer();
+  server.write('public.items', '1', 'first');
+  await using stage = await ScriptedStage.make();
+  await using pipeline = await stage.start({ servers: { shop: server }, indices: { items: 'shop.public.items' } });
+  await pipeline.caughtUp(within());
+  server.writeSilently('public.items', '1', 'second');
+  await pipeline.caughtUp(within());
+  expect(stage.documents('items')).toEqual({ 1: { id: '1', name: 'second' } });
+});
+
 describe('a source that streams but does not say where its head is', () => {
   test('shows why, warns once until it says it again, and is not called ready', async () => {
     const server = new ScriptedServer();
